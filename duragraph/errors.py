@@ -1,0 +1,67 @@
+"""Every way a request can fail, by code. Only `api/` knows that HTTP exists."""
+
+
+class DuraGraphError(Exception):
+    """Something went wrong."""
+
+    code = "internal"
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        """`message` defaults to the class's docstring; `hint` says what to do about it."""
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.hint = hint
+        super().__init__(self.message)
+
+
+class Invalid(DuraGraphError):
+    """The request does not have the shape it must have."""
+
+    code = "invalid"
+
+
+class Refused(DuraGraphError):
+    """The request is well-formed but can't be carried out."""
+
+    code = "refused"
+
+
+class Unauthorized(DuraGraphError):
+    """The API key is missing or unknown."""
+
+    code = "unauthorized"
+
+
+class Forbidden(DuraGraphError):
+    """This API key may not do that."""
+
+    code = "forbidden"
+
+
+class NotFound(DuraGraphError):
+    """Not Found"""  # noqa: D400, D415 - the wire's own words
+
+    code = "not_found"
+
+
+class Conflict(DuraGraphError):
+    """Conflict"""  # noqa: D400, D415 - the wire's own words
+
+    code = "conflict"
+
+
+class TooLarge(DuraGraphError):
+    """Request body too large."""
+
+    code = "too_large"
+
+
+class Busy(DuraGraphError):
+    """Too many requests are under way."""
+
+    code = "busy"
+
+
+class Unavailable(DuraGraphError):
+    """Something this request needs is not there right now."""
+
+    code = "unavailable"

@@ -1,0 +1,36 @@
+"""Identifiers. All sort by time as strings; clients order checkpoints by comparing them."""
+
+import time
+from uuid import UUID, uuid5
+
+from uuid_utils.compat import uuid7
+
+NAMESPACE_GRAPH = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
+"""The namespace LangGraph derives system assistants' ids from."""
+
+_GREGORIAN_TO_UNIX = 0x01B21DD213814000
+_RANDOM_LOW = (1 << 62) - 1
+
+
+def new_id() -> str:
+    """A UUIDv7 for a run, a thread or a worker."""
+    return str(uuid7())
+
+
+def system_assistant_id(graph_id: str) -> str:
+    """The id of the assistant that every registered graph has, equal on every server."""
+    return str(uuid5(NAMESPACE_GRAPH, graph_id))
+
+
+def checkpoint_id(parent: str | None = None) -> str:
+    """A UUIDv6 (RFC 9562 5.6) above `parent`'s, whatever the clocks of their makers say."""
+    ticks = time.time_ns() // 100 + _GREGORIAN_TO_UNIX
+    if parent is not None:
+        ticks = max(ticks, _ticks(parent) + 1)
+    high = (ticks >> 12) << 16 | 0x6000 | ticks & 0x0FFF
+    return str(UUID(int=high << 64 | 1 << 63 | uuid7().int & _RANDOM_LOW))
+
+
+def _ticks(id: str) -> int:
+    high = UUID(id).int >> 64
+    return (high >> 16) << 12 | high & 0x0FFF

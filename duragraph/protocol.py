@@ -1,0 +1,267 @@
+"""What plane and worker say to each other, as msgpack over HTTP under `/api/v1/workers`.
+
+User payloads are `bytes` of JSON: they travel beside the typed fields and the plane never
+parses them. Whatever the plane must index has a typed field of its own. The executor takes
+the same `Task` and yields the same report parts when a graph runs with no plane at all.
+"""
+
+from typing import Any, Literal, TypeVar
+
+import attrs
+import msgspec
+
+T = TypeVar("T")
+
+MEDIA_TYPE = "application/msgpack"
+
+LEASE_SECONDS = 10.0
+"""A lease lasts this long on the database's clock after each renewal."""
+FENCE_SECONDS = 8.0
+"""A worker starts nothing new this long (its monotonic clock) after its last renewal."""
+HEARTBEAT_SECONDS = 3.0
+POLL_SECONDS = 20.0
+"""The longest a poll is held."""
+SNAPSHOT_EVERY = 64
+"""Appends to a list channel before the whole list is written again."""
+
+
+@attrs.frozen
+class GraphSpec:
+    """A graph as a worker registers it. Schemas are JSON Schema bytes, null when not derivable."""
+
+    graph_id: str
+    version: str
+    description: str | None = None
+    input_schema: bytes = b"null"
+    output_schema: bytes = b"null"
+    state_schema: bytes = b"null"
+    config_schema: bytes = b"null"
+    context_schema: bytes = b"null"
+    drawing: bytes = b'{"nodes":[],"edges":[]}'
+    """`{"nodes": [{id, type, data}], "edges": [{source, target, conditional?, data?}]}`."""
+    drawing_xray: bytes | None = None
+    """The same with subgraphs unfolded; None where there are none."""
+    subgraphs: bytes = b"{}"
+    """`{namespace: {input_schema, output_schema, state_schema, …}}`."""
+
+
+@attrs.frozen
+class Register:
+    """`POST /workers`."""
+
+    name: str
+    slots: int
+    graphs: list[GraphSpec]
+    queue: str = "default"
+    labels: dict[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Registered:
+    worker_id: str
+    lease_seconds: float = LEASE_SECONDS
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    poll_seconds: float = POLL_SECONDS
+
+
+@attrs.frozen
+class Lease:
+    """A worker's right to a run. `epoch` grows by one at each claim and is never reused."""
+
+    run_id: str
+    epoch: int
+
+
+@attrs.frozen
+class Poll:
+    """`POST /workers/{id}/poll`; `active` renews the leases it names."""
+
+    slots: int
+    active: list[Lease]
+
+
+@attrs.frozen
+class Control:
+    """The worker no longer holds this lease: stop the run, report nothing more of it."""
+
+    run_id: str
+    epoch: int
+    action: Literal["cancel", "fenced"]
+
+
+@attrs.frozen
+class Write:
+    """What a finished, failed or interrupted task of a superstep left behind.
+
+    `result` is the update as clients see it, `interrupts` a JSON list of `{id, value}`,
+    `opaque` whatever the executor needs to go on from here (jumps, sends, resume values).
+    """
+
+    checkpoint_id: str
+    ns: str
+    task_id: str
+    result: bytes | None = None
+    error: str | None = None
+    interrupts: bytes | None = None
+    opaque: bytes = b""
+
+
+@attrs.frozen
+class Snapshot:
+    """A recorded checkpoint with its channels folded, as a run starts from it."""
+
+    checkpoint_id: str
+    ns: str
+    step: int
+    next: list[str]
+    values: dict[str, bytes]
+    depths: dict[str, int] = attrs.field(factory=dict)
+    """Appends since the channel was last written whole; absent means 0."""
+    opaque: bytes = b""
+    metadata: bytes = b"{}"
+    created_at: str = ""
+    writes: list[Write] = attrs.field(factory=list)
+    children: list["Snapshot"] = attrs.field(factory=list)
+    """The newest checkpoint of each subgraph at work under this one."""
+
+
+@attrs.frozen
+class Effect:
+    """A side effect's recorded result. `key` is stable over attempts and redrives."""
+
+    key: str
+    result: bytes
+
+
+@attrs.frozen
+class Task:
+    """Work to do under a lease.
+
+    `run`: `kwargs` is the run's JSON `{input, command, config, context, stream_mode,
+    interrupt_before, interrupt_after, durability, subgraphs, …}`, config and context merged
+    with the assistant's. `update_state`: `{values, as_node, config}`.
+    """
+
+    kind: Literal["run", "update_state"]
+    run_id: str
+    epoch: int
+    attempt: int
+    thread_id: str
+    assistant_id: str
+    graph_id: str
+    version: str
+    kwargs: bytes
+    metadata: bytes = b"{}"
+    snapshot: Snapshot | None = None
+    effects: list[Effect] = attrs.field(factory=list)
+    deadline_seconds: float | None = None
+    resuming: bool = False
+    """An earlier attempt recorded progress: go on from `snapshot`, ignore input and command."""
+
+
+@attrs.frozen
+class Polled:
+    tasks: list[Task]
+    control: list[Control]
+
+
+@attrs.frozen
+class Frame:
+    """One SSE frame. `checkpoint_id` names the checkpoint whose folded values equal `data`."""
+
+    event: str
+    data: bytes
+    checkpoint_id: str | None = None
+
+
+@attrs.frozen
+class ChannelWrite:
+    """A channel that changed. With `append`, `value` is the array of new elements only."""
+
+    channel: str
+    value: bytes
+    append: bool = False
+    codec: bytes | None = None
+
+
+@attrs.frozen
+class Checkpoint:
+    """The state after a superstep. Channels not named keep their parent's value."""
+
+    checkpoint_id: str
+    parent_id: str | None
+    ns: str
+    source: Literal["input", "loop", "update", "fork"]
+    step: int
+    created_at: str
+    next: list[str]
+    channels: list[ChannelWrite]
+    tasks: bytes = b"[]"
+    """`[{id, name, path, ns?}]` of `next`, results and interrupts aside."""
+    metadata: bytes = b"{}"
+    opaque: bytes = b""
+    root_id: str | None = None
+    """For a subgraph's checkpoint: the root graph's checkpoint it works under."""
+
+
+@attrs.frozen
+class Outcome:
+    """How an attempt ended. `released` gives the run back uncharged, at its last checkpoint."""
+
+    status: Literal["success", "error", "timeout", "released"]
+    error: bytes | None = None
+    """`{"error": type, "message": masked}`, as clients see it."""
+    trace: str | None = None
+    """The user's own frames, for operators."""
+    interrupted: bool = False
+    """Nodes are left to run: an interrupt or a breakpoint."""
+    interrupts: bytes = b"{}"
+    """`{task_id: [{id, value}]}`."""
+
+
+Item = Frame | Checkpoint | Write | Effect
+
+
+@attrs.frozen
+class Report:
+    """One batch of one run: `batch` counts from 1 within an epoch."""
+
+    run_id: str
+    epoch: int
+    batch: int
+    frames: list[Frame] = attrs.field(factory=list)
+    checkpoints: list[Checkpoint] = attrs.field(factory=list)
+    writes: list[Write] = attrs.field(factory=list)
+    effects: list[Effect] = attrs.field(factory=list)
+    outcome: Outcome | None = None
+
+
+@attrs.frozen
+class Verdict:
+    """`accepted` also for a batch seen before; `gap`: send batch `expected` first."""
+
+    run_id: str
+    batch: int
+    verdict: Literal["accepted", "fenced", "cancelled", "gap", "invalid"]
+    expected: int = 0
+
+
+@attrs.frozen
+class Heartbeat:
+    """`POST /workers/{id}/heartbeat`, sent by a process of its own."""
+
+    active: list[Lease]
+
+
+@attrs.frozen
+class Renewed:
+    lost: list[Control]
+
+
+def pack(message: Any) -> bytes:
+    return msgspec.msgpack.encode(message)
+
+
+def unpack(body: bytes, type: type[T]) -> T:
+    """Raises `msgspec.DecodeError` or its child `ValidationError`."""
+    return msgspec.msgpack.decode(body, type=type)
