@@ -127,8 +127,13 @@ class Snapshot:
 
 @attrs.frozen
 class Effect:
-    """A side effect's recorded result. `key` is stable over attempts and redrives."""
+    """A side effect's recorded result.
 
+    `key` is built from namespace, task and name. Task ids derive from the checkpoint they
+    start at, so the key is stable over attempts, redrives and the run that answers an interrupt.
+    """
+
+    checkpoint_id: str
     key: str
     result: bytes
 
@@ -154,6 +159,7 @@ class Task:
     metadata: bytes = b"{}"
     snapshot: Snapshot | None = None
     effects: list[Effect] = attrs.field(factory=list)
+    """Those recorded under `snapshot` and its children."""
     deadline_seconds: float | None = None
     resuming: bool = False
     """An earlier attempt recorded progress: go on from `snapshot`, ignore input and command."""
