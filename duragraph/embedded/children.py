@@ -1,0 +1,118 @@
+"""Server processes that live no longer than the process that started them.
+
+Each runs under a keeper (`keeper.py`). Knows nothing of what the servers are.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+T = TypeVar("T")
+
+START_SECONDS = 60.0
+"""Enough for PostgreSQL to recover from a crash on a slow disk."""
+
+_KEEPER = Path(__file__).with_name("keeper.py")
+
+
+class StartError(Exception):
+    """An embedded server could not be started; says which, why, and what to do."""
+
+
+@attrs.frozen
+class Account:
+    """The way to run a program that refuses to run as root: nothing to do for a plain user."""
+
+    prefix: tuple[str, ...] = ()
+    """Goes before the command."""
+    uid: int | None = None
+    gid: int | None = None
+
+    def own(self, *paths: Path) -> None:
+        """Hand existing files over to the account."""
+        if self.uid is not None and self.gid is not None:
+            for path in paths:
+                os.chown(path, self.uid, self.gid)
+
+
+@attrs.frozen
+class Child:
+    """A running server. Readable (`fileno`) once it has ended."""
+
+    name: str
+    pid: int
+    """The server's own, not its keeper's."""
+    log: Path
+    _keeper: subprocess.Popen[bytes]
+
+    def fileno(self) -> int:
+        assert self._keeper.stdout is not None  # noqa: S101 - opened as a pipe in `running`
+        return self._keeper.stdout.fileno()
+
+    def exit_code(self) -> int | None:
+        """The server's exit code, 128 + n after signal n, or None while it runs."""
+        return self._keeper.poll()
+
+    def wait_for(self, probe: Callable[[], T | None]) -> T:
+        """The first result of `probe` that is not None.
+
+        Raises StartError with the log's last lines if the server ends before, or takes too long.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while (found := probe()) is None:
+            if (code := self.exit_code()) is not None:
+                raise StartError(f"{self.name} ended with code {code}. {self._last_words()}")
+            if time.monotonic() > deadline:
+                slow = f"{self.name} was not ready in {START_SECONDS:.0f} s."
+                raise StartError(f"{slow} {self._last_words()}")
+            time.sleep(0.005)
+        return found
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-5:]
+        return "\n  ".join([f"The end of {self.log}:", *lines])
+
+
+@contextlib.contextmanager
+def running(
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    stop: Sequence[signal.Signals],
+    account: Account | None = None,
+    holds: Sequence[int] = (),
+) -> Iterator[Child]:
+    """Run `command` until the block or this process ends, by whatever means.
+
+    `stop` are the signals that end it, the gentlest first. The descriptors in `holds` stay
+    open as long as the server lives. Its output is appended to `log`.
+    """
+    account = account or Account()
+    signals = ",".join(each.name for each in stop)
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(  # noqa: S603 - our own keeper
+            [sys.executable, "-IS", str(_KEEPER), signals, *account.prefix, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            env={},  # PGPORT and its like must not reach the server
+            pass_fds=holds,
+            user=account.uid,
+            group=account.gid,
+            extra_groups=None if account.uid is None else (),
+            start_new_session=True,  # Ctrl-C is DuraGraph's; the servers stop after it
+        ) as keeper,
+    ):
+        assert keeper.stdout is not None  # noqa: S101 - opened as a pipe above
+        # Leaving the block closes the keeper's input, which stops the server, and waits.
+        yield Child(name=name, pid=int(keeper.stdout.readline() or 0), log=log, keeper=keeper)
