@@ -115,6 +115,8 @@ class Snapshot:
     step: int
     next: list[str]
     values: dict[str, bytes]
+    versions: dict[str, str] = attrs.field(factory=dict)
+    """`{channel: checkpoint_id of the part that heads it}`, see `Checkpoint.versions`."""
     depths: dict[str, int] = attrs.field(factory=dict)
     """Appends since the channel was last written whole; absent means 0."""
     opaque: bytes = b""
@@ -182,17 +184,27 @@ class Frame:
 
 @attrs.frozen
 class ChannelWrite:
-    """A channel that changed. With `append`, `value` is the array of new elements only."""
+    """A channel that changed, as the part that heads its value from now on.
+
+    With `base_id` the `value` is an array to append to the part of that version; it may be
+    claimed only where the earlier elements are unchanged, and `depth` counts such parts since
+    the channel was last written whole.
+    """
 
     channel: str
     value: bytes
-    append: bool = False
+    base_id: str | None = None
+    depth: int = 0
     codec: bytes | None = None
 
 
 @attrs.frozen
 class Checkpoint:
-    """The state after a superstep. Channels not named keep their parent's value."""
+    """The state after a superstep.
+
+    `channels` holds what changed, `versions` names for every channel the checkpoint that wrote
+    its head part (this one's own id for those in `channels`).
+    """
 
     checkpoint_id: str
     parent_id: str | None
@@ -202,6 +214,7 @@ class Checkpoint:
     created_at: str
     next: list[str]
     channels: list[ChannelWrite]
+    versions: dict[str, str]
     tasks: bytes = b"[]"
     """`[{id, name, path, ns?}]` of `next`, results and interrupts aside."""
     metadata: bytes = b"{}"
