@@ -1,0 +1,241 @@
+"""Messages of a conversation. Their fields are LangChain's JSON, so that its clients read them.
+
+Owns the shapes and the merging of streamed chunks. Messages are values: they are never changed
+in place, so a copy of a state may share them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, Self, TypedDict
+
+import attrs
+import msgspec
+
+from duragraph_worker.partial_json import parse_partial
+
+Content = str | list[str | dict[str, Any]]
+"""Text, or a list of content blocks such as `{"type": "text", "text": …}`."""
+
+
+class ToolCall(TypedDict):
+    """A model's wish to have a tool called; `args` are parsed."""
+
+    name: str
+    args: dict[str, Any]
+    id: str | None
+    type: NotRequired[Literal["tool_call"]]
+
+
+class ToolCallChunk(TypedDict):
+    """A piece of a tool call; pieces of one call share `index`, `args` is a piece of JSON."""
+
+    name: str | None
+    args: str | None
+    id: str | None
+    index: int | None
+    type: NotRequired[Literal["tool_call_chunk"]]
+
+
+class Usage(TypedDict):
+    """Tokens that a model's reply cost."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    input_token_details: NotRequired[dict[str, int]]
+    output_token_details: NotRequired[dict[str, int]]
+
+
+@attrs.frozen
+class Message:
+    """What all messages share. `message["content"]` and `["role"]` read as in a plain dict."""
+
+    content: Content = ""
+    additional_kwargs: dict[str, Any] = attrs.field(factory=dict, kw_only=True)
+    response_metadata: dict[str, Any] = attrs.field(factory=dict, kw_only=True)
+    type: str = attrs.field(default="", init=False)
+    name: str | None = attrs.field(default=None, kw_only=True)
+    id: str | None = attrs.field(default=None, kw_only=True)
+
+    @property
+    def text(self) -> str:
+        """The text of all content blocks."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(b if isinstance(b, str) else b.get("text", "") for b in self.content)
+
+    @property
+    def role(self) -> str:
+        """The type under the name that model providers use."""
+        return _ROLES.get(self.type, self.type)
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return getattr(self, key)
+        except AttributeError:
+            raise KeyError(key) from None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return getattr(self, key, default)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+@attrs.frozen
+class HumanMessage(Message):
+    type: Literal["human"] = attrs.field(default="human", init=False)
+
+
+@attrs.frozen
+class SystemMessage(Message):
+    type: Literal["system"] = attrs.field(default="system", init=False)
+
+
+@attrs.frozen
+class AIMessage(Message):
+    """A model's whole reply."""
+
+    type: Literal["ai"] = attrs.field(default="ai", init=False)
+    tool_calls: list[ToolCall] = attrs.field(factory=list, kw_only=True)
+    invalid_tool_calls: list[dict[str, Any]] = attrs.field(factory=list, kw_only=True)
+    usage_metadata: Usage | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class ToolMessage(Message):
+    """What the tool call `tool_call_id` came to."""
+
+    type: Literal["tool"] = attrs.field(default="tool", init=False)
+    tool_call_id: str = attrs.field(kw_only=True)
+    artifact: Any = attrs.field(default=None, kw_only=True)
+    status: Literal["success", "error"] = attrs.field(default="success", kw_only=True)
+
+
+@attrs.frozen
+class RemoveMessage(Message):
+    """Removes the message `id` as it enters the state; `REMOVE_ALL` removes all before it."""
+
+    content: Content = attrs.field(default="", init=False)
+    type: Literal["remove"] = attrs.field(default="remove", init=False)
+    id: str = attrs.field(kw_only=False)
+
+
+@attrs.frozen
+class AIMessageChunk(Message):
+    """A piece of a model's reply. Chunks with one id add up with `+`."""
+
+    type: Literal["AIMessageChunk"] = attrs.field(default="AIMessageChunk", init=False)
+    usage_metadata: Usage | None = attrs.field(default=None, kw_only=True)
+    tool_call_chunks: list[ToolCallChunk] = attrs.field(factory=list, kw_only=True)
+    chunk_position: Literal["last"] | None = attrs.field(default=None, kw_only=True)
+    tool_calls: list[ToolCall] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self._whole_calls(), takes_self=True)
+    )
+    """As far as the pieces so far can be read."""
+    invalid_tool_calls: list[dict[str, Any]] = attrs.field(init=False, factory=list)
+
+    def __add__(self, other: "AIMessageChunk") -> "AIMessageChunk":
+        return AIMessageChunk(
+            _joined(self.content, other.content),
+            additional_kwargs=self.additional_kwargs | other.additional_kwargs,
+            response_metadata=self.response_metadata | other.response_metadata,
+            name=self.name or other.name,
+            id=self.id or other.id,
+            usage_metadata=other.usage_metadata or self.usage_metadata,
+            tool_call_chunks=_merged_calls(self.tool_call_chunks, other.tool_call_chunks),
+            chunk_position=other.chunk_position or self.chunk_position,
+        )
+
+    def message(self) -> AIMessage:
+        """The whole message, once all chunks are added up.
+
+        A tool call whose arguments are no JSON object lands in `invalid_tool_calls`.
+        """
+        calls: list[ToolCall] = []
+        invalid: list[dict[str, Any]] = []
+        for piece in self.tool_call_chunks:
+            tool_call(calls, invalid, name=piece["name"], args=piece["args"], id=piece["id"])
+        return AIMessage(
+            self.content,
+            additional_kwargs=self.additional_kwargs,
+            response_metadata=self.response_metadata,
+            name=self.name,
+            id=self.id,
+            tool_calls=calls,
+            invalid_tool_calls=invalid,
+            usage_metadata=self.usage_metadata,
+        )
+
+    def _whole_calls(self) -> list[ToolCall]:
+        calls: list[ToolCall] = []
+        for piece in self.tool_call_chunks:
+            args = parse_partial(piece["args"] or "{}")
+            if isinstance(args, dict):
+                name, call_id = piece["name"] or "", piece["id"]
+                calls.append({"name": name, "args": args, "id": call_id, "type": "tool_call"})
+        return calls
+
+
+REMOVE_ALL = "__remove_all__"
+
+_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+
+
+def tool_call(
+    calls: list[ToolCall],
+    invalid: list[dict[str, Any]],
+    *,
+    name: str | None,
+    args: str | None,
+    id: str | None,
+) -> None:
+    """Append the call to `calls`, or to `invalid` if its `args` are no JSON object."""
+    try:
+        parsed = msgspec.json.decode(args or "{}", type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        invalid.append(
+            {"name": name, "args": args, "id": id, "error": str(error), "type": "invalid_tool_call"}
+        )
+    else:
+        calls.append({"name": name or "", "args": parsed, "id": id, "type": "tool_call"})
+
+
+def _joined(left: Content, right: Content) -> Content:
+    if isinstance(left, str) and isinstance(right, str):
+        return left + right
+    blocks = [
+        block for side in (left, right) for block in ([side] if isinstance(side, str) else side)
+    ]
+    joined: list[str | dict[str, Any]] = []
+    for block in blocks:
+        last = joined[-1] if joined else None
+        if isinstance(block, dict) and isinstance(last, dict) and _same_block(last, block):
+            joined[-1] = last | {"text": last["text"] + block["text"]}
+        elif block != "":
+            joined.append(block)
+    return joined
+
+
+def _same_block(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    index = left.get("index")
+    return index is not None and index == right.get("index") and "text" in left and "text" in right
+
+
+def _merged_calls(left: list[ToolCallChunk], right: list[ToolCallChunk]) -> list[ToolCallChunk]:
+    merged = list(left)
+    for piece in right:
+        index = piece["index"]
+        at = next(
+            (i for i, m in enumerate(merged) if index is not None and m["index"] == index), -1
+        )
+        if at < 0:
+            merged.append(piece)
+            continue
+        merged[at] = {
+            "name": merged[at]["name"] or piece["name"],
+            "args": (merged[at]["args"] or "") + (piece["args"] or ""),
+            "id": merged[at]["id"] or piece["id"],
+            "index": index,
+            "type": "tool_call_chunk",
+        }
+    return merged
