@@ -64,6 +64,11 @@ def start(home: Path, *, holds: Sequence[int] = ()) -> Iterator[Postgres]:
     data = home / "data"
     if not data.exists():
         _initialize(data, account=account, holds=holds)
+    if (made_by := (data / "PG_VERSION").read_text().strip()) != str(VERSION):
+        raise StartError(
+            f"{data} was made by PostgreSQL {made_by}, this one is {VERSION}. "
+            "Dump it with the former and restore it here, or choose another --data-dir."
+        )
     with _socket_directory(home, account=account) as socket:
         settings = {**_SETTINGS, "unix_socket_directories": str(socket)}
         options = [option for pair in settings.items() for option in ("-c", "=".join(pair))]

@@ -1,0 +1,181 @@
+"""All that can be set, read and checked once. The only reader of the environment.
+
+A setting `port` is the variable `DURAGRAPH_PORT` and, where a command offers it, the flag
+`--port`, which wins. Whatever is wrong names its variable.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import attrs
+
+from duragraph import protocol
+
+PREFIX = "DURAGRAPH_"
+
+_DATA_DIR = Path(".duragraph")
+
+
+class ConfigError(Exception):
+    """A setting is missing or can't be used; says which, and what it must be."""
+
+
+def _setting(default: Any, read: Callable[[str], Any], *, secret: bool = False) -> Any:
+    """A field; `read` makes its value of a string, or raises ValueError saying what it must be."""
+    return attrs.field(default=default, metadata={"read": read}, repr=not secret)
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.strip().isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    problem = "must be a number of seconds above 0"
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ValueError(problem) from None
+    if not 0 < seconds < math.inf:
+        raise ValueError(problem)
+    return seconds
+
+
+def _yes(text: str) -> bool:
+    answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if (answer := answers.get(text.strip().lower())) is None:
+        raise ValueError("must be 1 or 0, true or false, yes or no")
+    return answer
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text.lower()
+
+    return read
+
+
+def _address(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must begin with {schemes[0]}://")
+        return text
+
+    return read
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    database_url: str = _setting("", _address("postgresql", "postgres"), secret=True)
+    """Empty for `dev` alone, which then starts a PostgreSQL of its own."""
+    nats_url: str = _setting("", _address("nats", "tls"), secret=True)
+    """Empty for `dev` alone, which then starts a NATS of its own."""
+    host: str = _setting("127.0.0.1", str)
+    port: int = _setting(8123, _whole(0, 65535))
+    """0 takes a free one."""
+    data_dir: Path = _setting(_DATA_DIR, Path)
+    """Where the embedded servers keep their data; relative to the working directory."""
+
+    api_keys: tuple[str, ...] = _setting((), _list, secret=True)
+    """Who sends one of these as `x-api-key` may do anything. None: everybody may."""
+    no_auth: bool = _setting(False, _yes)
+    """Serve without keys on an address that others reach."""
+    cors_origins: tuple[str, ...] = _setting(("*",), _list)
+
+    max_body_bytes: int = _setting(64 << 20, _whole(1024, 1 << 30))
+    max_depth: int = _setting(200, _whole(8, 1000))
+    """Of nested arrays and objects in a request."""
+    run_timeout_seconds: float = _setting(3600.0, _seconds)
+    """An attempt that takes longer is ended, whatever its worker says."""
+    max_attempts: int = _setting(3, _whole(1, 1000))
+    """A run whose worker dies this often fails."""
+
+    lease_seconds: float = _setting(protocol.LEASE_SECONDS, _seconds)
+    sweep_seconds: float = _setting(2.0, _seconds)
+    """Between two looks for expired leases and strays."""
+    hint_sweep_seconds: float = _setting(0.5, _seconds)
+    """Between two looks for work of which no hint told."""
+    drain_seconds: float = _setting(10.0, _seconds)
+    """How long requests under way may take to end once a stop is asked for."""
+
+    log_format: Literal["auto", "console", "json"] = _setting(
+        "auto", _one_of("auto", "console", "json")
+    )
+    """`auto`: console on a terminal, JSON otherwise."""
+    log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"))
+
+    @property
+    def auth(self) -> bool:
+        return bool(self.api_keys)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches `host`."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **flags: object) -> Self:
+        """Flags over variables over defaults; None and the empty string count as not given.
+
+        Raises ConfigError.
+        """
+        given: dict[str, Any] = {}
+        for field in attrs.fields(cls):
+            flag = flags.get(field.name)
+            text = environ.get(_variable(field.name), "") if flag is None else str(flag)
+            if not text:
+                continue
+            try:
+                given[field.name] = field.metadata["read"](text)
+            except ValueError as error:
+                source = _variable(field.name) if flag is None else _flag(field.name)
+                shown = f" is {text!r} but" if field.repr else ""
+                raise ConfigError(f"{source}{shown} {error}.") from None
+        return cls(**given)
+
+    def for_production(self) -> Self:
+        """The same, if it may serve others. Raises ConfigError."""
+        for name in ("database_url", "nats_url"):
+            if not getattr(self, name):
+                raise ConfigError(
+                    f"{_variable(name)} (or {_flag(name)}) is missing. "
+                    "Only `duragraph dev` brings servers of its own."
+                )
+        if not (self.loopback or self.auth or self.no_auth):
+            raise ConfigError(
+                f"{self.host} can be reached by others and {PREFIX}API_KEYS is missing. "
+                "Set it to one or more keys, or say --no-auth to let everybody in."
+            )
+        return self
+
+
+def worker_environ(config: Config, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for a worker of this plane: the user's own, less what it must not see."""
+    own = {_variable(field.name) for field in attrs.fields(Config)}
+    kept = {name: value for name, value in environ.items() if name not in own}
+    return kept | ({f"{PREFIX}API_KEY": config.api_keys[0]} if config.api_keys else {})
+
+
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _flag(field: str) -> str:
+    return "--" + field.replace("_", "-")

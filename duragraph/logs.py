@@ -1,0 +1,62 @@
+"""What every log line looks like: for people on a terminal, JSON otherwise, on standard error.
+
+Lines of the standard library's `logging` (aiohttp, asyncio, nats) come out the same way.
+"""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+from duragraph.config import Config
+
+
+def configure(config: Config) -> None:
+    """Call once, before the first line."""
+    console = config.log_format == "console" or (
+        config.log_format == "auto" and sys.stderr.isatty()
+    )
+    level = logging.getLevelNamesMapping()[config.log_level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_for_people() if console else _for_machines()),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    # At info these tell of every request and reconnect.
+    chatty = level if level == logging.DEBUG else max(level, logging.WARNING)
+    for name in ("aiohttp.access", "httpx", "nats"):
+        logging.getLogger(name).setLevel(chatty)
+
+
+def _for_people() -> list[Processor]:
+    # The default would print local variables, and those are the users' data.
+    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+
+
+def _for_machines() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
