@@ -8,7 +8,6 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import attrs
@@ -16,8 +15,6 @@ import attrs
 from duragraph import protocol
 
 PREFIX = "DURAGRAPH_"
-
-_DATA_DIR = Path(".duragraph")
 
 
 class ConfigError(Exception):
@@ -87,7 +84,7 @@ class Config:
     host: str = _setting("127.0.0.1", str)
     port: int = _setting(8123, _whole(0, 65535))
     """0 takes a free one."""
-    data_dir: Path = _setting(_DATA_DIR, Path)
+    data_dir: str = _setting(".duragraph", str)
     """Where the embedded servers keep their data; relative to the working directory."""
 
     api_keys: tuple[str, ...] = _setting((), _list, secret=True)

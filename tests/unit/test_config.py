@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from duragraph.config import Config, ConfigError, worker_environ
@@ -9,7 +7,7 @@ SERVERS = {"DURAGRAPH_DATABASE_URL": "postgresql://db", "DURAGRAPH_NATS_URL": "n
 
 def test_nothing_set_gives_the_defaults():
     config = Config.from_env({})
-    assert (config.host, config.port, config.data_dir) == ("127.0.0.1", 8123, Path(".duragraph"))
+    assert (config.host, config.port, config.data_dir) == ("127.0.0.1", 8123, ".duragraph")
     assert not config.auth
 
 
@@ -44,7 +42,7 @@ def test_lists_are_separated_by_commas():
     ],
 )
 def test_a_bad_variable_names_itself(name, value):
-    with pytest.raises(ConfigError, match=f"DURAGRAPH_{name} .* must "):
+    with pytest.raises(ConfigError, match=f"DURAGRAPH_{name}( is .* but)? must "):
         Config.from_env({f"DURAGRAPH_{name}": value})
 
 
