@@ -80,6 +80,16 @@ class Message:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
+        """Lets a pydantic model have fields of messages; its loader makes them beforehand."""
+        dump = {"type": "function-plain", "function": msgspec.to_builtins}
+        return {"type": "is-instance", "cls": cls, "serialization": dump}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "object"}
+
 
 @attrs.frozen
 class HumanMessage(Message):

@@ -112,8 +112,7 @@ def loader(declared: Any, known: Mapping[str, Channel]) -> Load:
     if typing.is_typeddict(declared):
         return revived
     if is_pydantic(declared):
-        validated: Load = declared.model_validate
-        return validated
+        return lambda values: declared.model_validate(revived(values))
     required = dict.fromkeys(known.keys() - dict(_defaults(declared)).keys())
     starts = {n: known[n].empty for n in required}
     aliases = {a.name: a.alias or a.name for a in getattr(declared, "__attrs_attrs__", ())}
