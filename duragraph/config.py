@@ -147,20 +147,24 @@ class Config:
                 raise ConfigError(f"{source}{shown} {error}.") from None
         return cls(**given)
 
-    def for_production(self) -> Self:
-        """The same, if it may serve others. Raises ConfigError."""
-        for name in ("database_url", "nats_url"):
+    def needing(self, *names: str) -> Self:
+        """The same, if these are set. Raises ConfigError."""
+        for name in names:
             if not getattr(self, name):
                 raise ConfigError(
                     f"{_variable(name)} (or {_flag(name)}) is missing. "
                     "Only `duragraph dev` brings servers of its own."
                 )
+        return self
+
+    def for_production(self) -> Self:
+        """The same, if it may serve others. Raises ConfigError."""
         if not (self.loopback or self.auth or self.no_auth):
             raise ConfigError(
-                f"{self.host} can be reached by others and {PREFIX}API_KEYS is missing. "
+                f"{self.host} can be reached by others and {_variable('api_keys')} is missing. "
                 "Set it to one or more keys, or say --no-auth to let everybody in."
             )
-        return self
+        return self.needing("database_url", "nats_url")
 
 
 def worker_environ(config: Config, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

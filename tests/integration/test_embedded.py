@@ -123,7 +123,7 @@ async def test_recovery_after_kill_9_of_postgres(tmp_path):
 def test_a_second_instance_is_refused_and_names_the_first(tmp_path):
     with (
         instance(tmp_path) as (parent, _, _),
-        pytest.raises(embedded.StartError, match=rf"{tmp_path} is in use by process {parent.pid}"),
+        pytest.raises(embedded.ServerError, match=rf"{tmp_path} is in use by process {parent.pid}"),
         embedded.start(tmp_path),
     ):
         pass
@@ -155,7 +155,7 @@ def test_data_of_another_version_is_refused(tmp_path):
     data = tmp_path / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("16\n")
-    with pytest.raises(embedded.StartError, match="PostgreSQL 16"), embedded.start(tmp_path):
+    with pytest.raises(embedded.ServerError, match="PostgreSQL 16"), embedded.start(tmp_path):
         pass
 
 
@@ -163,13 +163,13 @@ def test_a_server_that_does_not_start_says_why(tmp_path):
     with embedded.start(tmp_path):
         pass
     (tmp_path / "postgres" / "data" / "global" / "pg_control").unlink()
-    with pytest.raises(embedded.StartError, match="pg_control"), embedded.start(tmp_path):
+    with pytest.raises(embedded.ServerError, match="pg_control"), embedded.start(tmp_path):
         pass
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(embedded.StartError, match="--data-dir"), embedded.start(tmp_path / "file"):
+    with pytest.raises(embedded.ServerError, match="--data-dir"), embedded.start(tmp_path / "file"):
         pass
 
 
@@ -185,5 +185,5 @@ def test_given_addresses_start_nothing(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(embedded.StartError, match="--data-dir"), embedded.start(tmp_path):
+    with pytest.raises(embedded.ServerError, match="--data-dir"), embedded.start(tmp_path):
         pass

@@ -1,0 +1,185 @@
+"""The `duragraph` command: settings, logging, a listening socket, then the plane until a signal.
+
+Loads no user code: `dev` starts a worker as a process of its own.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Annotated, Any, TypeAlias
+
+import attrs
+import structlog
+from aiohttp import web
+from cyclopts import App, Parameter
+
+from duragraph import __version__, embedded, logs
+from duragraph import dev as development
+from duragraph.app import build_app
+from duragraph.config import Config, ConfigError, worker_environ
+from duragraph.errors import DuraGraphError
+from duragraph.pg import apply_schema
+
+try:
+    from uvloop import run
+except ImportError:  # the `speed` extra is not installed
+    from asyncio import run  # type: ignore[assignment]
+
+BACKLOG = 1024
+
+Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+# None stands for "not said": the environment decides, then the default.
+Host = Annotated[str | None, Parameter(help="Address to listen on [default: 127.0.0.1].")]
+Port = Annotated[int | None, Parameter(help="Port to listen on, 0 for a free one [default: 8123].")]
+DataDir = Annotated[str | None, Parameter(help="Where PostgreSQL lives [default: .duragraph].")]
+DatabaseUrl = Annotated[str | None, Parameter(help="PostgreSQL 15 or newer.")]
+NatsUrl = Annotated[str | None, Parameter(help="NATS; JetStream is not used.")]
+Targets = Annotated[str, Parameter(help="Graphs to work on, each module:graph; else an example.")]
+Worker = Annotated[bool, Parameter(help="Start a worker.")]
+NoAuth = Annotated[bool | None, Parameter(help="Let everybody in.", negative="")]
+
+app = App(name="duragraph", version=__version__, help="A durable control plane for agent graphs.")
+app.command("duragraph.demo:demo", help="Run the bundled example and show its stream.")
+
+log = structlog.get_logger(__name__)
+
+
+@app.command
+def dev(
+    *targets: Targets,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    nats_url: NatsUrl = None,
+    worker: Worker = True,
+) -> None:
+    """Run everything on this machine: PostgreSQL, NATS, the plane and a worker."""
+    config = Config.from_env(
+        host=host, port=port, data_dir=data_dir, database_url=database_url, nats_url=nats_url
+    )
+    logs.configure(config)
+    with (
+        _listen(config) as listener,
+        embedded.start(
+            config.data_dir,
+            database_url=config.database_url or None,
+            nats_url=config.nats_url or None,
+            progress=log.info,
+        ) as servers,
+    ):
+        config = attrs.evolve(
+            config,
+            port=listener.getsockname()[1],
+            database_url=servers.database_url,
+            nats_url=servers.nats_url,
+        )
+        jobs: list[Job] = [partial(development.watch, servers.children)]
+        if worker:
+            url, environ = development.address(config), worker_environ(config)
+            jobs.append(partial(development.keep_worker, url, targets, environ=environ))
+        banner = development.banner(config, servers, targets if worker else None)
+        run(_serve(config, listener, banner=banner, jobs=jobs))
+
+
+@app.command
+def serve(
+    *,
+    host: Host = None,
+    port: Port = None,
+    database_url: DatabaseUrl = None,
+    nats_url: NatsUrl = None,
+    no_auth: NoAuth = None,
+) -> None:
+    """Run the plane in production, on a PostgreSQL and a NATS of yours.
+
+    Any address but loopback needs DURAGRAPH_API_KEYS, or --no-auth said aloud.
+    """
+    config = Config.from_env(
+        host=host, port=port, database_url=database_url, nats_url=nats_url, no_auth=no_auth
+    ).for_production()
+    logs.configure(config)
+    with _listen(config) as listener:
+        run(_serve(config, listener))
+
+
+@app.command
+def migrate(*, database_url: DatabaseUrl = None) -> None:
+    """Bring the database to this version's schema. Safe to repeat, also while planes run."""
+    config = Config.from_env(database_url=database_url).needing("database_url")
+    logs.configure(config)
+    run(apply_schema(config.database_url))
+    log.info("the schema is up to date")
+
+
+def main() -> None:
+    """What is wrong with the settings or the surroundings is one line, not a trace."""
+    try:
+        app()
+    except (ConfigError, embedded.ServerError) as error:
+        sys.exit(f"duragraph: {error}")
+    except DuraGraphError as error:
+        sys.exit(f"duragraph: {error.message} {error.hint or ''}".rstrip())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _listen(config: Config) -> socket.socket:
+    """Bound before all else, so that a port that is taken is told at once."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"Can't listen on {config.host} port {config.port}: {os.strerror(error.errno or 0)}. "
+            "Stop what runs there, or choose another --port."
+        ) from error
+
+
+async def _serve(
+    config: Config, listener: socket.socket, *, banner: str = "", jobs: list[Job] | None = None
+) -> None:
+    """Serve until SIGINT or SIGTERM, or until one of `jobs` ends; the jobs stop before the plane.
+
+    Raises what the job raised.
+    """
+    plane = build_app(config)
+    runner = web.AppRunner(plane, access_log=None, shutdown_timeout=config.drain_seconds)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        log.info("serving", host=config.host, port=config.port)
+        if banner:
+            print(banner, flush=True)  # noqa: T201
+        tasks = [asyncio.ensure_future(job()) for job in (_signalled, *(jobs or []))]
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
+    finally:
+        await runner.cleanup()
+
+
+async def _signalled() -> None:
+    """A second signal finds no handler, and ends the process at once."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for each in signals:
+        loop.add_signal_handler(each, told.set)
+    try:
+        await told.wait()
+        log.info("stopping")
+    finally:
+        for each in signals:
+            loop.remove_signal_handler(each)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What `duragraph dev` puts around the plane: an eye on its servers, a worker, a banner.
+
+The worker is a process of its own, since it alone loads user code.
+"""
+
+import asyncio
+import contextlib
+import re
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from duragraph import __version__
+from duragraph.config import Config
+from duragraph.embedded import Child, Servers, running
+
+EXAMPLE = "duragraph_worker.example:demo"
+
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 15.0
+STEADY_SECONDS = 30.0
+"""A worker that lived this long is started again without delay."""
+
+log = structlog.get_logger(__name__)
+
+
+async def watch(children: Sequence[Child]) -> None:
+    """Raises ServerError when the first of `children` ends; until then waits to be cancelled."""
+    if not children:
+        await asyncio.Event().wait()
+    ends = [asyncio.ensure_future(_ended(child)) for child in children]
+    try:
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+    raise done.pop().result().ended()
+
+
+async def keep_worker(url: str, targets: Sequence[str], *, environ: Mapping[str, str]) -> None:
+    """Run a worker until cancelled, then let it drain. One that dies is started again."""
+    command = [sys.executable, "-m", "duragraph_worker", *(targets or [EXAMPLE]), "--url", url]
+    stop = (signal.SIGTERM, signal.SIGKILL)
+    delay = FIRST_DELAY_SECONDS
+    while True:
+        started = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            worker = stack.enter_context(running("worker", command, stop=stop, environ=environ))
+            try:
+                await _ended(worker)
+            finally:
+                # Its drain speaks to the plane, so this loop must run meanwhile.
+                await asyncio.to_thread(stack.close)
+        if time.monotonic() - started > STEADY_SECONDS:
+            delay = FIRST_DELAY_SECONDS
+        log.error("worker ended, starting another", code=worker.wait(), seconds=delay)
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, LONGEST_DELAY_SECONDS)
+
+
+async def _ended(child: Child) -> Child:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(child.fileno(), ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(child.fileno())
+    return child
+
+
+def address(config: Config) -> str:
+    """The plane's URL as this machine reaches it."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104
+    return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
+
+
+def banner(config: Config, servers: Servers, targets: Sequence[str] | None) -> str:
+    """`targets` is None where no worker was asked for."""
+    url = address(config)
+    serving = "no worker" if targets is None else " ".join(targets or [EXAMPLE])
+    lines = {
+        "API": url,
+        "Docs": f"{url}/docs",
+        "Graphs": serving,
+        "Data": config.data_dir if servers.children else "on the servers given",
+        "Database": _without_password(servers.database_url),
+        "NATS": _without_password(servers.nats_url),
+    }
+    who = "everyone on this machine" if config.loopback else f"EVERYONE who reaches {config.host}"
+    warning = "" if config.auth else f"\n  No API keys: open to {who}. For development only.\n"
+    table = "\n".join(f"  {name:<9} {value}" for name, value in lines.items())
+    return f"\n  DuraGraph {__version__}\n\n{table}\n{warning}"
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", url)
