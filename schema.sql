@@ -71,7 +71,8 @@ create table if not exists worker (
     last_seen_at    timestamptz not null default now()
 );
 
--- Written by: clients; a system assistant for each graph by its worker.
+-- Written by: clients; a system assistant for each graph by its worker. `revision` grows at
+-- every change: a run is created only against the revision that its config was merged with.
 create table if not exists assistant (
     organization_id uuid not null references organization on delete cascade,
     assistant_id    uuid not null,
@@ -82,6 +83,7 @@ create table if not exists assistant (
     context         jsonb not null,
     metadata        jsonb not null,
     version         integer not null default 1,
+    revision        integer not null default 1,
     created_at      timestamptz not null default clock_timestamp(),
     updated_at      timestamptz not null default clock_timestamp(),
     primary key (organization_id, assistant_id)

@@ -1,0 +1,27 @@
+"""The route table: one line an endpoint. Each is mounted at `/` and at `/api/v1`."""
+
+from duragraph.api import runs, workers
+from duragraph.api.io import Route
+
+MOUNTS = ("", "/api/v1")
+
+ROUTES = (
+    Route("POST", "/threads/{thread_id}/runs", runs.create),
+    Route("GET", "/threads/{thread_id}/runs", runs.search),
+    Route("POST", "/threads/{thread_id}/runs/stream", runs.stream),
+    Route("POST", "/threads/{thread_id}/runs/wait", runs.wait),
+    Route("GET", "/threads/{thread_id}/runs/{run_id}", runs.get),
+    Route("DELETE", "/threads/{thread_id}/runs/{run_id}", runs.delete),
+    Route("GET", "/threads/{thread_id}/runs/{run_id}/join", runs.join),
+    Route("GET", "/threads/{thread_id}/runs/{run_id}/stream", runs.join_stream),
+    Route("POST", "/threads/{thread_id}/runs/{run_id}/cancel", runs.cancel),
+    Route("POST", "/runs", runs.create_stateless),
+    Route("POST", "/runs/stream", runs.stream_stateless),
+    Route("POST", "/runs/wait", runs.wait_stateless),
+    Route("GET", "/runs/{run_id}/stream", runs.join_stream_stateless),
+    Route("POST", "/workers", workers.register),
+    Route("POST", "/workers/{worker_id}/poll", workers.poll),
+    Route("POST", "/workers/{worker_id}/report", workers.report),
+    Route("POST", "/workers/{worker_id}/heartbeat", workers.heartbeat),
+    Route("POST", "/workers/{worker_id}/drain", workers.drain),
+)

@@ -1,0 +1,138 @@
+"""From a request to a handler's arguments, from its result to a response.
+
+A handler is `async def verb(call, *path parameters, body=…, query=…) -> noun`. Its annotations
+say how the request is read, and `openapi.py` reads the same annotations.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import attrs
+import cattrs
+from aiohttp import web
+
+from duragraph import codec
+from duragraph.deps import DEPS, Deps
+from duragraph.errors import Invalid, TooLarge
+from duragraph.pg import DEFAULT_ORGANIZATION
+
+Handler: TypeAlias = Callable[..., Awaitable[Any]]
+
+_CONVERTER = codec.make_converter()
+
+
+@attrs.frozen
+class Call:
+    """One request on behalf of one organization."""
+
+    request: web.Request
+    deps: Deps
+    organization_id: str = DEFAULT_ORGANIZATION
+
+
+@attrs.frozen
+class Reply:
+    """A result whose status or headers are not the usual 200 (204 for None)."""
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Route:
+    """One line of the route table. `status` is what success answers."""
+
+    method: str
+    path: str
+    handler: Handler
+    status: int = 200
+    body_optional: bool = False
+
+    def endpoint(self) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """The aiohttp handler: parse, call, reply."""
+        hints = inspect.get_annotations(self.handler, eval_str=True)
+        body_type, query_type = hints.get("body"), hints.get("query")
+        handler, status, body_optional = self.handler, self.status, self.body_optional
+
+        async def endpoint(request: web.Request) -> web.StreamResponse:
+            arguments: dict[str, Any] = {
+                name: path_id(name, text) for name, text in request.match_info.items()
+            }
+            if body_type is not None:
+                arguments["body"] = await body(request, body_type, optional=body_optional)
+            if query_type is not None:
+                arguments["query"] = query(request, query_type)
+            result = await handler(Call(request, request.app[DEPS]), **arguments)
+            return result if isinstance(result, web.StreamResponse) else reply(result, status)
+
+        return endpoint
+
+
+def path_id(name: str, text: str) -> str:
+    """A path parameter; those named `…_id` must be UUIDs. Raises Invalid."""
+    if not name.endswith("_id"):
+        return text
+    try:
+        return str(UUID(text))
+    except ValueError:
+        noun = name.removesuffix("_id")
+        raise Invalid(f"Invalid {noun} ID: must be a UUID") from None
+
+
+async def body(request: web.Request, type: Any, *, optional: bool = False) -> Any:
+    """The request's JSON. Raises Invalid, TooLarge."""
+    config = request.app[DEPS].config
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(
+            f"Request body too large (limit: {config.max_body_bytes} bytes)"
+        ) from None
+    if optional and not raw:
+        raw = b"{}"
+    return codec.loads(raw, type, max_depth=config.max_depth)
+
+
+def query(request: web.Request, type: Any) -> Any:
+    """The query string as an attrs class; lists may be repeated, comma-separated or JSON.
+
+    Raises Invalid, naming the parameter.
+    """
+    given: dict[str, Any] = {}
+    for field in attrs.fields(type):
+        values = request.query.getall(field.name, [])
+        if values:
+            given[field.name] = codec.many(values) if codec.is_list(field.type) else values[-1]
+    try:
+        return _CONVERTER.structure(given, type)
+    except cattrs.BaseValidationError as error:
+        raise Invalid("; ".join(cattrs.transform_error(error, path="query"))) from None
+
+
+def reply(result: Any, status: int) -> web.Response:
+    headers: dict[str, str] = {}
+    if isinstance(result, Reply):
+        result, status, headers = result.body, result.status, result.headers
+    if result is None:
+        return web.Response(status=204 if status == 200 else status, headers=headers)
+    return web.Response(
+        body=codec.dumps(result), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def page(rows: list[Any], limit: int, offset: int) -> Reply:
+    """Search results with pagination headers. `rows` holds one more than `limit` if there is more.
+
+    X-Pagination-Total is no total: the reference means "at least this many".
+    """
+    if len(rows) > limit:
+        following = offset + limit
+        headers = {
+            "X-Pagination-Next": str(following),
+            "X-Pagination-Total": str(following + 1),
+        }
+        return Reply(rows[:limit], headers=headers)
+    return Reply(rows, headers={"X-Pagination-Total": str(offset + len(rows))})

@@ -1,0 +1,110 @@
+"""Around every request: who asks, what went wrong, and which pages may ask from a browser."""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
+
+import structlog
+from aiohttp import web
+from uuid_utils.compat import uuid7
+
+from duragraph import codec
+from duragraph.config import Config
+from duragraph.errors import DuraGraphError, Unauthorized
+
+log = structlog.get_logger(__name__)
+
+Next: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+STATUS = {
+    "invalid": 422,
+    "refused": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "too_large": 413,
+    "busy": 429,
+    "unavailable": 503,
+    "internal": 500,
+}
+OPEN = frozenset({"/", "/ok", "/info", "/metrics", "/docs", "/openapi.json"})
+"""Answered without a key, under any mount."""
+
+CORS = {
+    "Access-Control-Allow-Methods": "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY",
+    "Access-Control-Max-Age": "600",
+    "Access-Control-Allow-Private-Network": "true",
+}
+EXPOSED = "x-pagination-total, x-pagination-next, content-location, location"
+
+
+def gate(config: Config, mounts: Iterable[str]) -> Callable[[web.Request, Next], Awaitable[web.StreamResponse]]:
+    """The one middleware: three checks in a row would cost three frames on every request."""
+    keys = [hashlib.sha256(key.encode()).digest() for key in config.api_keys]
+    free = frozenset(mount + path for mount in mounts for path in OPEN)
+    anyone = "*" in config.cors_origins
+
+    @web.middleware
+    async def gate(request: web.Request, next: Next) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        allowed = origin is not None and (anyone or origin in config.cors_origins)
+        if request.method == "OPTIONS" and allowed:
+            response: web.StreamResponse = web.Response(headers=_preflight(request))
+        else:
+            try:
+                if keys and request.path not in free:
+                    _check_key(request, keys)
+                response = await next(request)
+            except Exception as error:  # noqa: BLE001 - the last stop: logged, never leaked
+                response = failure(request, error)
+        if allowed and not response.prepared:
+            response.headers.update(cors(request, config))
+        return response
+
+    return gate
+
+
+def cors(request: web.Request, config: Config) -> dict[str, str]:
+    """For responses that are prepared before the middleware sees them again, as streams are."""
+    origin = request.headers.get("Origin")
+    if origin is None or not ({"*", origin} & set(config.cors_origins)):
+        return {}
+    allowed = "*" if "*" in config.cors_origins else origin
+    return {"Access-Control-Allow-Origin": allowed, "Access-Control-Expose-Headers": EXPOSED}
+
+
+def failure(request: web.Request, error: Exception) -> web.Response:
+    """`{"detail", "code", "hint"?}`; what we didn't foresee goes to the log, not to the client."""
+    if isinstance(error, web.HTTPException):
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        if 300 <= error.status < 400:
+            headers["Location"] = error.headers["Location"]
+        return _error(error.status, error.reason, error.reason.lower().replace(" ", "_"), headers=headers)
+    if isinstance(error, DuraGraphError):
+        headers = {"Retry-After": "1"} if error.code in {"busy", "unavailable"} else {}
+        return _error(STATUS[error.code], error.message, error.code, hint=error.hint, headers=headers)
+    request_id = request.headers.get("x-request-id") or str(uuid7())
+    log.error("unexpected", request_id=request_id, path=request.path, exc_info=error)
+    return _error(500, "Internal Server Error", "internal", headers={"x-request-id": request_id})
+
+
+def _error(
+    status: int, detail: str, code: str, *, hint: str | None = None, headers: dict[str, str]
+) -> web.Response:
+    body = {"detail": detail, "code": code} | ({"hint": hint} if hint else {})
+    return web.Response(
+        body=codec.dumps(body), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def _check_key(request: web.Request, keys: list[bytes]) -> None:
+    given = hashlib.sha256(request.headers.get("x-api-key", "").encode()).digest()
+    if not any([hmac.compare_digest(given, key) for key in keys]):
+        raise Unauthorized(hint="Send a valid key as x-api-key.")
+
+
+def _preflight(request: web.Request) -> dict[str, str]:
+    asked = request.headers.get("Access-Control-Request-Headers", "")
+    return CORS | {"Access-Control-Allow-Headers": asked or "*"}

@@ -1,0 +1,108 @@
+"""JSON in and out. Request bodies pass one check on entry and are then carried as bytes."""
+
+import re
+from typing import Any, TypeVar, get_args, get_origin
+
+import cattrs
+import msgspec
+
+from duragraph.errors import Invalid
+
+T = TypeVar("T")
+
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+_ESCAPE = re.compile(rb"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPED_NEWLINES = bytes.maketrans(b"\r\n", b"  ")
+_REPLACEMENT = rb"\ufffd"
+
+dumps = msgspec.json.encode
+
+
+def loads(body: bytes, type: type[T], *, max_depth: int = 128) -> T:
+    """A request body as `type`; unknown keys are ignored, `Raw` fields stay bytes.
+
+    Raises Invalid, naming the path of what is wrong.
+    """
+    try:
+        return msgspec.json.decode(clean(body, max_depth=max_depth), type=type)
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error)) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Invalid("Invalid JSON in request body", hint=str(error)) from None
+
+
+def clean(body: bytes, *, max_depth: int) -> bytes:
+    """`body`, safe to store as `json`, cast to `jsonb` and put on one SSE line.
+
+    Raw newlines go (they would forge frames); NUL and lone surrogates become U+FFFD, which
+    PostgreSQL can store. Raises Invalid for bytes that aren't UTF-8 and for deep nesting.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid("Invalid JSON in request body", hint=f"Not UTF-8: {error.reason}.") from None
+    if body.count(b"{") + body.count(b"[") > max_depth and _depth(body) > max_depth:
+        raise Invalid("Invalid JSON in request body", hint=f"Nested deeper than {max_depth}.")
+    if b"\n" in body or b"\r" in body:
+        body = body.translate(_ESCAPED_NEWLINES)
+    if b"\\u" in body:
+        body = _escapes(body)
+    return body
+
+
+def _depth(body: bytes) -> int:
+    deepest = depth = 0
+    for token in _TOKENS.finditer(body):
+        match body[token.start()]:
+            case 0x5B | 0x7B:
+                depth += 1
+                deepest = max(deepest, depth)
+            case 0x5D | 0x7D:
+                depth -= 1
+    return deepest
+
+
+def _escapes(body: bytes) -> bytes:
+    """Replace `\\u0000` and every surrogate without its other half."""
+    out, last = [], 0
+    escapes = iter(_ESCAPE.finditer(body))
+    for match in escapes:
+        code = _code(match)
+        if code == 0 or 0xDC00 <= code < 0xE000:
+            out += [body[last : match.start()], _REPLACEMENT]
+            last = match.end()
+        elif 0xD800 <= code < 0xDC00:
+            low = _ESCAPE.match(body, match.end())
+            if low is not None and 0xDC00 <= _code(low) < 0xE000:
+                next(escapes)
+            else:
+                out += [body[last : match.start()], _REPLACEMENT]
+                last = match.end()
+    return b"".join([*out, body[last:]])
+
+
+def _code(match: "re.Match[bytes]") -> int:
+    return int(match[1][1:], 16) if match[1][:1] == b"u" and len(match[1]) > 1 else -1
+
+
+def is_list(type: Any) -> bool:
+    """Whether a query field takes several values."""
+    return any(get_origin(t) is list for t in (type, *get_args(type)))
+
+
+def many(values: list[str]) -> list[str]:
+    """A list in the SDKs' three dialects: repeated, a JSON array, separated by commas."""
+    if len(values) == 1 and values[0].startswith("["):
+        return loads(values[0].encode(), list[str])
+    return [part for value in values for part in value.split(",") if part]
+
+
+def make_converter() -> cattrs.Converter:
+    """For query strings: text to the field's type."""
+    converter = cattrs.Converter(forbid_extra_keys=False)
+    converter.register_structure_hook(bool, lambda text, _: _flag(text))
+    return converter
+
+
+def _flag(text: Any) -> bool:
+    return str(text).lower() in {"true", "1", "yes"}

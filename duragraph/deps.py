@@ -1,0 +1,23 @@
+"""What every request handler is given: made once by `app.py`, passed, never imported."""
+
+import attrs
+from aiohttp import web
+
+from duragraph.config import Config
+from duragraph.dispatch import Dispatcher
+from duragraph.pg import Pool
+from duragraph.reports import Reports
+from duragraph.streams import Streams
+
+
+@attrs.frozen
+class Deps:
+    config: Config
+    api: Pool
+    engine: Pool
+    dispatcher: Dispatcher
+    reports: Reports
+    streams: Streams
+
+
+DEPS = web.AppKey("deps", Deps)

@@ -1,0 +1,128 @@
+"""The nouns of the API. One shape each: SQL column = attrs field = JSON key.
+
+`Json` fields hold a client's payload as bytes that the plane carries and never parses.
+Contract: the LangGraph server's OpenAPI document and recorded answers.
+"""
+
+from typing import Any, Literal
+
+import attrs
+from msgspec import Raw
+
+Json = Raw
+NULL = Raw(b"null")
+EMPTY = Raw(b"{}")
+
+ThreadStatus = Literal["idle", "busy", "interrupted", "error"]
+RunStatus = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
+TERMINAL: frozenset[str] = frozenset({"error", "success", "timeout", "interrupted"})
+
+StreamMode = Literal[
+    "values", "messages", "messages-tuple", "updates", "events", "debug", "tasks", "checkpoints", "custom"
+]
+MultitaskStrategy = Literal["reject", "interrupt", "rollback", "enqueue"]
+CancelAction = Literal["interrupt", "rollback"]
+Durability = Literal["sync", "async", "exit"]
+OnDisconnect = Literal["cancel", "continue"]
+OnCompletion = Literal["delete", "keep"]
+
+
+@attrs.frozen
+class Assistant:
+    assistant_id: str
+    graph_id: str
+    name: str
+    description: str | None
+    config: Json
+    context: Json
+    metadata: Json
+    version: int
+    created_at: str
+    updated_at: str
+
+
+@attrs.frozen
+class Thread:
+    thread_id: str
+    created_at: str
+    updated_at: str
+    state_updated_at: str
+    metadata: Json
+    status: ThreadStatus
+    config: Json
+    values: Json | None
+    error: Json | None
+    interrupts: Json
+
+
+@attrs.frozen
+class Run:
+    run_id: str
+    thread_id: str
+    assistant_id: str
+    metadata: Json
+    status: RunStatus
+    kwargs: Json
+    multitask_strategy: MultitaskStrategy
+    created_at: str
+    updated_at: str
+
+
+@attrs.frozen
+class CheckpointRef:
+    """Where in a thread's history. Clients may name any part of it."""
+
+    checkpoint_id: str | None = None
+    thread_id: str | None = None
+    checkpoint_ns: str | None = ""
+    checkpoint_map: Json | None = None
+
+
+@attrs.frozen
+class RunCreate:
+    """The body of every run-creating request; unknown keys are ignored."""
+
+    assistant_id: str
+    input: Json = NULL
+    command: Json = NULL
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+    config: dict[str, Any] = attrs.field(factory=dict)
+    context: dict[str, Any] = attrs.field(factory=dict)
+    checkpoint: CheckpointRef | None = None
+    checkpoint_id: str | None = None
+    stream_mode: StreamMode | list[StreamMode] = "values"
+    stream_subgraphs: bool = False
+    stream_resumable: bool = False
+    interrupt_before: Literal["*"] | list[str] | None = None
+    interrupt_after: Literal["*"] | list[str] | None = None
+    multitask_strategy: MultitaskStrategy = "enqueue"
+    if_not_exists: Literal["create", "reject"] = "reject"
+    on_completion: OnCompletion = "delete"
+    on_disconnect: OnDisconnect = "continue"
+    after_seconds: float = 0
+    durability: Durability | None = None
+    checkpoint_during: bool | None = None
+    webhook: str | None = None
+    feedback_keys: list[str] | None = None
+
+
+@attrs.frozen
+class RunKwargs:
+    """`run.kwargs`: what the worker needs of the request, config merged with the assistant's."""
+
+    input: Json
+    command: Json
+    config: dict[str, Any]
+    context: dict[str, Any]
+    stream_mode: list[StreamMode]
+    interrupt_before: Literal["*"] | list[str] | None
+    interrupt_after: Literal["*"] | list[str] | None
+    webhook: str | None
+    feedback_keys: list[str] | None
+    temporary: bool
+    subgraphs: bool
+    resumable: bool
+    checkpoint_during: bool
+    durability: Durability
+
+

@@ -1,0 +1,153 @@
+"""PostgreSQL: the only record. One file a table group; SQL stands above the function that runs it.
+
+Ids and timestamps are text as on the wire, `json` is `Raw` bytes that nobody parses.
+"""
+
+import sysconfig
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from msgspec import Raw
+
+from duragraph.errors import Conflict, Invalid, Unavailable
+
+DEFAULT_ORGANIZATION = "00000000-0000-0000-0000-000000000000"
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_SCHEMA_LOCK = 0x6475_7261
+
+Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
+Pool: TypeAlias = "asyncpg.Pool[Any]"
+
+
+class TenantConnection(asyncpg.Connection):  # type: ignore[type-arg]
+    """Remembers which organization its session is set to; a `SET LOCAL` a read would cost 4x."""
+
+    __slots__ = ("organization_id",)
+
+    async def serve(self, organization_id: str) -> None:
+        if getattr(self, "organization_id", None) != organization_id:
+            await self.execute(SET_ORGANIZATION, organization_id)
+            self.organization_id = organization_id
+
+
+SET_ORGANIZATION = "select set_config('app.organization_id', $1, false)"
+
+
+async def open_pool(dsn: str, role: str, *, size: int) -> Pool:
+    """`role` is `duragraph_api`, bound by the tenant policy, or `duragraph_engine`.
+
+    Generic plans and no sequential scans: a plan made while `run` is small would otherwise
+    stay a scan of it until the next autoanalyze. Raises Unavailable.
+    """
+    with translated():
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            connection_class=TenantConnection,
+            init=_init,
+            reset=_keep,
+            server_settings={
+                "role": role,
+                "timezone": "UTC",
+                "application_name": role,
+                "plan_cache_mode": "force_generic_plan",
+                "enable_seqscan": "off",
+                "jit": "off",
+            },
+        )
+
+
+@asynccontextmanager
+async def tenant(pool: Pool, organization_id: str) -> AsyncIterator[Connection]:
+    """A connection that sees `organization_id`'s rows only. Raises Unavailable."""
+    with translated():
+        async with pool.acquire() as conn:
+            await cast(TenantConnection, conn).serve(organization_id)
+            yield conn
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Foreign errors become ours here: a client sees neither SQL nor a driver's words."""
+    try:
+        yield
+    except (
+        OSError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.InterfaceError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.CannotConnectNowError,
+    ) as error:
+        raise Unavailable("The database is not reachable.", hint="Try again shortly.") from error
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict from error
+    except asyncpg.DataError as error:
+        raise Invalid("A value can't be stored.", hint="Check encodings and sizes.") from error
+
+
+def rows(records: int | str) -> int:
+    """The count in a command tag, `DELETE 3` -> 3."""
+    return int(str(records).rpartition(" ")[2])
+
+
+def schema_sql() -> str:
+    """`schema.sql`, from the source tree or from where the wheel put it."""
+    for root in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share/duragraph"):
+        if (path := root / "schema.sql").exists():
+            return path.read_text()
+    raise Unavailable("schema.sql is missing.", hint="Install duragraph again.")
+
+
+async def apply_schema(dsn: str) -> None:
+    """Idempotent; concurrent planes take turns. Raises Unavailable."""
+    with translated():
+        conn = await asyncpg.connect(dsn)
+        try:
+            async with conn.transaction():
+                await conn.execute(f"select pg_advisory_xact_lock({_SCHEMA_LOCK})")
+                await conn.execute(schema_sql())
+        finally:
+            await conn.close()
+
+
+async def _init(conn: "asyncpg.Connection[Any]") -> None:
+    await conn.set_type_codec(
+        "uuid", schema="pg_catalog", encoder=str, decoder=str, format="text"
+    )
+    await conn.set_type_codec(
+        "json", schema="pg_catalog", encoder=bytes, decoder=Raw, format="binary"
+    )
+    await conn.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_jsonb_out, decoder=_jsonb_in, format="binary"
+    )
+    await conn.set_type_codec(
+        "timestamptz", schema="pg_catalog", encoder=_time_out, decoder=_time_in, format="tuple"
+    )
+
+
+async def _keep(conn: "asyncpg.Connection[Any]") -> None:
+    """In place of the reset query that asyncpg runs at every release; we leave no state behind."""
+
+
+def _jsonb_out(value: bytes) -> bytes:
+    return b"\x01" + bytes(value)
+
+
+def _jsonb_in(value: bytes) -> Raw:
+    return Raw(value[1:])
+
+
+def _time_in(value: tuple[int]) -> str:
+    return (_EPOCH + timedelta(microseconds=value[0])).isoformat(timespec="microseconds")
+
+
+def _time_out(value: str) -> tuple[int]:
+    return ((datetime.fromisoformat(value) - _EPOCH) // timedelta(microseconds=1),)
