@@ -1,0 +1,168 @@
+"""The plane as a worker sees it: four requests over HTTP, each repeated until it is answered.
+
+Owns the connection, the wire format, the waits and the errors. A plane that is away is waited
+for, for ever; only an answer that no repetition can better is raised. Knows nothing of runs.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Iterator
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from duragraph import errors
+from duragraph.protocol import (
+    MEDIA_TYPE,
+    POLL_SECONDS,
+    Poll,
+    Polled,
+    Register,
+    Registered,
+    Report,
+    Verdict,
+    pack,
+    unpack,
+)
+
+T = TypeVar("T")
+
+FIRST_WAIT = 0.05
+LONGEST_WAIT = 2.0
+REQUEST_SECONDS = 15.0
+"""An answer that takes longer counts as lost, and the request is sent again."""
+CONNECT_SECONDS = 5.0
+
+_AWAY = errors.Unavailable, errors.Busy
+_BY_STATUS: dict[int, type[errors.DuraGraphError]] = {
+    HTTPStatus.UNAUTHORIZED: errors.Unauthorized,
+    HTTPStatus.FORBIDDEN: errors.Forbidden,
+    HTTPStatus.REQUEST_TIMEOUT: errors.Unavailable,
+    HTTPStatus.CONFLICT: errors.Conflict,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.TooLarge,
+    HTTPStatus.TOO_MANY_REQUESTS: errors.Busy,
+}
+
+log = logging.getLogger(__name__)
+
+
+class _Problem(msgspec.Struct):
+    """The body of a refusal, as far as it is one of the plane's."""
+
+    code: str = ""
+    message: str = ""
+    detail: str = ""
+
+
+class Plane:
+    """One plane, under one address, with one connection pool. Use as a context manager."""
+
+    def __init__(self, url: str, *, api_key: str | None = None) -> None:
+        """`url` is the plane's root, such as `http://localhost:8123`."""
+        self.url = url.rstrip("/")
+        self.headers = {} if api_key is None else {"x-api-key": api_key}
+        self._workers = URL(self.url) / "api/v1/workers"
+        self._reachable = True
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self.headers | {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE},
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    def heartbeat_url(self, worker_id: str) -> str:
+        """Where the child of `leases.py` renews this worker's leases."""
+        return str(self._workers / worker_id / "heartbeat")
+
+    async def register(self, body: Register) -> Registered:
+        """Raises Unauthorized, Forbidden or Invalid."""
+        return await self._ask(self._workers, body, Registered)
+
+    async def poll(self, worker_id: str, body: Poll, *, held: float = POLL_SECONDS) -> Polled:
+        """Wait up to `held` seconds for work. Raises NotFound for a worker the plane forgot."""
+        url = self._workers / worker_id / "poll"
+        return await self._ask(url, body, Polled, seconds=held + REQUEST_SECONDS)
+
+    async def report(self, worker_id: str, reports: list[Report]) -> list[Verdict]:
+        """One verdict a report, in their order. Raises NotFound, TooLarge or Invalid."""
+        url = self._workers / worker_id / "report"
+        return await self._ask(url, reports, list[Verdict])
+
+    async def drain(self, worker_id: str) -> None:
+        """Give back whatever this worker still holds. Raises NotFound."""
+        await self._ask(self._workers / worker_id / "drain", {}, dict[str, Any])
+
+    async def _ask(
+        self, url: URL, message: Any, answer: type[T], *, seconds: float = REQUEST_SECONDS
+    ) -> T:
+        body = pack(message)
+        for wait in _waits():
+            try:
+                reply = unpack(await self._post(url, body, seconds), answer)
+            except _AWAY as error:
+                self._note(str(error))
+            except msgspec.DecodeError as error:
+                self._note(f"an answer that is not the plane's: {error}")
+            else:
+                self._note(None)
+                return reply
+            await asyncio.sleep(wait)
+        raise AssertionError("the waits never end")
+
+    async def _post(self, url: URL, body: bytes, seconds: float) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        try:
+            async with self._session.post(url, data=body, timeout=timeout) as response:
+                payload = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise errors.Unavailable(f"{type(error).__name__}: {error}") from error
+        if response.status == HTTPStatus.OK:
+            return payload
+        raise _problem(response.status, payload)
+
+    def _note(self, trouble: str | None) -> None:
+        """Log once as the plane goes, and once as it comes back."""
+        if trouble is not None and self._reachable:
+            log.warning(
+                "the plane is away, waiting for it", extra={"url": self.url, "why": trouble}
+            )
+        elif trouble is None and not self._reachable:
+            log.info("the plane is back", extra={"url": self.url})
+        self._reachable = trouble is None
+
+
+def _waits() -> Iterator[float]:
+    """Seconds between tries: doubling up to a bound, with jitter, without end."""
+    for attempt in itertools.count():
+        yield min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+
+
+def _problem(status: int, payload: bytes) -> errors.DuraGraphError:
+    """The error an answer means. A 404 without the plane's code may be a proxy's: it can pass."""
+    try:
+        problem = msgspec.json.decode(payload, type=_Problem)
+    except msgspec.DecodeError:
+        problem = _Problem()
+    message = problem.message or problem.detail or f"status {status}, and not in a plane's words"
+    if status == HTTPStatus.NOT_FOUND and problem.code == errors.NotFound.code:
+        return errors.NotFound(message)
+    if status == HTTPStatus.NOT_FOUND or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return errors.Unavailable(message)
+    return _BY_STATUS.get(status, errors.Invalid)(message)
