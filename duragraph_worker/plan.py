@@ -3,7 +3,7 @@
 `graph.py` builds a `Plan` from a decorated class; `executor.py` reads it and nothing else.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -14,6 +14,12 @@ Reducer = Callable[[Any, Any], Any]
 """`(current, update) -> new`; `current` is the channel's empty value at the first write."""
 
 
+def _kinds(
+    on: type[BaseException] | Iterable[type[BaseException]],
+) -> tuple[type[BaseException], ...]:
+    return (on,) if isinstance(on, type) else tuple(on)
+
+
 @attrs.frozen
 class Retry:
     """Run a node again when it raises one of `on`: `times` more tries, waits growing by `factor`.
@@ -22,7 +28,7 @@ class Retry:
     """
 
     times: int = 2
-    on: tuple[type[BaseException], ...] = attrs.field(default=(Exception,), converter=tuple)
+    on: tuple[type[BaseException], ...] = attrs.field(default=(Exception,), converter=_kinds)
     first: float = 0.5
     factor: float = 2.0
     longest: float = 128.0

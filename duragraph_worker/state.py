@@ -183,15 +183,15 @@ def unwrap(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 def reviver(annotation: Any) -> Revive | None:
     """What restores values of this type from their JSON; None where JSON is the value."""
     annotation, _ = unwrap(annotation)
-    leaves = set(_leaves(annotation))
-    if any(isinstance(leaf, type) and issubclass(leaf, Message) for leaf in leaves):
+    found = set(leaves(annotation))
+    if any(isinstance(leaf, type) and issubclass(leaf, Message) for leaf in found):
         many = typing.get_origin(annotation) in (list, collections.abc.Sequence)
         return coerce.messages if many else coerce.message
-    if any(is_pydantic(leaf) for leaf in leaves):
+    if any(is_pydantic(leaf) for leaf in found):
         adapter = sys.modules["pydantic"].TypeAdapter(annotation)
         validated: Revive = adapter.validate_python
         return validated
-    if any(_has_shape(leaf) for leaf in leaves):
+    if any(_has_shape(leaf) for leaf in found):
         return lambda value: msgspec.convert(msgspec.to_builtins(value), annotation)
     return None
 
@@ -237,14 +237,15 @@ def _always(value: Any) -> Callable[[], Any]:
     return lambda: copy.deepcopy(value)
 
 
-def _leaves(annotation: Any) -> Iterator[Any]:
+def leaves(annotation: Any) -> Iterator[Any]:
+    """Every class that an annotation is made of, `list[X]` being `list` and `X`."""
     annotation, _ = unwrap(annotation)
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return
     yield origin or annotation
     for argument in typing.get_args(annotation):
-        yield from _leaves(argument)
+        yield from leaves(argument)
 
 
 def _has_shape(leaf: Any) -> bool:
