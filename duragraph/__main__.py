@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 from duragraph import __version__, embedded, logs
 from duragraph import dev as development
 from duragraph.app import build_app
-from duragraph.config import Config, ConfigError, worker_environ
+from duragraph.config import Config, ConfigError, child_environ
 from duragraph.errors import DuraGraphError
 from duragraph.pg import apply_schema
 
@@ -81,7 +81,7 @@ def dev(
         )
         jobs: list[Job] = [partial(development.watch, servers.children)]
         if worker:
-            url, environ = development.address(config), worker_environ(config)
+            url, environ = development.address(config), child_environ(config)
             jobs.append(partial(development.keep_worker, url, targets, environ=environ))
         banner = development.banner(config, servers, targets if worker else None)
         run(_serve(config, listener, banner=banner, jobs=jobs))

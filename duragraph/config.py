@@ -167,8 +167,8 @@ class Config:
         return self.needing("database_url", "nats_url")
 
 
-def worker_environ(config: Config, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a worker of this plane: the user's own, less what it must not see."""
+def child_environ(config: Config, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """For a process of our own that is no plane: the user's variables, less the plane's."""
     own = {_variable(field.name) for field in attrs.fields(Config)}
     kept = {name: value for name, value in environ.items() if name not in own}
     return kept | ({f"{PREFIX}API_KEY": config.api_keys[0]} if config.api_keys else {})

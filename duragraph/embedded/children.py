@@ -33,14 +33,12 @@ class Account:
 
     prefix: tuple[str, ...] = ()
     """Goes before the command."""
-    uid: int | None = None
-    gid: int | None = None
+    owner: tuple[int, int] | None = None
+    """Whose the files must be, as uid and gid; None: as they are made."""
 
-    def own(self, *paths: Path) -> None:
-        """Hand existing files over to the account."""
-        if self.uid is not None and self.gid is not None:
-            for path in paths:
-                os.chown(path, self.uid, self.gid)
+    def own(self, path: Path) -> None:
+        if self.owner is not None:
+            os.chown(path, *self.owner)
 
 
 @attrs.frozen
@@ -115,9 +113,6 @@ def running(
             stderr=output,
             env=environ or {},
             pass_fds=holds,
-            user=account.uid,
-            group=account.gid,
-            extra_groups=None if account.uid is None else (),
             start_new_session=True,  # Ctrl-C is DuraGraph's; the servers stop after it
         ) as keeper,
     ):

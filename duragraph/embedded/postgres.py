@@ -99,9 +99,6 @@ def _initialize(data: Path, *, account: Account, holds: Sequence[int]) -> None:
         text=True,
         env={},  # PGDATA and its like must not reach it
         pass_fds=holds,
-        user=account.uid,
-        group=account.gid,
-        extra_groups=None if account.uid is None else (),
         start_new_session=True,
         check=False,
     )
@@ -131,20 +128,35 @@ def _ready(data: Path, pid: int) -> bool | None:
 
 
 def _account() -> Account:
-    """PostgreSQL refuses to run as root, so root runs it as nobody.
+    """PostgreSQL refuses to run as root, so root runs it as nobody, whom no file must let in.
 
-    In a user namespace the files stay root's and every path that root can reach stays
-    reachable. Where the kernel or a container forbids that, it runs as the real nobody.
+    In a user namespace nobody is root by another name: files stay root's. Where a container
+    forbids namespaces it is the real nobody, who owns the data, with root's reach over paths.
     """
     if os.geteuid() != 0:
         return Account()
     nobody = pwd.getpwnam("nobody")
-    if unshare := shutil.which("unshare", path="/usr/bin:/bin"):
-        ids = (f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}")
-        prefix = (unshare, "--user", *ids, "--")
-        if subprocess.run([*prefix, "/bin/true"], capture_output=True, check=False).returncode == 0:  # noqa: S603
-            return Account(prefix=prefix)
-    return Account(uid=nobody.pw_uid, gid=nobody.pw_gid)
+    uid, gid = nobody.pw_uid, nobody.pw_gid
+    namespace = ("unshare", "--user", f"--map-user={uid}", f"--map-group={gid}", "--")
+    if _works(namespace):
+        return Account(prefix=namespace)
+    nobodys = ("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
+    reach = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    # Without this bit access(2), which PostgreSQL asks about its binaries, ignores the reach.
+    demoted = (*nobodys, *reach, "--securebits=+no_setuid_fixup", "--")
+    if _works(demoted):
+        return Account(prefix=demoted, owner=(uid, gid))
+    raise ServerError(
+        "PostgreSQL refuses to run as root, and this system lets root become nobody neither by "
+        "unshare nor by setpriv. Start DuraGraph as a plain user, or give a --database-url."
+    )
+
+
+def _works(prefix: Sequence[str]) -> bool:
+    try:
+        return subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0  # noqa: S603
+    except FileNotFoundError:
+        return False
 
 
 def _binary(name: str) -> Path:

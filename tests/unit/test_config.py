@@ -1,6 +1,6 @@
 import pytest
 
-from duragraph.config import Config, ConfigError, worker_environ
+from duragraph.config import Config, ConfigError, child_environ
 
 SERVERS = {"DURAGRAPH_DATABASE_URL": "postgresql://db", "DURAGRAPH_NATS_URL": "nats://bus"}
 
@@ -77,4 +77,4 @@ def test_production_on_loopback_needs_no_keys(host):
 def test_a_worker_sees_the_users_environment_but_no_server():
     environ = {**SERVERS, "OPENAI_API_KEY": "o", "DURAGRAPH_API_KEYS": "k1,k2"}
     config = Config.from_env(environ)
-    assert worker_environ(config, environ) == {"OPENAI_API_KEY": "o", "DURAGRAPH_API_KEY": "k1"}
+    assert child_environ(config, environ) == {"OPENAI_API_KEY": "o", "DURAGRAPH_API_KEY": "k1"}
