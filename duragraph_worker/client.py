@@ -56,8 +56,8 @@ class _Problem(msgspec.Struct):
     """The body of a refusal, as far as it is one of the plane's."""
 
     code: str = ""
-    message: str = ""
     detail: str = ""
+    hint: str | None = None
 
 
 class Plane:
@@ -160,9 +160,9 @@ def _problem(status: int, payload: bytes) -> errors.DuraGraphError:
         problem = msgspec.json.decode(payload, type=_Problem)
     except msgspec.DecodeError:
         problem = _Problem()
-    message = problem.message or problem.detail or f"status {status}, and not in a plane's words"
+    message = problem.detail or f"status {status}, and not in a plane's words"
     if status == HTTPStatus.NOT_FOUND and problem.code == errors.NotFound.code:
-        return errors.NotFound(message)
+        return errors.NotFound(message, hint=problem.hint)
     if status == HTTPStatus.NOT_FOUND or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return errors.Unavailable(message)
-    return _BY_STATUS.get(status, errors.Invalid)(message)
+    return _BY_STATUS.get(status, errors.Invalid)(message, hint=problem.hint)

@@ -8,9 +8,9 @@ plane's verdicts do.
 import asyncio
 import json
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, NoReturn, assert_never
 
 import attrs
@@ -55,7 +55,7 @@ class Recording:
         self._open = True
         self._failed = False
         self._ready = ready
-        self._renewed = time.monotonic()
+        self._renewed = monotonic()
         self._pending: deque[Item | Outcome] = deque()
         self._flying: list[Item | Outcome] = []
         self._batch = 1
@@ -150,7 +150,7 @@ class Recording:
         return not (self._pending or self._flying)
 
     def _fresh(self) -> bool:
-        return time.monotonic() - self._renewed < FENCE_SECONDS
+        return monotonic() - self._renewed < FENCE_SECONDS
 
     async def _change(self) -> None:
         self._changed.clear()
