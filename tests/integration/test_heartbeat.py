@@ -202,6 +202,7 @@ async def test_a_killed_child_is_replaced_and_knows_the_leases(plane):
         await beats.next()
         (child,) = psutil.Process().children()
         child.kill()
-        await ended(child.pid)
         beats.forget()
-        assert (await beats.next())["active"] == [{"run_id": "a", "epoch": 1}]
+        # One of the old child's may have been on its way.
+        for _ in range(2):
+            assert (await beats.next())["active"] == [{"run_id": "a", "epoch": 1}]
