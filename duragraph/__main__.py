@@ -63,7 +63,7 @@ def dev(
     config = Config.from_env(
         host=host, port=port, data_dir=data_dir, database_url=database_url, nats_url=nats_url
     )
-    logs.configure(config)
+    logs.configure(level=config.log_level, format=config.log_format)
     with (
         _listen(config) as listener,
         embedded.start(
@@ -103,7 +103,7 @@ def serve(
     config = Config.from_env(
         host=host, port=port, database_url=database_url, nats_url=nats_url, no_auth=no_auth
     ).for_production()
-    logs.configure(config)
+    logs.configure(level=config.log_level, format=config.log_format)
     with _listen(config) as listener:
         run(_serve(config, listener))
 
@@ -112,7 +112,7 @@ def serve(
 def migrate(*, database_url: DatabaseUrl = None) -> None:
     """Bring the database to this version's schema. Safe to repeat, also while planes run."""
     config = Config.from_env(database_url=database_url).needing("database_url")
-    logs.configure(config)
+    logs.configure(level=config.log_level, format=config.log_format)
     run(apply_schema(config.database_url))
     log.info("the schema is up to date")
 

@@ -113,7 +113,9 @@ class Config:
         "auto", _one_of("auto", "console", "json")
     )
     """`auto`: console on a terminal, JSON otherwise."""
-    log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"))
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", _one_of("debug", "info", "warning", "error")
+    )
 
     @property
     def auth(self) -> bool:

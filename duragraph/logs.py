@@ -5,19 +5,19 @@ Lines of the standard library's `logging` (aiohttp, asyncio, nats) come out the 
 
 import logging
 import sys
+from typing import Literal, TypeAlias
 
 import structlog
 from structlog.typing import Processor
 
-from duragraph.config import Config
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+LogFormat: TypeAlias = Literal["auto", "console", "json"]
 
 
-def configure(config: Config) -> None:
-    """Call once, before the first line."""
-    console = config.log_format == "console" or (
-        config.log_format == "auto" and sys.stderr.isatty()
-    )
-    level = logging.getLevelNamesMapping()[config.log_level.upper()]
+def configure(*, level: LogLevel, format: LogFormat) -> None:
+    """Call once, before the first line. `auto` is `console` on a terminal, else `json`."""
+    console = format == "console" or (format == "auto" and sys.stderr.isatty())
+    threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -46,9 +46,9 @@ def configure(config: Config) -> None:
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.basicConfig(handlers=[handler], level=threshold, force=True)
     # At info these tell of every request and reconnect.
-    chatty = level if level == logging.DEBUG else max(level, logging.WARNING)
+    chatty = threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING)
     for name in ("aiohttp.access", "httpx", "nats"):
         logging.getLogger(name).setLevel(chatty)
 
