@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import attrs
 import pytest
 
 from duragraph.config import Config, ConfigError, child_environ
@@ -78,3 +81,15 @@ def test_a_worker_sees_the_users_environment_but_no_server():
     environ = {**SERVERS, "OPENAI_API_KEY": "o", "DURAGRAPH_API_KEYS": "k1,k2"}
     config = Config.from_env(environ)
     assert child_environ(config, environ) == {"OPENAI_API_KEY": "o", "DURAGRAPH_API_KEY": "k1"}
+
+
+def test_every_setting_is_documented_with_its_default():
+    table = (Path(__file__).parents[2] / "docs" / "operate.md").read_text()
+    for field in attrs.fields(Config):
+        row = next(
+            (line for line in table.splitlines() if f"`DURAGRAPH_{field.name.upper()}`" in line), ""
+        )
+        assert row, f"docs/operate.md says nothing of {field.name}"
+        default = row.split("|")[3].strip(" `")
+        expected = field.metadata["read"](default) if default else type(field.default)()
+        assert expected == field.default, field.name

@@ -1,0 +1,139 @@
+"""`duragraph demo`: the bundled example over a real plane, seen through the official client.
+
+Streams to the terminal as anybody's program would, answers the graph's question, and checks
+the end. Speaks to the plane by `langgraph-sdk` alone.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import stamina
+from cyclopts import Parameter
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from rich.console import Console
+from rich.prompt import Confirm
+
+from duragraph.config import Config, child_environ
+from duragraph.embedded import running
+
+GRAPH = "demo"
+QUESTION = "Please refund order 1234, it arrived broken."
+READY_SECONDS = 60.0
+
+Url = Annotated[str | None, Parameter(help="A plane that serves the example; else one is started.")]
+
+console = Console(highlight=False)
+
+
+class DemoError(Exception):
+    """The run did not end as it must."""
+
+
+def demo(*, url: Url = None) -> None:
+    """Run the bundled example and show its stream. The exit code is 0 only if it ended right."""
+    with contextlib.nullcontext(url) if url else _own_plane() as address:
+        asyncio.run(_converse(get_client(url=address)))
+
+
+@contextlib.contextmanager
+def _own_plane() -> Iterator[str]:
+    """`duragraph dev` on a free port with data of its own, for as long as the demo takes."""
+    with tempfile.TemporaryDirectory(prefix="duragraph-demo-") as directory:
+        port = str(_free_port())
+        console.print("[dim]starting PostgreSQL, NATS, the plane and a worker…[/]")
+        command = [sys.executable, "-m", "duragraph", "dev", "--port", port]
+        with running(
+            "duragraph dev",
+            [*command, "--data-dir", f"{directory}/data"],
+            log=Path(directory) / "log",
+            stop=(signal.SIGTERM, signal.SIGKILL),
+            environ=child_environ(Config()),
+        ) as plane:
+            url = f"http://127.0.0.1:{port}"
+            plane.wait_for(lambda: _healthy(url))
+            yield url
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def _healthy(url: str) -> bool | None:
+    try:
+        return httpx.get(f"{url}/ok").is_success or None
+    except httpx.TransportError:
+        return None
+
+
+async def _converse(client: LangGraphClient) -> None:
+    await _worker_is_there(client)
+    thread_id = (await client.threads.create())["thread_id"]
+    console.print(f"\n[bold]You[/]     {QUESTION}")
+    said = {"messages": [{"role": "user", "content": QUESTION}]}
+    questions = await _show(client, thread_id, input=said)
+    while questions:
+        answer = _answer(questions[0])
+        questions = await _show(client, thread_id, command={"resume": answer})
+    await _check(client, thread_id)
+
+
+@stamina.retry(on=(httpx.TransportError, LookupError), attempts=None, timeout=READY_SECONDS)
+async def _worker_is_there(client: LangGraphClient) -> None:
+    if not await client.assistants.search(graph_id=GRAPH, limit=1):
+        raise LookupError(f"No worker serves the graph {GRAPH!r}.")
+
+
+async def _show(client: LangGraphClient, thread_id: str, **what: Any) -> list[Any]:
+    """Print a run's stream as it comes. The values of the interrupts it stopped at."""
+    questions: list[Any] = []
+    stream = client.runs.stream(
+        thread_id, GRAPH, stream_mode=["messages-tuple", "updates", "custom"], **what
+    )
+    async for part in stream:
+        if part.event == "messages":
+            chunk, _about = part.data
+            console.print(chunk["content"], end="")
+        elif part.event == "updates":
+            questions += [each["value"] for each in part.data.pop("__interrupt__", [])]
+            for node, update in part.data.items():
+                console.print(f"\n[green]✓[/] [bold]{node}[/] [dim]{update}[/]", soft_wrap=False)
+        elif part.event == "custom":
+            console.print(f"  [cyan]{part.data}[/]")
+        elif part.event == "error":
+            raise DemoError(f"The run failed: {part.data}")
+    return questions
+
+
+def _answer(question: Any) -> dict[str, bool]:
+    """A person's, on a terminal; yes, where there is none."""
+    asked = question["prompt"] if isinstance(question, dict) else question
+    console.print(f"\n[bold yellow]?[/] {asked}")
+    if sys.stdin.isatty():
+        return {"approve": Confirm.ask("  Approve", default=True)}
+    console.print("  [dim]no terminal: answering yes[/]")
+    return {"approve": True}
+
+
+async def _check(client: LangGraphClient, thread_id: str) -> None:
+    """Print what is recorded. Raises DemoError unless the plane says that the work is done."""
+    thread = await client.threads.get(thread_id)
+    runs = await client.runs.list(thread_id)
+    state = await client.threads.get_state(thread_id)
+    console.print("\n[bold]Recorded on the thread[/]")
+    console.print_json(data=state["values"])
+    statuses = {run["status"] for run in runs}
+    if state["next"] or thread["status"] != "idle" or "success" not in statuses:
+        raise DemoError(
+            f"The thread is {thread['status']}, its runs {statuses}, next is {state['next']}."
+        )
+    console.print(f"[green]done[/]: {len(runs)} runs on thread {thread_id}")
