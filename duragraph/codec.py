@@ -31,6 +31,14 @@ def loads(body: bytes, type: type[T], *, max_depth: int = 128) -> T:
         raise Invalid("Invalid JSON in request body", hint=str(error)) from None
 
 
+def check(value: Any, type: Any, *, where: str) -> None:
+    """Raises Invalid unless `value`, called `where`, has the shape of `type`."""
+    try:
+        msgspec.convert(value, type)
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error).replace("`$", f"`{where}")) from None
+
+
 def clean(body: bytes, *, max_depth: int) -> bytes:
     """`body`, safe to store as `json`, cast to `jsonb` and put on one SSE line.
 

@@ -7,7 +7,7 @@ Contract: the LangGraph server's OpenAPI document and recorded answers.
 from typing import Any, Literal
 
 import attrs
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 Json = Raw
 NULL = Raw(b"null")
@@ -39,6 +39,18 @@ class Assistant:
     version: int
     created_at: str
     updated_at: str
+
+
+@attrs.frozen
+class GraphSchema:
+    """What a graph takes and gives, as JSON Schemas; null where not derivable."""
+
+    graph_id: str
+    input_schema: Json
+    output_schema: Json
+    state_schema: Json
+    config_schema: Json
+    context_schema: Json
 
 
 @attrs.frozen
@@ -76,6 +88,46 @@ class CheckpointRef:
     thread_id: str | None = None
     checkpoint_ns: str | None = ""
     checkpoint_map: Json | None = None
+
+
+@attrs.frozen
+class Checkpoint:
+    """A checkpoint's address. Only subgraphs' have a map: theirs and that of the graphs above."""
+
+    thread_id: str
+    checkpoint_id: str | UnsetType | None = UNSET
+    checkpoint_ns: str | UnsetType = UNSET
+    checkpoint_map: dict[str, str] | UnsetType = UNSET
+
+
+@attrs.frozen
+class ThreadTask:
+    """A node of the superstep after a checkpoint; `checkpoint` or `state` is its subgraph's."""
+
+    id: str
+    name: str
+    path: Json
+    error: str | None
+    interrupts: list[Json]
+    checkpoint: Checkpoint | None
+    state: "ThreadState | None"
+    result: Json | None
+
+
+@attrs.frozen
+class ThreadState:
+    """A thread at a checkpoint. The last two fields are deprecated and still sent."""
+
+    values: Json
+    next: list[str]
+    tasks: list[ThreadTask]
+    metadata: Json | None
+    created_at: str | None
+    checkpoint: Checkpoint | None
+    parent_checkpoint: Checkpoint | None
+    interrupts: list[Json]
+    checkpoint_id: str | None
+    parent_checkpoint_id: str | None
 
 
 @attrs.frozen

@@ -1,11 +1,19 @@
 """Assistants and their versions; the graphs that workers registered."""
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import msgspec
 
-from duragraph.pg import Connection
+from duragraph.models import Assistant, GraphSchema, Json
+from duragraph.pg import Connection, rows
+
+COLUMNS = (
+    "assistant_id, graph_id, name, description, config, context, metadata, version, created_at, updated_at"
+)
+
+SortBy = Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"]
+SortOrder = Literal["asc", "desc"]
 
 RESOLVE = """
 select a.assistant_id, a.revision, a.graph_id, a.config, a.context, a.metadata,
@@ -46,3 +54,197 @@ GRAPHS = "select distinct graph_id from graph where organization_id = $1 order b
 async def graphs(conn: Connection, organization_id: str) -> list[str]:
     """The ids of all graphs that any worker ever registered."""
     return [r["graph_id"] for r in await conn.fetch(GRAPHS, organization_id)]
+
+
+_VERSION = """
+    insert into assistant_version (organization_id, assistant_id, version, graph_id, name, description,
+        config, context, metadata)
+    select organization_id, assistant_id, version, graph_id, name, description, config, context, metadata
+    from a
+"""
+
+CREATE = f"""
+with a as (
+    insert into assistant (organization_id, assistant_id, graph_id, name, description, config, context, metadata)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)
+    on conflict do nothing returning *
+), v as ({_VERSION})
+select {COLUMNS} from a
+"""
+
+
+async def create(
+    conn: Connection,
+    organization_id: str,
+    assistant_id: str,
+    *,
+    graph_id: str,
+    name: str,
+    description: str | None,
+    config: bytes,
+    context: bytes,
+    metadata: bytes,
+) -> Assistant | None:
+    """The assistant with its first version; None if the id is taken."""
+    record = await conn.fetchrow(
+        CREATE, organization_id, assistant_id, graph_id, name, description, config, context, metadata
+    )
+    return None if record is None else Assistant(*record)
+
+
+GET = f"select {COLUMNS} from assistant where organization_id = $1 and assistant_id = $2"
+
+
+async def get(conn: Connection, organization_id: str, assistant_id: str) -> Assistant | None:
+    record = await conn.fetchrow(GET, organization_id, assistant_id)
+    return None if record is None else Assistant(*record)
+
+
+_MATCHING = """
+organization_id = $1 and metadata @> $2 and ($3::text is null or graph_id = $3)
+    and ($4::text is null or strpos(lower(name), lower($4)) > 0)
+"""
+
+# A column can't be a parameter, so there is one statement for each way to sort.
+SEARCH = {
+    (column, order): f"""
+select {COLUMNS} from assistant where {_MATCHING}
+order by {column} {order}, assistant_id limit $5 offset $6
+"""
+    for column in SortBy.__args__  # type: ignore[attr-defined]
+    for order in SortOrder.__args__  # type: ignore[attr-defined]
+}
+
+
+async def search(
+    conn: Connection,
+    organization_id: str,
+    *,
+    metadata: bytes,
+    graph_id: str | None,
+    name: str | None,
+    sort_by: SortBy,
+    sort_order: SortOrder,
+    limit: int,
+    offset: int,
+) -> list[Assistant]:
+    """Those whose metadata contains `metadata` and whose name contains `name` in any case."""
+    records = await conn.fetch(
+        SEARCH[sort_by, sort_order], organization_id, metadata, graph_id, name, limit, offset
+    )
+    return [Assistant(*r) for r in records]
+
+
+COUNT = f"select count(*) from assistant where {_MATCHING}"
+
+
+async def count(
+    conn: Connection, organization_id: str, *, metadata: bytes, graph_id: str | None, name: str | None
+) -> int:
+    found: int = await conn.fetchval(COUNT, organization_id, metadata, graph_id, name)
+    return found
+
+
+LOCK = "select assistant_id from assistant where organization_id = $1 and assistant_id = $2 for update"
+
+UPDATE = f"""
+with a as (
+    update assistant set
+        graph_id = coalesce($3, graph_id),
+        name = coalesce($4, name),
+        description = coalesce($5, description),
+        config = coalesce($6, config),
+        context = coalesce($7, context),
+        metadata = metadata || $8,
+        version = 1 + (select max(version) from assistant_version v
+            where v.organization_id = $1 and v.assistant_id = $2),
+        revision = revision + 1,
+        updated_at = clock_timestamp()
+    where organization_id = $1 and assistant_id = $2
+    returning *
+), v as ({_VERSION})
+select {COLUMNS} from a
+"""
+
+
+async def update(
+    conn: Connection,
+    organization_id: str,
+    assistant_id: str,
+    *,
+    graph_id: str | None,
+    name: str | None,
+    description: str | None,
+    config: bytes | None,
+    context: bytes | None,
+    metadata: bytes,
+) -> Assistant | None:
+    """A new version: None keeps a field, metadata is merged. None if there is no such assistant."""
+    async with conn.transaction():
+        # The next version's number must be read after the lock is held.
+        await conn.execute(LOCK, organization_id, assistant_id)
+        record = await conn.fetchrow(
+            UPDATE, organization_id, assistant_id, graph_id, name, description, config, context, metadata
+        )
+    return None if record is None else Assistant(*record)
+
+
+OPEN_RUNS = """
+select thread_id, array_agg(run_id) as run_ids from run
+where organization_id = $1 and assistant_id = $2 and status in ('pending', 'running')
+group by thread_id order by thread_id
+"""
+
+
+async def open_runs(
+    conn: Connection, organization_id: str, assistant_id: str
+) -> list[tuple[str, list[str]]]:
+    """Its unfinished runs by thread, in the order in which threads are locked."""
+    records = await conn.fetch(OPEN_RUNS, organization_id, assistant_id)
+    return [(r["thread_id"], r["run_ids"]) for r in records]
+
+
+DELETE = "delete from assistant where organization_id = $1 and assistant_id = $2"
+
+
+async def delete(conn: Connection, organization_id: str, assistant_id: str) -> bool:
+    """Erase it and its versions. Cancel its runs first."""
+    return rows(await conn.execute(DELETE, organization_id, assistant_id)) > 0
+
+
+_GRAPH_OF = """
+from assistant a join graph g using (organization_id, graph_id)
+where a.organization_id = $1 and a.assistant_id = $2
+order by g.registered_at desc limit 1
+"""
+
+SCHEMAS = f"""
+select g.graph_id, g.input_schema, g.output_schema, g.state_schema, g.config_schema, g.context_schema
+{_GRAPH_OF}
+"""
+
+
+async def schemas(conn: Connection, organization_id: str, assistant_id: str) -> GraphSchema | None:
+    """Those of the newest version of its graph."""
+    record = await conn.fetchrow(SCHEMAS, organization_id, assistant_id)
+    return None if record is None else GraphSchema(*record)
+
+
+DRAWING = f"select case when $3 then coalesce(g.drawing_xray, g.drawing) else g.drawing end {_GRAPH_OF}"
+
+
+async def drawing(
+    conn: Connection, organization_id: str, assistant_id: str, *, xray: bool
+) -> Json | None:
+    """`{nodes, edges}`; with `xray` subgraphs are unfolded."""
+    drawn: Json | None = await conn.fetchval(DRAWING, organization_id, assistant_id, xray)
+    return drawn
+
+
+SUBGRAPHS = f"select g.subgraphs {_GRAPH_OF}"
+
+
+async def subgraphs(conn: Connection, organization_id: str, assistant_id: str) -> Json | None:
+    """`{namespace: schemas}`."""
+    found: Json | None = await conn.fetchval(SUBGRAPHS, organization_id, assistant_id)
+    return found

@@ -1,0 +1,170 @@
+"""A thread's states: checkpoints folded, with what their tasks left behind. Read only.
+
+Payloads pass from `json` columns to the response as bytes; only the frame around them is built.
+"""
+
+import attrs
+import msgspec
+from asyncpg import Record
+from msgspec import UNSET
+
+from duragraph.models import Checkpoint, Json, ThreadState, ThreadTask
+from duragraph.pg import Connection
+
+_STATE = """
+select c.thread_id, c.checkpoint_id, c.parent_id, c.root_id, c.ns, c.next, c.tasks, c.metadata,
+    c.created_at, fold(c.organization_id, c.thread_id, c.versions) as values,
+    (select coalesce(json_object_agg(w.task_id, json_build_object(
+        'result', w.result, 'error', w.error, 'interrupts', w.interrupts)), '{}')
+    from step_write w where w.organization_id = c.organization_id and w.thread_id = c.thread_id
+        and w.checkpoint_id = c.checkpoint_id and w.ns = c.ns) as writes
+"""
+
+HEAD = f"""
+{_STATE}
+from thread t join checkpoint c using (organization_id, thread_id, checkpoint_id)
+where t.organization_id = $1 and t.thread_id = $2
+"""
+
+NEWEST = f"""
+{_STATE}
+from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.ns = $3
+order by c.checkpoint_id desc limit 1
+"""
+
+AT = f"""
+{_STATE}
+from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.checkpoint_id = $3
+"""
+
+
+async def get(
+    conn: Connection,
+    organization_id: str,
+    thread_id: str,
+    *,
+    checkpoint_id: str | None = None,
+    ns: str = "",
+    subgraphs: bool = False,
+) -> ThreadState | None:
+    """At a checkpoint; by default at the thread's head, or at the newest of a subgraph's.
+
+    With `subgraphs` a task of a subgraph carries the state that its graph is in.
+    """
+    at = (organization_id, thread_id)
+    if checkpoint_id is not None:
+        record = await conn.fetchrow(AT, *at, checkpoint_id)
+    elif ns:
+        record = await conn.fetchrow(NEWEST, *at, ns)
+    else:
+        record = await conn.fetchrow(HEAD, *at)
+    if record is None:
+        return None
+    below = await conn.fetch(UNDER, *at, record["checkpoint_id"]) if subgraphs else []
+    return _state(record, {r["ns"]: r for r in below})
+
+
+UNDER = f"""
+select distinct on (s.ns) s.*
+from ({_STATE} from checkpoint c
+    where c.organization_id = $1 and c.thread_id = $2 and c.root_id = $3) s
+order by s.ns, s.checkpoint_id desc
+"""
+
+# Only the states that are returned are folded.
+HISTORY = f"""
+{_STATE}
+from (
+    select * from checkpoint
+    where organization_id = $1 and thread_id = $2 and ns = $3
+        and ($4::uuid is null or checkpoint_id = $4)
+        and ($5::uuid is null or checkpoint_id < $5)
+        and metadata::jsonb @> $6
+    order by checkpoint_id desc limit $7
+) c
+order by c.checkpoint_id desc
+"""
+
+
+async def history(
+    conn: Connection,
+    organization_id: str,
+    thread_id: str,
+    *,
+    ns: str = "",
+    checkpoint_id: str | None = None,
+    before: str | None = None,
+    metadata: bytes = b"{}",
+    limit: int,
+) -> list[ThreadState]:
+    """Newest first, those strictly older than `before` whose metadata contains `metadata`."""
+    records = await conn.fetch(
+        HISTORY, organization_id, thread_id, ns, checkpoint_id, before, metadata, limit
+    )
+    return [_state(r, {}) for r in records]
+
+
+@attrs.frozen
+class _Planned:
+    """An element of `checkpoint.tasks`; `ns` is its subgraph's, where it has one."""
+
+    id: str
+    name: str
+    path: Json
+    ns: str | None = None
+
+
+@attrs.frozen
+class _Left:
+    """What `step_write` holds of a task."""
+
+    result: Json | None
+    error: str | None
+    interrupts: list[Json] | None
+
+
+def _state(record: Record, below: dict[str, Record]) -> ThreadState:
+    planned = msgspec.json.decode(record["tasks"], type=list[_Planned])
+    left = msgspec.json.decode(record["writes"], type=dict[str, _Left])
+    tasks = [_task(p, left.get(p.id), thread_id=record["thread_id"], below=below) for p in planned]
+    parent_id = record["parent_id"]
+    return ThreadState(
+        values=record["values"],
+        next=record["next"],
+        tasks=tasks,
+        metadata=record["metadata"],
+        created_at=record["created_at"],
+        checkpoint=_address(record, record["checkpoint_id"]),
+        parent_checkpoint=None if parent_id is None else _address(record, parent_id),
+        interrupts=[interrupt for task in tasks for interrupt in task.interrupts],
+        checkpoint_id=record["checkpoint_id"],
+        parent_checkpoint_id=parent_id,
+    )
+
+
+def _task(
+    planned: _Planned, left: _Left | None, *, thread_id: str, below: dict[str, Record]
+) -> ThreadTask:
+    inner = below.get(planned.ns) if planned.ns else None
+    pointer = planned.ns and inner is None
+    return ThreadTask(
+        id=planned.id,
+        name=planned.name,
+        path=planned.path,
+        error=left and left.error,
+        interrupts=(left and left.interrupts) or [],
+        checkpoint=Checkpoint(thread_id, checkpoint_ns=planned.ns or "") if pointer else None,
+        state=None if inner is None else _state(inner, below),
+        result=left and left.result,
+    )
+
+
+def _address(record: Record, checkpoint_id: str) -> Checkpoint:
+    ns: str = record["ns"]
+    above: dict[str, str] = {} if record["root_id"] is None else {"": record["root_id"]}
+    return Checkpoint(
+        record["thread_id"],
+        checkpoint_id=checkpoint_id,
+        checkpoint_ns=ns,
+        checkpoint_map=above | {ns: checkpoint_id} if ns else UNSET,
+    )
