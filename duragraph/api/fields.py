@@ -36,9 +36,8 @@ class Configuration:
     metadata: Object = attrs.field(factory=dict)
 
 
-Config: TypeAlias = Annotated[
-    Object, Meta(extra_json_schema=msgspec.json.schema_components([Configuration])[1]["Configuration"])
-]
+_SCHEMA = msgspec.json.schema_components([Configuration])[1]["Configuration"]
+Config: TypeAlias = Annotated[Object, Meta(extra_json_schema=_SCHEMA)]
 
 RESERVED_METADATA = frozenset(
     {"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"}

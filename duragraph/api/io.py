@@ -6,7 +6,7 @@ say how the request is read, and `openapi.py` reads the same annotations.
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
@@ -18,6 +18,7 @@ from duragraph.deps import DEPS, Deps
 from duragraph.errors import Invalid, TooLarge
 from duragraph.pg import DEFAULT_ORGANIZATION
 
+T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 
 _CONVERTER = codec.make_converter()
@@ -33,10 +34,10 @@ class Call:
 
 
 @attrs.frozen
-class Reply:
+class Reply(Generic[T]):
     """A result whose status or headers are not the usual 200 (204 for None)."""
 
-    body: Any = None
+    body: T | None = None
     status: int = 200
     headers: dict[str, str] = attrs.field(factory=dict)
 
@@ -123,7 +124,7 @@ def reply(result: Any, status: int) -> web.Response:
     )
 
 
-def page(rows: list[Any], limit: int, offset: int) -> Reply:
+def page(rows: list[T], limit: int, offset: int) -> Reply[list[T]]:
     """Search results with pagination headers. `rows` holds one more than `limit` if there is more.
 
     X-Pagination-Total is no total: the reference means "at least this many".

@@ -1,6 +1,6 @@
 """Assistants and their versions; the graphs that workers registered."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 import msgspec
@@ -8,9 +8,8 @@ import msgspec
 from duragraph.models import Assistant, GraphSchema, Json
 from duragraph.pg import Connection, rows
 
-COLUMNS = (
-    "assistant_id, graph_id, name, description, config, context, metadata, version, created_at, updated_at"
-)
+COLUMNS = """assistant_id, graph_id, name, description, config, context, metadata, version,
+    created_at, updated_at"""
 
 SortBy = Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"]
 SortOrder = Literal["asc", "desc"]
@@ -56,16 +55,38 @@ async def graphs(conn: Connection, organization_id: str) -> list[str]:
     return [r["graph_id"] for r in await conn.fetch(GRAPHS, organization_id)]
 
 
+@attrs.frozen
+class Fields:
+    """What clients set. In an update None keeps what is there."""
+
+    graph_id: str | None
+    name: str | None
+    description: str | None
+    config: bytes | None
+    context: bytes | None
+    metadata: bytes
+
+
+@attrs.frozen
+class Filter:
+    """Metadata that is contained, the graph, a part of the name in any case."""
+
+    metadata: bytes
+    graph_id: str | None
+    name: str | None
+
+
 _VERSION = """
-    insert into assistant_version (organization_id, assistant_id, version, graph_id, name, description,
-        config, context, metadata)
-    select organization_id, assistant_id, version, graph_id, name, description, config, context, metadata
-    from a
+    insert into assistant_version (organization_id, assistant_id, version, graph_id, name,
+        description, config, context, metadata)
+    select organization_id, assistant_id, version, graph_id, name, description, config, context,
+        metadata from a
 """
 
 CREATE = f"""
 with a as (
-    insert into assistant (organization_id, assistant_id, graph_id, name, description, config, context, metadata)
+    insert into assistant (organization_id, assistant_id, graph_id, name, description, config,
+        context, metadata)
     values ($1, $2, $3, $4, $5, $6, $7, $8)
     on conflict do nothing returning *
 ), v as ({_VERSION})
@@ -74,21 +95,10 @@ select {COLUMNS} from a
 
 
 async def create(
-    conn: Connection,
-    organization_id: str,
-    assistant_id: str,
-    *,
-    graph_id: str,
-    name: str,
-    description: str | None,
-    config: bytes,
-    context: bytes,
-    metadata: bytes,
+    conn: Connection, organization_id: str, assistant_id: str, fields: Fields
 ) -> Assistant | None:
     """The assistant with its first version; None if the id is taken."""
-    record = await conn.fetchrow(
-        CREATE, organization_id, assistant_id, graph_id, name, description, config, context, metadata
-    )
+    record = await conn.fetchrow(CREATE, organization_id, assistant_id, *attrs.astuple(fields))
     return None if record is None else Assistant(*record)
 
 
@@ -111,41 +121,35 @@ SEARCH = {
 select {COLUMNS} from assistant where {_MATCHING}
 order by {column} {order}, assistant_id limit $5 offset $6
 """
-    for column in SortBy.__args__  # type: ignore[attr-defined]
-    for order in SortOrder.__args__  # type: ignore[attr-defined]
+    for column in get_args(SortBy)
+    for order in get_args(SortOrder)
 }
 
 
 async def search(
     conn: Connection,
     organization_id: str,
+    filter: Filter,
     *,
-    metadata: bytes,
-    graph_id: str | None,
-    name: str | None,
     sort_by: SortBy,
     sort_order: SortOrder,
     limit: int,
     offset: int,
 ) -> list[Assistant]:
-    """Those whose metadata contains `metadata` and whose name contains `name` in any case."""
-    records = await conn.fetch(
-        SEARCH[sort_by, sort_order], organization_id, metadata, graph_id, name, limit, offset
-    )
+    statement = SEARCH[sort_by, sort_order]
+    records = await conn.fetch(statement, organization_id, *attrs.astuple(filter), limit, offset)
     return [Assistant(*r) for r in records]
 
 
 COUNT = f"select count(*) from assistant where {_MATCHING}"
 
 
-async def count(
-    conn: Connection, organization_id: str, *, metadata: bytes, graph_id: str | None, name: str | None
-) -> int:
-    found: int = await conn.fetchval(COUNT, organization_id, metadata, graph_id, name)
+async def count(conn: Connection, organization_id: str, filter: Filter) -> int:
+    found: int = await conn.fetchval(COUNT, organization_id, *attrs.astuple(filter))
     return found
 
 
-LOCK = "select assistant_id from assistant where organization_id = $1 and assistant_id = $2 for update"
+LOCK = "select from assistant where organization_id = $1 and assistant_id = $2 for update"
 
 UPDATE = f"""
 with a as (
@@ -168,24 +172,13 @@ select {COLUMNS} from a
 
 
 async def update(
-    conn: Connection,
-    organization_id: str,
-    assistant_id: str,
-    *,
-    graph_id: str | None,
-    name: str | None,
-    description: str | None,
-    config: bytes | None,
-    context: bytes | None,
-    metadata: bytes,
+    conn: Connection, organization_id: str, assistant_id: str, fields: Fields
 ) -> Assistant | None:
-    """A new version: None keeps a field, metadata is merged. None if there is no such assistant."""
+    """A new version; metadata is merged. None if there is no such assistant."""
     async with conn.transaction():
         # The next version's number must be read after the lock is held.
         await conn.execute(LOCK, organization_id, assistant_id)
-        record = await conn.fetchrow(
-            UPDATE, organization_id, assistant_id, graph_id, name, description, config, context, metadata
-        )
+        record = await conn.fetchrow(UPDATE, organization_id, assistant_id, *attrs.astuple(fields))
     return None if record is None else Assistant(*record)
 
 
@@ -219,8 +212,8 @@ order by g.registered_at desc limit 1
 """
 
 SCHEMAS = f"""
-select g.graph_id, g.input_schema, g.output_schema, g.state_schema, g.config_schema, g.context_schema
-{_GRAPH_OF}
+select g.graph_id, g.input_schema, g.output_schema, g.state_schema, g.config_schema,
+    g.context_schema {_GRAPH_OF}
 """
 
 
@@ -230,7 +223,7 @@ async def schemas(conn: Connection, organization_id: str, assistant_id: str) -> 
     return None if record is None else GraphSchema(*record)
 
 
-DRAWING = f"select case when $3 then coalesce(g.drawing_xray, g.drawing) else g.drawing end {_GRAPH_OF}"
+DRAWING = f"select coalesce(case when $3 then g.drawing_xray end, g.drawing) {_GRAPH_OF}"
 
 
 async def drawing(

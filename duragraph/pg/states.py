@@ -118,15 +118,18 @@ class _Planned:
 class _Left:
     """What `step_write` holds of a task."""
 
-    result: Json | None
-    error: str | None
-    interrupts: list[Json] | None
+    result: Json | None = None
+    error: str | None = None
+    interrupts: list[Json] | None = None
+
+
+_NOTHING = _Left()
 
 
 def _state(record: Record, below: dict[str, Record]) -> ThreadState:
     planned = msgspec.json.decode(record["tasks"], type=list[_Planned])
     left = msgspec.json.decode(record["writes"], type=dict[str, _Left])
-    tasks = [_task(p, left.get(p.id), thread_id=record["thread_id"], below=below) for p in planned]
+    tasks = [_task(p, left.get(p.id, _NOTHING), thread_id=record["thread_id"], below=below) for p in planned]
     parent_id = record["parent_id"]
     return ThreadState(
         values=record["values"],
@@ -143,7 +146,7 @@ def _state(record: Record, below: dict[str, Record]) -> ThreadState:
 
 
 def _task(
-    planned: _Planned, left: _Left | None, *, thread_id: str, below: dict[str, Record]
+    planned: _Planned, left: _Left, *, thread_id: str, below: dict[str, Record]
 ) -> ThreadTask:
     inner = below.get(planned.ns) if planned.ns else None
     pointer = planned.ns and inner is None
@@ -151,11 +154,11 @@ def _task(
         id=planned.id,
         name=planned.name,
         path=planned.path,
-        error=left and left.error,
-        interrupts=(left and left.interrupts) or [],
+        error=left.error,
+        interrupts=left.interrupts or [],
         checkpoint=Checkpoint(thread_id, checkpoint_ns=planned.ns or "") if pointer else None,
         state=None if inner is None else _state(inner, below),
-        result=left and left.result,
+        result=left.result,
     )
 
 

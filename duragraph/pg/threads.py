@@ -1,7 +1,9 @@
-"""Threads: what clients see and set of them. Their status is moved by `runs.py` and `reports.py`."""
+"""Threads as clients see and set them. `runs.py` and `reports.py` move their status."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
+
+import attrs
 
 from duragraph.models import Thread, ThreadStatus
 from duragraph.pg import Connection, rows
@@ -70,33 +72,38 @@ from (
 ) t {_HEAD}
 order by t.{column} {order}, t.thread_id
 """
-    for column in SortBy.__args__  # type: ignore[attr-defined]
-    for order in SortOrder.__args__  # type: ignore[attr-defined]
+    for column in get_args(SortBy)
+    for order in get_args(SortOrder)
 }
 BOUND = f"set local statement_timeout = '{SEARCH_SECONDS}s'"
+
+
+@attrs.frozen
+class Filter:
+    """Ids, metadata and current values that are contained, the status; None passes all."""
+
+    ids: Sequence[str] | None
+    metadata: bytes
+    status: ThreadStatus | None
+    values: bytes | None
 
 
 async def search(
     conn: Connection,
     organization_id: str,
+    filter: Filter,
     *,
-    ids: Sequence[str] | None,
-    metadata: bytes,
-    status: ThreadStatus | None,
-    values: bytes | None,
     sort_by: SortBy,
     sort_order: SortOrder,
     limit: int,
     offset: int,
 ) -> list[Thread]:
-    """Those whose metadata and current values contain the ones given.
-
-    Raises Unavailable when a search through values takes longer than SEARCH_SECONDS.
-    """
+    """Raises Unavailable when a search through values takes longer than SEARCH_SECONDS."""
+    statement = SEARCH[sort_by, sort_order]
     async with conn.transaction(readonly=True):
         await conn.execute(BOUND)
         records = await conn.fetch(
-            SEARCH[sort_by, sort_order], organization_id, ids, metadata, status, values, limit, offset
+            statement, organization_id, *attrs.astuple(filter), limit, offset
         )
     return [Thread(*r) for r in records]
 
@@ -104,18 +111,11 @@ async def search(
 COUNT = f"select count(*) from thread t where {_MATCHING}"
 
 
-async def count(
-    conn: Connection,
-    organization_id: str,
-    *,
-    metadata: bytes,
-    status: ThreadStatus | None,
-    values: bytes | None,
-) -> int:
+async def count(conn: Connection, organization_id: str, filter: Filter) -> int:
     """How many `search` would find. Raises Unavailable as it does."""
     async with conn.transaction(readonly=True):
         await conn.execute(BOUND)
-        found: int = await conn.fetchval(COUNT, organization_id, None, metadata, status, values)
+        found: int = await conn.fetchval(COUNT, organization_id, *attrs.astuple(filter))
     return found
 
 
@@ -149,7 +149,8 @@ async def delete(conn: Connection, organization_id: str, thread_ids: Sequence[st
 
 OF_ASSISTANT = """
 select thread_id from thread
-where organization_id = $1 and metadata @> jsonb_build_object('assistant_id', $2::uuid) and erase_at is null
+where organization_id = $1 and metadata @> jsonb_build_object('assistant_id', $2::uuid)
+    and erase_at is null
 order by thread_id
 """
 

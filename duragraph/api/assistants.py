@@ -1,0 +1,216 @@
+"""Assistants: configured graphs. Their versions are written from the start."""
+
+from typing import Annotated, Literal
+
+import attrs
+from msgspec import Meta
+
+from duragraph import codec, pg
+from duragraph.api.fields import (
+    Config,
+    Id,
+    Limit,
+    Object,
+    Offset,
+    SortOrder,
+    mirrored,
+    own_metadata,
+    select,
+)
+from duragraph.api.io import Call, Reply, page, path_id
+from duragraph.errors import Conflict, Invalid, NotFound
+from duragraph.ids import new_id, system_assistant_id
+from duragraph.models import Assistant, GraphSchema, Json
+from duragraph.pg import Connection, assistants, runs, threads
+
+Field = Literal[
+    "assistant_id",
+    "graph_id",
+    "name",
+    "description",
+    "config",
+    "context",
+    "metadata",
+    "version",
+    "created_at",
+    "updated_at",
+]
+
+
+@attrs.frozen
+class AssistantCreate:
+    graph_id: str
+    assistant_id: Id | None = None
+    config: Config = attrs.field(factory=dict)
+    context: Object = attrs.field(factory=dict)
+    metadata: Object = attrs.field(factory=dict)
+    if_exists: Literal["raise", "do_nothing"] = "raise"
+    name: str = "Untitled"
+    description: str | None = None
+
+
+async def create(call: Call, *, body: AssistantCreate) -> Assistant:
+    """Raises NotFound (graph), Conflict, Invalid, Refused."""
+    assistant_id, fields = body.assistant_id or new_id(), _fields(body)
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        await _known(conn, call, body.graph_id)
+        made = await assistants.create(conn, call.organization_id, assistant_id, fields)
+        if made is None and body.if_exists == "do_nothing":
+            made = await assistants.get(conn, call.organization_id, assistant_id)
+    if made is None:
+        raise Conflict(f"Assistant {assistant_id} already exists")
+    return made
+
+
+@attrs.frozen
+class AssistantCount:
+    metadata: Object = attrs.field(factory=dict)
+    graph_id: str | None = None
+    name: str | None = None
+
+
+@attrs.frozen
+class AssistantSearch(AssistantCount):
+    limit: Limit = 10
+    offset: Offset = 0
+    sort_by: assistants.SortBy = "created_at"
+    sort_order: SortOrder = "desc"
+    select: list[Field] | None = None
+
+
+async def search(call: Call, *, body: AssistantSearch) -> Reply[list[Assistant]]:
+    """Newest first by default. Raises NotFound (graph)."""
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        await _known(conn, call, body.graph_id)
+        found = await assistants.search(
+            conn,
+            call.organization_id,
+            _filter(body),
+            sort_by=body.sort_by,
+            sort_order=body.sort_order,
+            limit=body.limit + 1,
+            offset=body.offset,
+        )
+    return page(select(found, body.select), body.limit, body.offset)
+
+
+async def count(call: Call, *, body: AssistantCount) -> int:
+    """Raises NotFound (graph)."""
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        await _known(conn, call, body.graph_id)
+        return await assistants.count(conn, call.organization_id, _filter(body))
+
+
+async def get(call: Call, assistant_id: str) -> Assistant:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        found = await assistants.get(conn, call.organization_id, assistant_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+@attrs.frozen
+class AssistantUpdate:
+    graph_id: str | None = None
+    config: Config | None = None
+    context: Object | None = None
+    metadata: Object = attrs.field(factory=dict)
+    name: str | None = None
+    description: str | None = None
+
+
+async def update(call: Call, assistant_id: str, *, body: AssistantUpdate) -> Assistant:
+    """Make a new version: what is omitted stays, metadata is merged. Raises NotFound, Refused."""
+    fields = _fields(body)
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        await _known(conn, call, body.graph_id)
+        updated = await assistants.update(conn, call.organization_id, assistant_id, fields)
+    if updated is None:
+        raise NotFound(f"Assistant {assistant_id} not found")
+    return updated
+
+
+@attrs.frozen
+class DeleteQuery:
+    delete_threads: bool = False
+
+
+async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
+    """Cancels its runs, erases it and, if asked for, the threads it ran on. Raises NotFound."""
+    organization_id = call.organization_id
+    ended: list[runs.Ended] = []
+    async with pg.tenant(call.deps.api, organization_id) as conn, conn.transaction():
+        for thread_id, run_ids in await assistants.open_runs(conn, organization_id, assistant_id):
+            ended += await runs.cancel(conn, organization_id, thread_id, run_ids=run_ids)
+            await runs.promote(conn, [thread_id])
+        if query.delete_threads:
+            of_assistant = await threads.of_assistant(conn, organization_id, assistant_id)
+            await threads.delete(conn, organization_id, of_assistant)
+        if not await assistants.delete(conn, organization_id, assistant_id):
+            raise NotFound(f"Assistant with ID {assistant_id} not found")
+    call.deps.dispatcher.ended(ended)
+    call.deps.dispatcher.look()
+
+
+@attrs.frozen
+class GraphQuery:
+    xray: Annotated[str, Meta(pattern="^([Tt]rue|[Ff]alse|0*[1-9][0-9]*)$")] = "false"
+    """Whether subgraphs are unfolded, or how deep."""
+
+
+async def graph(call: Call, assistant: str, *, query: GraphQuery) -> Json:
+    """The nodes and edges of an assistant's graph; also by the graph's own name."""
+    xray = query.xray.lower()
+    if xray not in {"true", "false"} and not (xray.isdecimal() and int(xray) > 0):
+        raise Invalid("Invalid xray value")
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        by_name = assistant in await assistants.graphs(conn, call.organization_id)
+        assistant_id = (
+            system_assistant_id(assistant) if by_name else path_id("assistant_id", assistant)
+        )
+        drawn = await assistants.drawing(
+            conn, call.organization_id, assistant_id, xray=xray != "false"
+        )
+    if drawn is None:
+        raise NotFound
+    return drawn
+
+
+async def schemas(call: Call, assistant_id: str) -> GraphSchema:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        found = await assistants.schemas(conn, call.organization_id, assistant_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def subgraphs(call: Call, assistant_id: str) -> Json:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        found = await assistants.subgraphs(conn, call.organization_id, assistant_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _fields(body: AssistantCreate | AssistantUpdate) -> assistants.Fields:
+    config, context = mirrored(body.config, body.context)
+    return assistants.Fields(
+        graph_id=body.graph_id,
+        name=body.name,
+        description=body.description,
+        config=None if config is None else codec.dumps(config),
+        context=None if context is None else codec.dumps(context),
+        metadata=codec.dumps(own_metadata(body.metadata)),
+    )
+
+
+def _filter(body: AssistantCount) -> assistants.Filter:
+    return assistants.Filter(codec.dumps(body.metadata), body.graph_id, body.name)
+
+
+async def _known(conn: Connection, call: Call, graph_id: str | None) -> None:
+    if graph_id is None:
+        return
+    known = await assistants.graphs(conn, call.organization_id)
+    if graph_id not in known:
+        raise NotFound(f"Graph '{graph_id}' not found. Expected one of: {known}")
