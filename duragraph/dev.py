@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import structlog
 
@@ -85,7 +86,7 @@ def banner(config: Config, servers: Servers, targets: Sequence[str] | None) -> s
         "API": url,
         "Docs": f"{url}/docs",
         "Graphs": serving,
-        "Data": config.data_dir if servers.children else "on the servers given",
+        "Data": Path(config.data_dir).resolve() if servers.children else "on the servers given",
         "Database": _without_password(servers.database_url),
         "NATS": _without_password(servers.nats_url),
     }
