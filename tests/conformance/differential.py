@@ -1,0 +1,157 @@
+"""Puts the fixture graphs through the same calls on two servers and prints the differences.
+
+    python -m tests.conformance.differential --ours URL --reference URL [--only NAME] [--docs]
+
+`--record` keeps the reference's normalised answers; without `--reference` those are what
+is compared with. Exits 1 when a difference has no explanation in `explained.py`.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from tests.conformance import scenarios, scenarios_server
+from tests.conformance.compare import Difference, differences
+from tests.conformance.explained import explanation, table
+from tests.conformance.normal import Names
+from tests.conformance.wire import UnexpectedError, Wire, connect
+
+AT_ONCE = 8
+HERE = Path(__file__).parent
+RECORDED = HERE / "recorded"
+DOCS = HERE.parent.parent / "docs" / "differences.md"
+
+Conversation = list[dict[str, Any]]
+Play = Callable[[Wire], Awaitable[None]]
+
+app = App()
+
+
+def plays(only: str = "") -> dict[str, Play]:
+    """Every scenario by its name, `case/scenario`; `only` is a part of the name."""
+    per_graph = {
+        f"{case.name}/{scenario.__name__}": partial(scenario, case=case)
+        for case in scenarios.CASES
+        for scenario in scenarios.SCENARIOS
+    }
+    once = {f"server/{play.__name__}": play for play in scenarios_server.SCENARIOS}
+    return {name: play for name, play in {**per_graph, **once}.items() if only in name}
+
+
+async def converse(url: str, chosen: dict[str, Play]) -> dict[str, Conversation]:
+    """Play scenarios on a server, a few at a time, and return the normalised answers."""
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async with connect(url) as session:
+
+        async def one(play: Play) -> Conversation:
+            async with free:
+                wire = Wire(session)
+                stopped = []
+                try:
+                    await play(wire)
+                except UnexpectedError as error:
+                    stopped = [{"call": "(the scenario could not go on)", "why": str(error)}]
+                names = Names()
+                return [*map(names.exchange, wire.exchanges), *names.value(stopped)]
+
+        played = await asyncio.gather(*map(one, chosen.values()))
+    return dict(zip(chosen, played, strict=True))
+
+
+def recorded(chosen: dict[str, Play]) -> dict[str, Conversation]:
+    """The reference's answers as `--record` left them. Raises FileNotFoundError."""
+    files = {name.split("/", maxsplit=1)[0] for name in chosen}
+    kept = {file: json.loads((RECORDED / f"{file}.json").read_text()) for file in files}
+    return {name: kept[(parts := name.split("/"))[0]][parts[1]] for name in chosen}
+
+
+def record(conversations: dict[str, Conversation]) -> None:
+    """Keep conversations, one file a case, one line an exchange."""
+    RECORDED.mkdir(exist_ok=True)
+    cases: dict[str, dict[str, Conversation]] = {}
+    for name, conversation in conversations.items():
+        case, scenario = name.split("/")
+        cases.setdefault(case, {})[scenario] = conversation
+    for case, played in cases.items():
+        blocks = []
+        for scenario, conversation in played.items():
+            lines = ",\n".join(
+                json.dumps(exchange, separators=(",", ":"), ensure_ascii=False)
+                for exchange in conversation
+            )
+            blocks.append(f'"{scenario}":[\n{lines}\n]')
+        (RECORDED / f"{case}.json").write_text("{\n" + ",\n".join(blocks) + "\n}\n")
+
+
+def compare(
+    reference: dict[str, Conversation], ours: dict[str, Conversation]
+) -> Iterator[Difference]:
+    for name, conversation in ours.items():
+        yield from differences(name, reference[name], conversation)
+
+
+def show(found: list[Difference]) -> None:
+    """Print differences grouped by call; equal ones within a call are counted."""
+    calls: dict[tuple[str, str], Counter[tuple[str, str, str]]] = {}
+    for each in found:
+        leaves = calls.setdefault((each.scenario, each.call), Counter())
+        leaves[each.path, each.reference, each.ours] += 1
+    for (scenario, call), leaves in calls.items():
+        print(f"\n{scenario} · {call}")
+        for (path, reference, ours), times in leaves.items():
+            print(f"  {path}" + (f"  (x{times})" if times > 1 else ""))
+            print(f"    - {reference[:400]}\n    + {ours[:400]}")
+
+
+@app.default
+def main(
+    *,
+    ours: str | None = None,
+    reference: str | None = None,
+    only: str = "",
+    output: Annotated[Path | None, Parameter(name="--json")] = None,
+    renew: Annotated[bool, Parameter(name="--record", negative="")] = False,
+    docs: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Compare two servers that both serve the fixture graphs.
+
+    Parameters
+    ----------
+    ours: The base URL of a server whose worker serves `graphs.py`.
+    reference: The base URL of `langgraph dev` run beside `langgraph.json`; else the recording.
+    only: Play only scenarios whose name contains this.
+    output: Also write every difference, explained or not, to this file.
+    renew: Keep the reference's answers in `recorded/`.
+    docs: Write the table of explained differences to `docs/differences.md`.
+    """
+    if docs:
+        DOCS.write_text(table())
+    chosen = plays(only)
+    theirs = asyncio.run(converse(reference, chosen)) if reference else recorded(chosen)
+    if renew:
+        record(theirs)
+    if ours is None:
+        return 0
+    found = list(compare(theirs, asyncio.run(converse(ours, chosen))))
+    unexplained = [each for each in found if explanation(each) is None]
+    show(unexplained)
+    print(
+        f"\n{len(chosen)} scenarios: {len(found)} differences, "
+        f"{len(found) - len(unexplained)} explained, {len(unexplained)} not"
+    )
+    if output:
+        output.write_bytes(msgspec.json.encode(found))
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(app())
