@@ -1,11 +1,14 @@
 """What every request handler is given: made once by `app.py`, passed, never imported."""
 
+from collections.abc import Sequence
+
 import attrs
 from aiohttp import web
 
 from duragraph.config import Config
 from duragraph.dispatch import Dispatcher
 from duragraph.pg import Pool
+from duragraph.pg.runs import Ended
 from duragraph.reports import Reports
 from duragraph.streams import Streams
 
@@ -18,6 +21,12 @@ class Deps:
     dispatcher: Dispatcher
     reports: Reports
     streams: Streams
+
+    def ended(self, ended: Sequence[Ended]) -> None:
+        """Runs were ended by a request: tell their workers and whoever follows them."""
+        self.dispatcher.ended(ended)
+        for run in ended:
+            self.streams.end(run.run_id, run.ms, run.last_seq)
 
 
 DEPS = web.AppKey("deps", Deps)

@@ -148,7 +148,7 @@ async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
             await threads.delete(conn, organization_id, of_assistant)
         if not await assistants.delete(conn, organization_id, assistant_id):
             raise NotFound(f"Assistant with ID {assistant_id} not found")
-    call.deps.dispatcher.ended(ended)
+    call.deps.ended(ended)
     call.deps.dispatcher.look()
 
 
