@@ -1,1 +1,72 @@
-"""Graphs as Python classes: write, test and run them here, or serve them to a control plane."""
+"""Graphs as Python classes: write, test and run them here, or serve them to a control plane.
+
+Public names only. What needs a network is imported when it is first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from duragraph_worker.blueprint import GraphError
+from duragraph_worker.command import Command, Send
+from duragraph_worker.graph import Graph
+from duragraph_worker.llm import register_provider
+from duragraph_worker.messages import (
+    REMOVE_ALL,
+    AIMessage,
+    AIMessageChunk,
+    HumanMessage,
+    Message,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from duragraph_worker.nodes import (
+    entrypoint,
+    human_node,
+    llm_node,
+    node,
+    router_node,
+    tool_node,
+)
+from duragraph_worker.plan import END, START, Retry
+from duragraph_worker.state import add_messages
+from duragraph_worker.tools import tool
+
+if TYPE_CHECKING:
+    from duragraph_worker.worker import Worker
+
+__all__ = [
+    "END",
+    "REMOVE_ALL",
+    "START",
+    "AIMessage",
+    "AIMessageChunk",
+    "Command",
+    "Graph",
+    "GraphError",
+    "HumanMessage",
+    "Message",
+    "RemoveMessage",
+    "Retry",
+    "Send",
+    "SystemMessage",
+    "ToolMessage",
+    "Worker",
+    "add_messages",
+    "entrypoint",
+    "human_node",
+    "llm_node",
+    "node",
+    "register_provider",
+    "router_node",
+    "tool",
+    "tool_node",
+]
+
+_LAZY = {"Worker": "duragraph_worker.worker"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -158,6 +158,11 @@ def changes(before: Mapping[str, Any], after: Any) -> dict[str, Any]:
     return {n: v for n, v in as_dict(after).items() if before.get(n, missing) != v}
 
 
+def is_class(declared: Any) -> bool:
+    """Whether states are its instances, and not dicts."""
+    return declared is not None and not typing.is_typeddict(declared)
+
+
 def is_pydantic(declared: Any) -> bool:
     """Whether it is a pydantic model; asks only if somebody has imported pydantic."""
     pydantic = sys.modules.get("pydantic")
