@@ -40,8 +40,11 @@ class DemoError(Exception):
 
 def demo(*, url: Url = None) -> None:
     """Run the bundled example and show its stream. The exit code is 0 only if it ended right."""
-    with contextlib.nullcontext(url) if url else _own_plane() as address:
-        asyncio.run(_converse(get_client(url=address)))
+    try:
+        with contextlib.nullcontext(url) if url else _own_plane() as address:
+            asyncio.run(_converse(get_client(url=address)))
+    except (DemoError, LookupError, httpx.HTTPError) as error:
+        sys.exit(f"duragraph demo: {error}")
 
 
 @contextlib.contextmanager
@@ -60,7 +63,11 @@ def _own_plane() -> Iterator[str]:
         ) as plane:
             url = f"http://127.0.0.1:{port}"
             plane.wait_for(lambda: _healthy(url))
-            yield url
+            try:
+                yield url
+            except BaseException:
+                console.print(f"[dim]{plane.last_words()}[/]")
+                raise
 
 
 def _free_port() -> int:

@@ -70,15 +70,16 @@ class Child:
                 raise self.ended()
             if time.monotonic() > deadline:
                 slow = f"{self.name} was not ready in {START_SECONDS:.0f} s."
-                raise ServerError(f"{slow} {self._last_words()}")
+                raise ServerError(f"{slow} {self.last_words()}")
             time.sleep(0.005)
         return found
 
     def ended(self) -> ServerError:
         """The error that it has ended, with its code and last words."""
-        return ServerError(f"{self.name} ended with code {self.wait()}. {self._last_words()}")
+        return ServerError(f"{self.name} ended with code {self.wait()}. {self.last_words()}")
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The end of its log."""
         if self.log is None:
             return ""
         lines = self.log.read_text(errors="replace").splitlines()[-5:]
