@@ -47,14 +47,20 @@ log = logging.getLogger(__name__)
 class Recording:
     """One attempt's `Recorder`: holds what was put until the plane has acknowledged it."""
 
-    def __init__(self, lease: Lease, ready: Callable[["Recording"], None]) -> None:
-        """`ready` is called when there is something to report. The lease counts as just taken."""
+    def __init__(
+        self, lease: Lease, ready: Callable[["Recording"], None], *, fence: float = FENCE_SECONDS
+    ) -> None:
+        """`ready` is called when there is something to report. The lease counts as just taken.
+
+        `fence` seconds after its last renewal nothing new starts.
+        """
         self.lease = lease
         self.over = False
         """Nothing more of this attempt is reported."""
         self._open = True
         self._failed = False
         self._ready = ready
+        self._fence = fence
         self._renewed = monotonic()
         self._pending: deque[Item | Outcome] = deque()
         self._flying: list[Item | Outcome] = []
@@ -102,15 +108,15 @@ class Recording:
         self._flying.clear()
         self._changed.set()
 
-    def fail(self, outcome: Outcome) -> None:
-        """Report this instead of what the plane refuses to take; if that too, nothing."""
+    def fail(self, error: bytes) -> None:
+        """Report `{error, message}` instead of what the plane refuses; if that too, nothing."""
         if self._failed:
             self.end()
             return
         self._failed, self._open = True, False
         self._flying.clear()
         self._pending.clear()
-        self._pending.append(outcome)
+        self._pending += [Frame("error", error), Outcome("error", error=error)]
         self._changed.set()
         self._ready(self)
 
@@ -150,7 +156,7 @@ class Recording:
         return not (self._pending or self._flying)
 
     def _fresh(self) -> bool:
-        return monotonic() - self._renewed < FENCE_SECONDS
+        return monotonic() - self._renewed < self._fence
 
     async def _change(self) -> None:
         self._changed.clear()
@@ -160,15 +166,18 @@ class Recording:
 class Reporter:
     """Gathers the recordings' batches into requests. `lost` is told of leases that are gone."""
 
-    def __init__(self, send: Send, *, lost: Callable[[Lease], None]) -> None:
+    def __init__(
+        self, send: Send, *, lost: Callable[[Lease], None], fence: float = FENCE_SECONDS
+    ) -> None:
         self._send = send
         self._lost = lost
+        self._fence = fence
         self._ready: dict[Recording, None] = {}
         self._woken = asyncio.Event()
         self._room = REQUEST_BYTES
 
     def open(self, lease: Lease) -> Recording:
-        return Recording(lease, self._enlist)
+        return Recording(lease, self._enlist, fence=self._fence)
 
     async def run(self) -> NoReturn:
         """Until cancelled, or until `send` raises what concerns the whole worker (NotFound, …)."""
@@ -265,9 +274,8 @@ def _weight(item: Item | Outcome) -> int:
     return _ITEM_BYTES + size
 
 
-def _failure(weight: int, error: DuraGraphError) -> Outcome:
+def _failure(weight: int, error: DuraGraphError) -> bytes:
     message = f"The plane refuses {weight} bytes of this run's report: {error.message}"
     if isinstance(error, TooLarge):
         message += " Keep large values outside the state and put their addresses into it."
-    body = {"error": Invalid.code, "message": message}
-    return Outcome("error", error=json.dumps(body).encode())
+    return json.dumps({"error": Invalid.code, "message": message}).encode()

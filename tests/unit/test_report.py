@@ -148,12 +148,14 @@ async def test_one_item_over_the_limit_fails_its_run_and_no_other():
         small.put(frame())
         await small.settled()
         await big.close(None)
-    final = desk.requests[-1] if desk.requests[-1][0].run_id == "big" else desk.requests[-2]
-    outcome = final[0].outcome
+    told = [each for request in desk.requests for each in request if each.run_id == "big"]
+    outcome = told[-1].outcome
     assert outcome is not None
     assert outcome.status == "error"
     assert json.loads(outcome.error or b"")["error"] == "invalid"
-    assert final[0].batch == 1
+    assert [each for report in told[-2:] for each in report.frames] == [
+        Frame("error", outcome.error)
+    ]
     assert lost == [Lease("big", 1)]
 
 

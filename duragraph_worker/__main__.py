@@ -1,0 +1,68 @@
+"""The command `duragraph-worker`: serves the graphs that its arguments name."""
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from duragraph import logs
+from duragraph.errors import DuraGraphError
+from duragraph.logs import LogFormat, LogLevel
+from duragraph_worker.loading import load
+from duragraph_worker.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
+
+app = App(name="duragraph-worker", help="Serve graphs to a DuraGraph plane.")
+
+
+@app.default
+def serve(
+    *targets: str,
+    url: Annotated[str, Parameter(env_var="DURAGRAPH_URL")] = DEFAULT_URL,
+    queue: str = "default",
+    slots: int = DEFAULT_SLOTS,
+    api_key: Annotated[str | None, Parameter(env_var="DURAGRAPH_API_KEY")] = None,
+    name: str | None = None,
+    log_level: Annotated[LogLevel, Parameter(env_var="DURAGRAPH_LOG_LEVEL")] = "info",
+    log_format: Annotated[LogFormat, Parameter(env_var="DURAGRAPH_LOG_FORMAT")] = "auto",
+) -> None:
+    """Serve graphs until SIGTERM or SIGINT, then give unfinished runs back.
+
+    Parameters
+    ----------
+    targets
+        Graphs, each as module:name or path/file.py:name.
+    url
+        The plane's address.
+    queue
+        The queue to serve.
+    slots
+        How many runs at a time.
+    api_key
+        A key with the worker's scope; better given by the environment, where `ps` can't see it.
+    name
+        How the worker is called in lists; host and process id by default.
+    log_level
+        debug, info, warning or error.
+    log_format
+        How lines look: console for people, json for machines; auto asks the terminal.
+
+    """
+    logs.configure(level=log_level, format=log_format)
+    graphs = [load(target) for target in targets]
+    Worker(url, graphs=graphs, queue=queue, slots=slots, api_key=api_key, name=name).run()
+    # Sync nodes may still be at work in threads, which the interpreter would wait for.
+    logging.shutdown()
+    os._exit(0)
+
+
+def main() -> None:
+    try:
+        app()
+    except DuraGraphError as error:
+        sys.exit(f"duragraph-worker: {error.message}" + (f"; {error.hint}" if error.hint else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Finds the graphs a command line names: `module:name` or `path/to/file.py:name`.
+
+User code is loaded here and nowhere else. What that code itself raises passes unchanged: its
+traceback is what its author needs.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from duragraph.errors import Invalid
+from duragraph_worker.plan import Plan
+
+
+def load(target: str) -> Plan:
+    """The named graph's plan. Raises Invalid, with a hint, for a target that names none."""
+    place, colon, name = target.rpartition(":")
+    if not (place and colon and name):
+        raise Invalid(f"{target!r} names no graph", hint="write module:name or path/file.py:name")
+    module = _from_file(Path(place)) if place.endswith(".py") else _from_path(place)
+    graph: object = module
+    for part in name.split("."):
+        if not hasattr(graph, part):
+            raise Invalid(f"{place} has no {name!r}", hint=_graphs_hint(module))
+        graph = getattr(graph, part)
+    return plan_of(graph)
+
+
+def plan_of(graph: object) -> Plan:
+    """The plan of a decorated class or an instance of it. Raises Invalid for anything else."""
+    plan = graph if isinstance(graph, Plan) else getattr(graph, "plan", None)
+    if isinstance(plan, Plan):
+        return plan
+    raise Invalid(f"{graph!r} is no graph", hint="decorate its class with @Graph(id=…)")
+
+
+def _from_path(name: str) -> ModuleType:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise Invalid(
+            f"there is no module {name!r}",
+            hint="install it, run the command in the directory it is in, or name its file",
+        ) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    """Import the file under its own name, with its siblings in reach, as `python file.py` does."""
+    file = path.resolve()
+    if not file.is_file():
+        raise Invalid(f"there is no file {path}", hint=f"paths start at {Path.cwd()}")
+    sys.path.insert(0, str(file.parent))
+    module = importlib.import_module(file.stem)
+    if module.__file__ is None or Path(module.__file__).resolve() != file:
+        raise Invalid(
+            f"{path} can't be imported: {file.stem!r} is already {module.__file__}",
+            hint="give the file another name",
+        )
+    return module
+
+
+def _graphs_hint(module: ModuleType) -> str:
+    names = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(getattr(value, "plan", None), Plan)
+    ]
+    return f"its graphs: {', '.join(names)}" if names else "it has no class decorated with @Graph"
