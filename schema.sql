@@ -153,7 +153,7 @@ create table if not exists run (
     epoch              integer not null default 0,
     lease_until        timestamptz,
     attempt            integer not null default 0,
-    deadline           timestamptz,
+    leased_at          timestamptz,
     -- the log: `ms` stands before every event's number, so that a thread's ids ascend
     ms                 bigint not null default 0,
     last_seq           integer not null default 0,

@@ -3,7 +3,6 @@
 import re
 from typing import Any, TypeVar, get_args, get_origin
 
-import cattrs
 import msgspec
 
 from duragraph.errors import Invalid
@@ -105,12 +104,9 @@ def many(values: list[str]) -> list[str]:
     return [part for value in values for part in value.split(",") if part]
 
 
-def make_converter() -> cattrs.Converter:
-    """For query strings: text to the field's type."""
-    converter = cattrs.Converter(forbid_extra_keys=False)
-    converter.register_structure_hook(bool, lambda text, _: _flag(text))
-    return converter
-
-
-def _flag(text: Any) -> bool:
-    return str(text).lower() in {"true", "1", "yes"}
+def from_text(given: dict[str, Any], type: type[T]) -> T:
+    """Query parameters as `type`: text to each field's own. Raises Invalid."""
+    try:
+        return msgspec.convert(given, type, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error).replace("`$.", "`")) from None

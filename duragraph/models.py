@@ -4,21 +4,40 @@
 Contract: the LangGraph server's OpenAPI document and recorded answers.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 Json = Raw
 NULL = Raw(b"null")
 EMPTY = Raw(b"{}")
+
+_HEX = "[0-9a-fA-F]"
+Id: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=f"^{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}$",
+        max_length=36,
+        extra_json_schema={"format": "uuid"},
+    ),
+]
+"""A UUID that a client names."""
 
 ThreadStatus = Literal["idle", "busy", "interrupted", "error"]
 RunStatus = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
 TERMINAL: frozenset[str] = frozenset({"error", "success", "timeout", "interrupted"})
 
 StreamMode = Literal[
-    "values", "messages", "messages-tuple", "updates", "events", "debug", "tasks", "checkpoints", "custom"
+    "values",
+    "messages",
+    "messages-tuple",
+    "updates",
+    "events",
+    "debug",
+    "tasks",
+    "checkpoints",
+    "custom",
 ]
 MultitaskStrategy = Literal["reject", "interrupt", "rollback", "enqueue"]
 CancelAction = Literal["interrupt", "rollback"]
@@ -84,10 +103,10 @@ class Run:
 class CheckpointRef:
     """Where in a thread's history. Clients may name any part of it."""
 
-    checkpoint_id: str | None = None
+    checkpoint_id: Id | None = None
     thread_id: str | None = None
     checkpoint_ns: str | None = ""
-    checkpoint_map: Json | None = None
+    checkpoint_map: dict[str, Any] | None = None
 
 
 @attrs.frozen
@@ -141,7 +160,7 @@ class RunCreate:
     config: dict[str, Any] = attrs.field(factory=dict)
     context: dict[str, Any] = attrs.field(factory=dict)
     checkpoint: CheckpointRef | None = None
-    checkpoint_id: str | None = None
+    checkpoint_id: Id | None = None
     stream_mode: StreamMode | list[StreamMode] = "values"
     stream_subgraphs: bool = False
     stream_resumable: bool = False
@@ -176,5 +195,3 @@ class RunKwargs:
     resumable: bool
     checkpoint_during: bool
     durability: Durability
-
-

@@ -125,6 +125,7 @@ class Snapshot:
     writes: list[Write] = attrs.field(factory=list)
     children: list["Snapshot"] = attrs.field(factory=list)
     """The newest checkpoint of each subgraph at work under this one."""
+    parent_id: str | None = None
 
 
 @attrs.frozen

@@ -8,7 +8,6 @@ from msgspec import Meta
 from duragraph import codec, pg
 from duragraph.api.fields import (
     Config,
-    Id,
     Limit,
     Object,
     Offset,
@@ -20,7 +19,7 @@ from duragraph.api.fields import (
 from duragraph.api.io import Call, Reply, page, path_id
 from duragraph.errors import Conflict, Invalid, NotFound
 from duragraph.ids import new_id, system_assistant_id
-from duragraph.models import Assistant, GraphSchema, Json
+from duragraph.models import Assistant, GraphSchema, Id, Json
 from duragraph.pg import Connection, assistants, runs, threads
 
 Field = Literal[
@@ -148,7 +147,7 @@ async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
             await threads.delete(conn, organization_id, of_assistant)
         if not await assistants.delete(conn, organization_id, assistant_id):
             raise NotFound(f"Assistant with ID {assistant_id} not found")
-    call.deps.ended(ended)
+    call.deps.dispatcher.ended(ended)
     call.deps.dispatcher.look()
 
 

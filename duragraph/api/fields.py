@@ -10,16 +10,6 @@ from msgspec import Meta
 from duragraph import codec
 from duragraph.errors import Refused
 
-_HEX = "[0-9a-fA-F]"
-
-Id: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=f"^{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}$",
-        max_length=36,
-        extra_json_schema={"format": "uuid"},
-    ),
-]
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 Offset: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 SortOrder: TypeAlias = Literal["asc", "desc"]

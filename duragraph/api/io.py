@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
-import cattrs
 from aiohttp import web
 
 from duragraph import codec
@@ -19,9 +18,8 @@ from duragraph.errors import Invalid, TooLarge
 from duragraph.pg import DEFAULT_ORGANIZATION
 
 T = TypeVar("T")
+Noun = TypeVar("Noun")
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
-
-_CONVERTER = codec.make_converter()
 
 
 @attrs.frozen
@@ -89,9 +87,7 @@ async def body(request: web.Request, type: Any, *, optional: bool = False) -> An
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise TooLarge(
-            f"Request body too large (limit: {config.max_body_bytes} bytes)"
-        ) from None
+        raise TooLarge(f"Request body too large (limit: {config.max_body_bytes} bytes)") from None
     if optional and not raw:
         raw = b"{}"
     return codec.loads(raw, type, max_depth=config.max_depth)
@@ -107,10 +103,7 @@ def query(request: web.Request, type: Any) -> Any:
         values = request.query.getall(field.name, [])
         if values:
             given[field.name] = codec.many(values) if codec.is_list(field.type) else values[-1]
-    try:
-        return _CONVERTER.structure(given, type)
-    except cattrs.BaseValidationError as error:
-        raise Invalid("; ".join(cattrs.transform_error(error, path="query"))) from None
+    return codec.from_text(given, type)
 
 
 def reply(result: Any, status: int) -> web.Response:

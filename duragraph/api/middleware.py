@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from uuid_utils.compat import uuid7
 
 from duragraph import codec
@@ -40,14 +41,16 @@ CORS = {
 EXPOSED = "x-pagination-total, x-pagination-next, content-location, location"
 
 
-def gate(config: Config, mounts: Iterable[str]) -> Callable[[web.Request, Next], Awaitable[web.StreamResponse]]:
+def gate(
+    config: Config, mounts: Iterable[str]
+) -> Middleware:
     """The one middleware: three checks in a row would cost three frames on every request."""
     keys = [hashlib.sha256(key.encode()).digest() for key in config.api_keys]
     free = frozenset(mount + path for mount in mounts for path in OPEN)
     anyone = "*" in config.cors_origins
 
     @web.middleware
-    async def gate(request: web.Request, next: Next) -> web.StreamResponse:
+    async def gate(request: web.Request, handler: Next) -> web.StreamResponse:
         origin = request.headers.get("Origin")
         allowed = origin is not None and (anyone or origin in config.cors_origins)
         if request.method == "OPTIONS" and allowed:
@@ -56,7 +59,7 @@ def gate(config: Config, mounts: Iterable[str]) -> Callable[[web.Request, Next],
             try:
                 if keys and request.path not in free:
                     _check_key(request, keys)
-                response = await next(request)
+                response = await handler(request)
             except Exception as error:  # noqa: BLE001 - the last stop: logged, never leaked
                 response = failure(request, error)
         if allowed and not response.prepared:
@@ -81,10 +84,14 @@ def failure(request: web.Request, error: Exception) -> web.Response:
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         if 300 <= error.status < 400:
             headers["Location"] = error.headers["Location"]
-        return _error(error.status, error.reason, error.reason.lower().replace(" ", "_"), headers=headers)
+        return _error(
+            error.status, error.reason, error.reason.lower().replace(" ", "_"), headers=headers
+        )
     if isinstance(error, DuraGraphError):
         headers = {"Retry-After": "1"} if error.code in {"busy", "unavailable"} else {}
-        return _error(STATUS[error.code], error.message, error.code, hint=error.hint, headers=headers)
+        return _error(
+            STATUS[error.code], error.message, error.code, hint=error.hint, headers=headers
+        )
     request_id = request.headers.get("x-request-id") or str(uuid7())
     log.error("unexpected", request_id=request_id, path=request.path, exc_info=error)
     return _error(500, "Internal Server Error", "internal", headers={"x-request-id": request_id})

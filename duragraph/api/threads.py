@@ -6,11 +6,11 @@ import attrs
 from msgspec import Meta
 
 from duragraph import codec, pg
-from duragraph.api.fields import Id, Limit, Object, Offset, SortOrder, own_metadata, select
+from duragraph.api.fields import Limit, Object, Offset, SortOrder, own_metadata, select
 from duragraph.api.io import Call, Reply, page
 from duragraph.errors import Conflict, NotFound
 from duragraph.ids import new_id
-from duragraph.models import Thread, ThreadStatus
+from duragraph.models import Id, Thread, ThreadStatus
 from duragraph.pg import runs, threads
 
 Field = Literal[
@@ -122,7 +122,7 @@ async def delete(call: Call, thread_id: str) -> None:
         ended = await runs.cancel(conn, call.organization_id, thread_id)
         if not await threads.delete(conn, call.organization_id, [thread_id]):
             raise missing(thread_id)
-    call.deps.ended(ended)
+    call.deps.dispatcher.ended(ended)
 
 
 def missing(thread_id: str) -> NotFound:

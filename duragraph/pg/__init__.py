@@ -14,7 +14,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Raw
 
-from duragraph.errors import Conflict, Invalid, Unavailable
+from duragraph.errors import Busy, Conflict, DuraGraphError, Invalid, Unavailable
 
 DEFAULT_ORGANIZATION = "00000000-0000-0000-0000-000000000000"
 
@@ -25,7 +25,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 Pool: TypeAlias = "asyncpg.Pool[Any]"
 
 
-class TenantConnection(asyncpg.Connection):  # type: ignore[type-arg]
+class TenantConnection(asyncpg.Connection):
     """Remembers which organization its session is set to; a `SET LOCAL` a read would cost 4x."""
 
     __slots__ = ("organization_id",)
@@ -60,6 +60,7 @@ async def open_pool(dsn: str, role: str, *, size: int) -> Pool:
                 "plan_cache_mode": "force_generic_plan",
                 "enable_seqscan": "off",
                 "jit": "off",
+                "lock_timeout": "5s",
             },
         )
 
@@ -87,10 +88,14 @@ def translated() -> Iterator[None]:
         asyncpg.CannotConnectNowError,
     ) as error:
         raise Unavailable("The database is not reachable.", hint="Try again shortly.") from error
-    except asyncpg.UniqueViolationError as error:
+    except (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError) as error:
+        raise Busy("Too much happens to this at once.", hint="Try again shortly.") from error
+    except asyncpg.IntegrityConstraintViolationError as error:
         raise Conflict from error
     except asyncpg.DataError as error:
         raise Invalid("A value can't be stored.", hint="Check encodings and sizes.") from error
+    except asyncpg.PostgresError as error:
+        raise DuraGraphError("Internal Server Error") from error
 
 
 def rows(records: int | str) -> int:
@@ -119,9 +124,7 @@ async def apply_schema(dsn: str) -> None:
 
 
 async def _init(conn: "asyncpg.Connection[Any]") -> None:
-    await conn.set_type_codec(
-        "uuid", schema="pg_catalog", encoder=str, decoder=str, format="text"
-    )
+    await conn.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=str, format="text")
     await conn.set_type_codec(
         "json", schema="pg_catalog", encoder=bytes, decoder=Raw, format="binary"
     )

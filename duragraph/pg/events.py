@@ -1,5 +1,6 @@
 """The event log, read back. `reports.py` writes it."""
 
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -75,18 +76,25 @@ async def progress(conn: Connection, run_ids: Sequence[str]) -> dict[str, Progre
     return {r["run_id"]: Progress(*r) for r in await conn.fetch(PROGRESS, run_ids)}
 
 
-# Partitions are made ahead, by week of the run id's own time, and dropped after retention.
+# Partitions are made ahead, by week of the run id's own time. Only the tables' owner may.
 PARTITION = """
-create table if not exists {name} partition of event for values from ('{low}') to ('{high}')
+create table if not exists event_{week} partition of event for values from ('{low}') to ('{high}')
 """
 WEEK_MS = 7 * 24 * 3600 * 1000
+WEEKS_AHEAD = 2
 
 
-def partition(ms: int) -> str:
-    """The statement that makes the partition for run ids of the week that holds `ms`."""
-    week = ms // WEEK_MS
-    low, high = (UUID(int=(w * WEEK_MS) << 80) for w in (week, week + 1))
-    return PARTITION.format(name=f"event_{week}", low=low, high=high)
+async def partition_ahead(conn: Connection) -> None:
+    """The partitions of the next weeks, unless they are there.
+
+    Not this week's: ids of it may stand in the default partition by now.
+    """
+    this_week = time.time_ns() // 1_000_000 // WEEK_MS
+    async with conn.transaction():
+        await conn.execute("set local role none")
+        for week in range(this_week + 1, this_week + 1 + WEEKS_AHEAD):
+            low, high = (UUID(int=w * WEEK_MS << 80) for w in (week, week + 1))
+            await conn.execute(PARTITION.format(week=week, low=low, high=high))
 
 
 def _split(frames: bytes) -> list[tuple[str, bytes]]:

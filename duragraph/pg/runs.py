@@ -109,14 +109,14 @@ with x as materialized (
 ), r as (
     insert into run (run_id, organization_id, thread_id, assistant_id, graph_id, graph_version,
         queue, kind, status, active, multitask_strategy, metadata, kwargs, not_before, worker_id, epoch,
-        lease_until, attempt, ms, checkpoint_id, base_id, on_disconnect, on_completion, created_at)
+        lease_until, leased_at, attempt, ms, checkpoint_id, base_id, on_disconnect, on_completion, created_at)
     select run_id, organization_id, thread_id, assistant_id, graph_id,
         case when leased then graph_version end, queue, kind,
         case when leased then 'running' else 'pending' end, active, multitask_strategy,
         base_metadata || thread_has || metadata, kwargs,
         case when after_seconds > 0 then now() + make_interval(secs => after_seconds) end,
         case when leased then worker_id end, leased::int,
-        case when leased then now() + interval '{LEASE_SECONDS} s' end, leased::int,
+        case when leased then now() + interval '{LEASE_SECONDS} s' end, case when leased then now() end, leased::int,
         case when active then last_ms else 0 end, checkpoint_id,
         case when active then head_id end, on_disconnect, on_completion,
         clock_timestamp() + make_interval(secs => after_seconds)
@@ -187,7 +187,7 @@ with slot as (
 ), claimed as (
     update run r set status = 'running', worker_id = slot.worker_id, epoch = r.epoch + 1,
         attempt = r.attempt + 1, last_batch = 0, lease_until = now() + interval '{LEASE_SECONDS} s',
-        deadline = now() + make_interval(secs => $6), updated_at = clock_timestamp(),
+        leased_at = now(), updated_at = clock_timestamp(),
         graph_version = coalesce(r.graph_version,
             ($4::text[])[array_position($3::text[], r.graph_id)])
     from numbered join slot using (n)
@@ -215,12 +215,9 @@ async def claim(
     graphs: Sequence[str],
     versions: Sequence[str],
     worker_ids: Sequence[str],
-    deadline_seconds: float,
 ) -> list[Claimed]:
     """Lease the first claimable runs, one for each entry of `worker_ids`."""
-    records = await conn.fetch(
-        CLAIM, organization_id, queue, graphs, versions, worker_ids, deadline_seconds
-    )
+    records = await conn.fetch(CLAIM, organization_id, queue, graphs, versions, worker_ids)
     return [Claimed(*r) for r in records]
 
 
@@ -391,9 +388,7 @@ async def cancel(
         error if was_active is not None and was_active.status == "running" else None,
     )
     if rollback:
-        await conn.execute(
-            ERASE_PROGRESS, organization_id, thread_id, [e.run_id for e in ended]
-        )
+        await conn.execute(ERASE_PROGRESS, organization_id, thread_id, [e.run_id for e in ended])
     return ended
 
 
@@ -405,6 +400,16 @@ where organization_id = $1 and thread_id = $2 and run_id = $3 and erase_at is nu
 
 async def get(conn: Connection, organization_id: str, thread_id: str, run_id: str) -> Run | None:
     return _run(await conn.fetchrow(GET, organization_id, thread_id, run_id))
+
+
+GET_STATELESS = f"""
+select {COLUMNS} from run where organization_id = $1 and run_id = $2 and kind = 'run'
+"""
+
+
+async def get_stateless(conn: Connection, organization_id: str, run_id: str) -> Run | None:
+    """By its id alone, also within the grace of an erasure: a stream may come back for it."""
+    return _run(await conn.fetchrow(GET_STATELESS, organization_id, run_id))
 
 
 SEARCH = f"""
@@ -457,5 +462,3 @@ def _run(record: Record | None) -> Run | None:
 def _created(record: Record) -> Created:
     *run, active, ms, head_id = record.values()
     return Created(Run(*run), active, ms, head_id)
-
-

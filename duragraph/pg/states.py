@@ -129,7 +129,10 @@ _NOTHING = _Left()
 def _state(record: Record, below: dict[str, Record]) -> ThreadState:
     planned = msgspec.json.decode(record["tasks"], type=list[_Planned])
     left = msgspec.json.decode(record["writes"], type=dict[str, _Left])
-    tasks = [_task(p, left.get(p.id, _NOTHING), thread_id=record["thread_id"], below=below) for p in planned]
+    tasks = [
+        _task(p, left.get(p.id, _NOTHING), thread_id=record["thread_id"], below=below)
+        for p in planned
+    ]
     parent_id = record["parent_id"]
     return ThreadState(
         values=record["values"],

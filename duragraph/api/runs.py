@@ -1,0 +1,276 @@
+"""Runs: create, stream, wait, join, cancel. Contract: the LangGraph server's runs API."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import attrs
+import msgspec
+from aiohttp import web
+
+from duragraph import codec, pg
+from duragraph.api import intake, sse
+from duragraph.api.io import Call, Reply
+from duragraph.errors import NotFound
+from duragraph.frames import Batch
+from duragraph.ids import new_id
+from duragraph.models import EMPTY, Run, RunCreate, Thread
+from duragraph.pg import events, runs, threads
+
+
+@attrs.frozen
+class Page:
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    status: str | None = None
+    select: list[str] | None = None
+
+
+@attrs.frozen
+class Joining:
+    stream_mode: list[str] | None = None
+    cancel_on_disconnect: bool = False
+
+
+@attrs.frozen
+class Cancelling:
+    wait: bool = False
+    action: str = "interrupt"
+
+
+async def create(call: Call, thread_id: str, *, body: RunCreate) -> Reply[Run]:
+    created = await intake.create(call, new_id(), thread_id, body)
+    return Reply(created.run, headers={"Content-Location": _path(created.run)})
+
+
+async def create_stateless(call: Call, *, body: RunCreate) -> Reply[Run]:
+    created = await intake.create(call, new_id(), None, body)
+    return Reply(created.run, headers={"Content-Location": f"/runs/{created.run.run_id}"})
+
+
+async def stream(call: Call, thread_id: str, *, body: RunCreate) -> web.StreamResponse:
+    return await _stream(call, thread_id, body)
+
+
+async def stream_stateless(call: Call, *, body: RunCreate) -> web.StreamResponse:
+    return await _stream(call, None, body)
+
+
+async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.StreamResponse:
+    run_id = new_id()
+    with call.deps.streams.subscribe(run_id) as follower:
+        created = await intake.create(call, run_id, thread_id, body)
+        batches = call.deps.streams.follow(run_id, follower, fresh=True)
+        path = f"/runs/{run_id}" if thread_id is None else _path(created.run)
+        async with _while_connected(call, created.run, cancel=body.on_disconnect == "cancel"):
+            return await sse.stream(call, batches, _locate(path, "stream"))
+
+
+async def wait(call: Call, thread_id: str, *, body: RunCreate) -> web.StreamResponse:
+    return await _wait(call, thread_id, body)
+
+
+async def wait_stateless(call: Call, *, body: RunCreate) -> web.StreamResponse:
+    return await _wait(call, None, body)
+
+
+async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.StreamResponse:
+    run_id = new_id()
+    with call.deps.streams.subscribe(run_id) as follower:
+        run = (await intake.create(call, run_id, thread_id, body)).run
+        batches = call.deps.streams.follow(run_id, follower, fresh=True)
+        async with _while_connected(call, run, cancel=body.on_disconnect == "cancel"):
+            result = _result(call, None if thread_id is None else thread_id, batches)
+            return await sse.value(call, result, _locate(_path(run), "join"))
+
+
+async def search(call: Call, thread_id: str, *, query: Page) -> list[Run]:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        found = await runs.search(
+            conn,
+            call.organization_id,
+            thread_id,
+            status=query.status,
+            limit=query.limit,
+            offset=query.offset,
+        )
+        if not found and await threads.get(conn, call.organization_id, thread_id) is None:
+            raise NotFound(f"Thread with ID {thread_id} not found")
+    return found
+
+
+async def get(call: Call, thread_id: str, run_id: str) -> Run:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        run = await runs.get(conn, call.organization_id, thread_id, run_id)
+    if run is None:
+        raise NotFound
+    return run
+
+
+async def delete(call: Call, thread_id: str, run_id: str) -> None:
+    org = call.organization_id
+    async with pg.tenant(call.deps.api, org) as conn, conn.transaction():
+        ended = await runs.cancel(conn, org, thread_id, run_ids=[run_id])
+        deleted = await runs.delete(conn, org, thread_id, run_id)
+        await runs.promote(conn, [thread_id])
+    if not deleted:
+        raise NotFound("Run not found")
+    call.deps.dispatcher.ended(ended)
+
+
+async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> web.StreamResponse:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        run = await runs.get(conn, call.organization_id, thread_id, run_id)
+    if run is None:
+        return web.Response(body=RUN_NOT_FOUND, content_type="application/json")
+    with call.deps.streams.subscribe(run_id) as follower:
+        batches = call.deps.streams.follow(run_id, follower)
+        async with _while_connected(call, run, cancel=query.cancel_on_disconnect):
+            result = _result(call, thread_id, batches)
+            return await sse.value(call, result, _locate(_path(run), "join"))
+
+
+async def join_stream(
+    call: Call, thread_id: str, run_id: str, *, query: Joining
+) -> web.StreamResponse:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        run = await runs.get(conn, call.organization_id, thread_id, run_id)
+    return await _join_stream(call, run, query, _path(run) if run else None)
+
+
+async def join_stream_stateless(call: Call, run_id: str, *, query: Joining) -> web.StreamResponse:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        run = await runs.get_stateless(conn, call.organization_id, run_id)
+    return await _join_stream(call, run, query, f"/runs/{run_id}")
+
+
+async def _join_stream(
+    call: Call, run: Run | None, query: Joining, path: str | None
+) -> web.StreamResponse:
+    """Frames after Last-Event-ID; without one only those to come."""
+    if run is None or path is None:
+        return await sse.stream(call, _not_found(), {})
+    modes = frozenset(query.stream_mode or ())
+    streams = call.deps.streams
+    with streams.subscribe(run.run_id) as follower:
+        async with pg.tenant(call.deps.api, call.organization_id) as conn:
+            progress = (await events.progress(conn, [run.run_id]))[run.run_id]
+        after = _after(call.request.headers.get("Last-Event-ID"), progress)
+        batches = streams.follow(run.run_id, follower, after=after)
+        async with _while_connected(call, run, cancel=query.cancel_on_disconnect):
+            keep = _modes(modes) if modes else None
+            return await sse.stream(call, batches, _locate(path, "stream"), keep)
+
+
+async def cancel(
+    call: Call, thread_id: str, run_id: str, *, query: Cancelling
+) -> Reply[None] | web.StreamResponse:
+    with call.deps.streams.subscribe(run_id) as follower:
+        await _cancel(call, thread_id, run_id, query.action)
+        if not query.wait:
+            return Reply(status=202)
+        batches = call.deps.streams.follow(run_id, follower, after=follower.heard)
+        path = f"/threads/{thread_id}/runs/{run_id}"
+        return await sse.value(call, _result(call, None, batches), _locate(path, "join"))
+
+
+async def _cancel(call: Call, thread_id: str, run_id: str, action: str) -> None:
+    ended = await call.deps.dispatcher.cancel(
+        call.organization_id,
+        thread_id,
+        run_ids=[run_id],
+        action="rollback" if action == "rollback" else "interrupt",
+    )
+    if ended:
+        return
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        run = await runs.get(conn, call.organization_id, thread_id, run_id)
+    if run is None:
+        raise NotFound("No runs found to cancel.")
+    raise NotFound(
+        "No matching runs to cancel. Please verify the thread ID and run IDs are correct, "
+        "and the runs haven't already completed or been canceled."
+    )
+
+
+RUN_NOT_FOUND = b'{"__error__":{"error":"HTTPException","message":"404: Run not found"}}'
+
+
+async def _not_found() -> AsyncIterator[Batch]:
+    data = b'{"error":"HTTPException","message":"404: Run not found"}'
+    yield Batch("", 0, 1, [("error", data)], ended=True)
+
+
+async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batch]) -> bytes:
+    """What `wait` and `join` answer: the last values seen, or what the thread holds."""
+    values = error = None
+    interrupts = b""
+    async for batch in batches:
+        for _, event, data in batch.numbered():
+            if event == "values":
+                values = data
+            elif event == "error":
+                error = data
+            elif event == "updates" and data.startswith(b'{"__interrupt__":[{'):
+                interrupts = data
+    if error is not None:
+        return b'{"__error__":%b}' % error
+    if values or interrupts or thread_id is None:
+        return values or interrupts or b"{}"
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        thread = await threads.get(conn, call.organization_id, thread_id)
+    return b"{}" if thread is None else _held(thread)
+
+
+def _held(thread: Thread) -> bytes:
+    """A finished run's result, from its thread: joined late, or streamed without values."""
+    if thread.status == "error" and thread.error is not None:
+        return b'{"__error__":%b}' % bytes(thread.error)
+    if thread.status == "interrupted" and thread.interrupts != EMPTY:
+        by_task = msgspec.json.decode(thread.interrupts, type=dict[str, list[msgspec.Raw]])
+        return codec.dumps({"__interrupt__": [i for some in by_task.values() for i in some]})
+    return b"{}" if thread.values is None else bytes(thread.values)
+
+
+@asynccontextmanager
+async def _while_connected(call: Call, run: Run, *, cancel: bool) -> AsyncIterator[None]:
+    """With `cancel`, the run ends when the *peer* closes; a shutdown of ours is no disconnect."""
+    try:
+        yield
+    except (asyncio.CancelledError, ConnectionError):
+        if cancel and not call.deps.streams.closing:
+            await call.deps.dispatcher.cancel(
+                call.organization_id, run.thread_id, run_ids=[run.run_id], action="interrupt"
+            )
+        raise
+
+
+def _after(last_event_id: str | None, progress: events.Progress) -> int:
+    """The number to go on after; ids compare by both halves, as numbers."""
+    if last_event_id is None:
+        return progress.last_seq
+    if last_event_id in {"-1", "-", "0"}:
+        return 0
+    ms, _, seq = last_event_id.partition("-")
+    if not (ms.isdecimal() and seq.isdecimal()) or int(ms) > progress.ms:
+        return progress.last_seq
+    return int(seq) if int(ms) == progress.ms else 0
+
+
+def _modes(modes: frozenset[str]) -> sse.Keep:
+    """Picks by event name; `messages-tuple` frames are called `messages`."""
+    names = modes | ({"messages"} if "messages-tuple" in modes else set())
+
+    def keep(event: str) -> bool:
+        return event in names or event == "error" or event.partition("/")[0] in names
+
+    return keep
+
+
+def _path(run: Run) -> str:
+    return f"/threads/{run.thread_id}/runs/{run.run_id}"
+
+
+def _locate(path: str, verb: str) -> dict[str, str]:
+    return {"Location": f"{path}/{verb}", "Content-Location": path}

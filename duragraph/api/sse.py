@@ -1,0 +1,102 @@
+"""A run as Server-Sent Events, or as the one JSON value its waiting client gets.
+
+Keep-alives every 5 s: clients take a longer silence for a dead connection. A body that can't
+be finished is cut, never ended: a clean end would read as the end of the run.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from duragraph.api.io import Call
+from duragraph.api.middleware import cors
+from duragraph.frames import Batch, frame
+
+KEEP_ALIVE_SECONDS = 5.0
+STALLED_SECONDS = 45.0
+"""A client that takes nothing for so long is cut; it reconnects where it was."""
+
+OPEN = web.AppKey("open", set[web.Request])
+"""Requests whose response has begun."""
+
+Keep = Callable[[str], bool]
+
+
+async def stream(
+    call: Call, batches: AsyncIterator[Batch], headers: dict[str, str], keep: Keep | None = None
+) -> web.StreamResponse:
+    """Answer with the frames; `keep` picks events by name. No end frame: the body just ends."""
+    response = EventSourceResponse(
+        allow_all_methods=True, send_timeout=STALLED_SECONDS, ping_interval=KEEP_ALIVE_SECONDS
+    )
+    response.headers.update(
+        {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+        | headers
+        | cors(call.request, call.deps.config)
+    )
+    await response.prepare(call.request)
+    with begun(call.request):
+        async with response:
+            async for batch in batches:
+                if encoded := batch.sse() if keep is None else _kept(batch, keep):
+                    async with asyncio.timeout(STALLED_SECONDS):
+                        await response.write(encoded)
+    return response
+
+
+async def value(
+    call: Call, result: Awaitable[bytes], headers: dict[str, str]
+) -> web.StreamResponse:
+    """Answer with one JSON value once it is there, a newline every 5 s before it."""
+    response = web.StreamResponse(headers=headers | cors(call.request, call.deps.config))
+    response.content_type = "application/json"
+    await response.prepare(call.request)
+    with begun(call.request):
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(_tick(response))
+            body = await result
+            ticking.cancel()
+        await response.write(body)
+        await response.write_eof()
+    return response
+
+
+@contextmanager
+def begun(request: web.Request) -> Iterator[None]:
+    """While a response is under way; on any error its connection is cut."""
+    request.app[OPEN].add(request)
+    try:
+        yield
+    except BaseException:
+        cut(request)
+        raise
+    finally:
+        request.app[OPEN].discard(request)
+
+
+def cut(request: web.Request) -> None:
+    if (transport := request.transport) is not None:
+        transport.abort()
+
+
+async def cut_all(app: web.Application) -> None:
+    """At a shutdown: clients reconnect, to another replica or to this one when it is back."""
+    for request in list(app[OPEN]):
+        cut(request)
+
+
+async def _tick(response: web.StreamResponse) -> None:
+    while True:
+        await asyncio.sleep(KEEP_ALIVE_SECONDS)
+        await response.write(b"\n")
+
+
+def _kept(batch: Batch, keep: Keep) -> bytes:
+    return b"".join(
+        frame(event, data, f"{batch.ms}-{seq}")
+        for seq, event, data in batch.numbered()
+        if keep(event.partition("|")[0])
+    )

@@ -1,0 +1,64 @@
+"""The worker protocol's endpoints, in msgpack; heartbeats in JSON, for a child of stdlib alone."""
+
+import msgspec
+from aiohttp import web
+
+from duragraph import pg
+from duragraph.api.io import Call
+from duragraph.codec import dumps
+from duragraph.errors import Invalid
+from duragraph.ids import new_id
+from duragraph.pg import workers
+from duragraph.protocol import (
+    MEDIA_TYPE,
+    Heartbeat,
+    Poll,
+    Register,
+    Registered,
+    Renewed,
+    Report,
+    T,
+    pack,
+    unpack,
+)
+
+
+async def register(call: Call) -> web.Response:
+    message = await _read(call, Register)
+    worker_id = new_id()
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        await workers.register(
+            conn, call.organization_id, worker_id, message, labels=dumps(message.labels)
+        )
+    return _answer(Registered(worker_id))
+
+
+async def poll(call: Call, worker_id: str) -> web.Response:
+    return _answer(await call.deps.dispatcher.poll(worker_id, await _read(call, Poll)))
+
+
+async def report(call: Call, worker_id: str) -> web.Response:
+    return _answer(await call.deps.reports.submit(worker_id, await _read(call, list[Report])))
+
+
+async def heartbeat(call: Call, worker_id: str, *, body: Heartbeat) -> Renewed:
+    return Renewed(await call.deps.dispatcher.renew(worker_id, body.active))
+
+
+async def drain(call: Call, worker_id: str) -> web.Response:
+    """No more work for it; it reports its runs as released itself."""
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        await workers.drain(conn, worker_id)
+    call.deps.dispatcher.forget(worker_id)
+    return web.json_response({})
+
+
+async def _read(call: Call, type: type[T]) -> T:
+    try:
+        return unpack(await call.request.read(), type)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Invalid("Invalid message", hint=str(error)) from None
+
+
+def _answer(message: object) -> web.Response:
+    return web.Response(body=pack(message), content_type=MEDIA_TYPE)

@@ -1,0 +1,77 @@
+"""The composition root: what is made, in which order, and how it ends in reverse."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from duragraph import pg
+from duragraph.api import MOUNTS, ROUTES, middleware, sse
+from duragraph.assistants import Assistants
+from duragraph.bus import Bus
+from duragraph.config import Config
+from duragraph.deps import DEPS, Deps
+from duragraph.dispatch import Dispatcher
+from duragraph.reaper import Reaper
+from duragraph.reports import Reports
+from duragraph.streams import Streams
+from duragraph.tasks import Supervisor
+
+API_CONNECTIONS = 12
+ENGINE_CONNECTIONS = 8
+
+
+def build_app(config: Config) -> web.Application:
+    """The plane. It connects, and applies `schema.sql`, when it starts."""
+
+    async def lifetime(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app[DEPS] = await _assemble(config, stack)
+            yield
+
+    app = web.Application(
+        middlewares=[middleware.gate(config, MOUNTS)], client_max_size=config.max_body_bytes
+    )
+    app[sse.OPEN] = set[web.Request]()
+    app.cleanup_ctx.append(lifetime)
+    app.on_shutdown.append(_close_streams)
+    for mount in MOUNTS:
+        for route in ROUTES:
+            app.router.add_route(route.method, mount + route.path, route.endpoint())
+    return app
+
+
+async def _assemble(config: Config, stack: AsyncExitStack) -> Deps:
+    await pg.apply_schema(config.database_url)
+    api, engine = [
+        await stack.enter_async_context(await pg.open_pool(config.database_url, role, size=size))
+        for role, size in (
+            ("duragraph_api", API_CONNECTIONS),
+            ("duragraph_engine", ENGINE_CONNECTIONS),
+        )
+    ]
+    bus = Bus(config.nats_url)
+    streams = Streams(engine, bus)
+    dispatcher = Dispatcher(config, engine, bus, streams)
+    reports = Reports(engine, streams, dispatcher)
+    reaper = Reaper(config, engine, dispatcher, streams)
+    bus.listen(batch=streams.arrived, work=dispatcher.looked_at, control=dispatcher.control)
+    supervisor = Supervisor(fail=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    stack.push_async_callback(supervisor.stop)
+    for name, loop in (
+        ("bus", bus.run()),
+        ("streams", streams.watch()),
+        ("claims", dispatcher.run()),
+        ("creates", dispatcher.commit_creates()),
+        ("reports", reports.run()),
+        ("reaper", reaper.run()),
+    ):
+        supervisor.start(name, loop)
+    return Deps(config, api, engine, Assistants(api), dispatcher, reports, streams)
+
+
+async def _close_streams(app: web.Application) -> None:
+    app[DEPS].streams.closing = True
+    await sse.cut_all(app)

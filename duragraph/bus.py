@@ -1,0 +1,188 @@
+"""NATS: hints and copies between planes, never the record. Wipe it and things are only later.
+
+Subjects, all under `duragraph.`:
+    follow       every second, and at each new follow: I am here and follow these runs
+    plane.{id}   frames of a run that plane follows
+    work         a run became claimable
+    control      a lease was taken from a worker
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from duragraph.frames import Batch
+from duragraph.ids import new_id
+from duragraph.protocol import Control, pack, unpack
+
+log = structlog.get_logger(__name__)
+
+HELLO_SECONDS = 1.0
+SILENT_SECONDS = 5.0
+"""A plane unheard of for so long is gone, and with it what it followed."""
+QUEUED = 10_000
+"""Messages waiting to be sent; beyond it they are dropped."""
+
+
+@attrs.frozen
+class Following:
+    """`complete`: these are all; else they come on top."""
+
+    plane_id: str
+    run_ids: list[str]
+    complete: bool
+
+
+@attrs.frozen
+class Copied:
+    """A batch on its way to another plane."""
+
+    run_id: str
+    ms: int
+    last_seq: int
+    frames: list[tuple[str, bytes]]
+    ended: bool
+
+
+@attrs.frozen
+class Taken:
+    worker_id: str
+    control: Control
+
+
+class Bus:
+    """Publishing never waits and never fails: what is lost here, a sweep finds."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._plane_id = new_id()
+        self._others: dict[str, tuple[float, frozenset[str]]] = {}
+        self._mine: set[str] = set()
+        self._outbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUED)
+        self._batch: Callable[[Batch], None] = lambda _: None
+        self._work: Callable[[], None] = lambda: None
+        self._control: Callable[[str, Control], None] = lambda _worker_id, _control: None
+
+    def listen(
+        self,
+        *,
+        batch: Callable[[Batch], None],
+        work: Callable[[], None],
+        control: Callable[[str, Control], None],
+    ) -> None:
+        """Who is told of what other planes say. Call before `run`."""
+        self._batch, self._work, self._control = batch, work, control
+
+    def follow(self, run_id: str) -> None:
+        self._mine.add(run_id)
+        if self._others:
+            self._hello([run_id], complete=False)
+
+    def unfollow(self, run_id: str) -> None:
+        self._mine.discard(run_id)
+
+    def publish(self, batch: Batch) -> None:
+        """A copy to each plane that follows the run."""
+        for plane_id, (_, run_ids) in self._others.items():
+            if batch.run_id in run_ids:
+                copy = Copied(
+                    batch.run_id, batch.ms, batch.last_seq, list(batch.frames), batch.ended
+                )
+                self._send(f"plane.{plane_id}", copy)
+
+    def hint_work(self) -> None:
+        if self._others:
+            self._send("work", None)
+
+    def hint_control(self, worker_id: str, control: Control) -> None:
+        if self._others:
+            self._send("control", Taken(worker_id, control))
+
+    async def run(self) -> None:
+        """Stay connected, send what is queued, say hello; to be supervised."""
+        client = await self._connect()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._greet())
+                while True:
+                    subject, data = await self._outbox.get()
+                    try:
+                        await client.publish(f"duragraph.{subject}", data)
+                    except nats.errors.Error as error:
+                        log.debug("hint lost", subject=subject, error=str(error))
+        finally:
+            await client.close()
+
+    async def _connect(self) -> Client:
+        client = Client()
+        while True:
+            try:
+                await client.connect(
+                    self._url,
+                    no_echo=True,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=1,
+                    error_cb=_quiet,
+                )
+                break
+            except (OSError, TimeoutError, nats.errors.Error) as error:
+                log.warning(
+                    "no NATS yet; hints wait for sweeps", error=str(error) or type(error).__name__
+                )
+                await asyncio.sleep(HELLO_SECONDS)
+        for subject, handler in (
+            ("follow", self._on_follow),
+            (f"plane.{self._plane_id}", self._on_batch),
+            ("work", self._on_work),
+            ("control", self._on_control),
+        ):
+            await client.subscribe(f"duragraph.{subject}", cb=handler)
+        return client
+
+    async def _greet(self) -> None:
+        while True:
+            self._hello(list(self._mine) if self._others else [])
+            await asyncio.sleep(HELLO_SECONDS)
+            silent = time.monotonic() - SILENT_SECONDS
+            self._others = {p: seen for p, seen in self._others.items() if seen[0] > silent}
+
+    def _hello(self, run_ids: list[str], *, complete: bool = True) -> None:
+        self._send("follow", Following(self._plane_id, run_ids, complete))
+
+    def _send(self, subject: str, message: Any) -> None:
+        try:
+            self._outbox.put_nowait((subject, pack(message)))
+        except asyncio.QueueFull:
+            log.debug("hint dropped", subject=subject)
+
+    async def _on_follow(self, message: Msg) -> None:
+        said = unpack(message.data, Following)
+        stranger = said.plane_id not in self._others
+        known = frozenset() if said.complete or stranger else self._others[said.plane_id][1]
+        self._others[said.plane_id] = (time.monotonic(), known | frozenset(said.run_ids))
+        if stranger:
+            self._hello(list(self._mine))
+
+    async def _on_batch(self, message: Msg) -> None:
+        copy = unpack(message.data, Copied)
+        self._batch(Batch(copy.run_id, copy.ms, copy.last_seq, copy.frames, copy.ended))
+
+    async def _on_work(self, _message: Msg) -> None:
+        self._work()
+
+    async def _on_control(self, message: Msg) -> None:
+        taken = unpack(message.data, Taken)
+        self._control(taken.worker_id, taken.control)
+
+
+async def _quiet(error: Exception) -> None:
+    """nats-py logs every failed reconnect as an error; a lost hint is none."""
+    log.debug("nats", error=str(error))

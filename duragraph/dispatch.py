@@ -1,0 +1,424 @@
+"""From created runs to waiting workers: sync match, batch claims, offers.
+
+A run created while a worker for it waits here is leased to it by the very statement that
+creates it. All others are claimed in batches for all waiting workers. Waiting costs no
+queries: a hint wakes the claiming, and a sweep finds what no hint told of.
+"""
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TypeAlias
+
+import attrs
+import structlog
+
+from duragraph import pg
+from duragraph.bus import Bus
+from duragraph.commit import GroupCommit
+from duragraph.config import Config
+from duragraph.frames import Batch
+from duragraph.errors import Busy, Conflict, DuraGraphError, NotFound
+from duragraph.metrics import claimed_runs, created_runs
+from duragraph.pg import Pool, checkpoints, runs, workers
+from duragraph.pg.runs import Claimed, Created, Ended, NewRun
+from duragraph.pg.workers import Worker
+from duragraph.models import CancelAction
+from duragraph.protocol import POLL_SECONDS, Control, Lease, Poll, Polled, Task
+from duragraph.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+REOFFER_SECONDS = 1.0
+"""A task whose worker has not named it active for so long was lost on the road."""
+
+Needs: TypeAlias = tuple[str, str, str]
+"""Organization, queue and graph: what a run needs of a worker."""
+
+
+class Stale(Conflict):
+    """The assistant changed while a run of it was being created."""
+
+
+@attrs.define
+class Offer:
+    task: Task
+    sent_at: float = 0.0
+
+
+@attrs.define(eq=False)
+class Seat:
+    """A worker that polls this plane."""
+
+    worker: Worker
+    free: int = 0
+    offers: dict[str, Offer] = attrs.field(factory=dict)
+    """Leased to it, and not yet named active by it."""
+    control: list[Control] = attrs.field(factory=list)
+    polls: "deque[asyncio.Future[None]]" = attrs.field(factory=deque)
+    seen_at: float = attrs.field(factory=time.monotonic)
+
+    @property
+    def waits(self) -> bool:
+        return self.free > 0 and bool(self.polls)
+
+    def wake(self) -> None:
+        """Answer one of its polls."""
+        while self.polls:
+            poll = self.polls.popleft()
+            if not poll.done():
+                poll.set_result(None)
+                return
+
+    def take(self) -> Polled:
+        """What is due to it now."""
+        now = time.monotonic()
+        due = [o for o in self.offers.values() if now - o.sent_at > REOFFER_SECONDS]
+        for offer in due:
+            offer.sent_at = now
+        control, self.control = self.control, []
+        return Polled([offer.task for offer in due], control)
+
+
+class Dispatcher:
+    def __init__(self, config: Config, pool: Pool, bus: Bus, streams: Streams) -> None:
+        self._config = config
+        self._pool = pool
+        self._bus = bus
+        self._streams = streams
+        self._seats: dict[str, Seat] = {}
+        self._serving: defaultdict[Needs, list[Seat]] = defaultdict(list)
+        self._behind: set[Needs] = set()
+        self._look = asyncio.Event()
+        self._creates: GroupCommit[NewRun, Created | None] = GroupCommit(
+            self._flush, key=lambda new: (new.organization_id, new.thread_id)
+        )
+
+    # creating
+
+    async def create(self, new: NewRun) -> Created:
+        """Create a run; answered after COMMIT.
+
+        Raises NotFound (thread or assistant), Conflict (busy under `reject`), Stale, Unavailable.
+        """
+        created = await self._creates.submit(new)
+        if created is not None:
+            return created
+        with pg.translated():
+            async with self._pool.acquire() as conn:
+                revision, thread_exists, open_runs = await runs.why_not(conn, new)
+        if revision is None or not (thread_exists or new.make_thread):
+            raise NotFound("Thread or assistant not found.")
+        if revision != new.revision:
+            raise Stale
+        if open_runs and new.multitask_strategy == "reject":
+            raise Conflict(
+                "Thread is already running a task. Wait for it to finish or choose a different "
+                "multitask strategy."
+            )
+        raise Busy(hint="The thread changed meanwhile; try again.")
+
+    async def create_instead(self, new: NewRun) -> Created:
+        """Create a run in place of the thread's open ones (`interrupt`, `rollback`)."""
+        action: CancelAction = "rollback" if new.multitask_strategy == "rollback" else "interrupt"
+        with pg.translated():
+            async with self._pool.acquire() as conn, conn.transaction():
+                ended = await runs.cancel(conn, new.organization_id, new.thread_id, action=action)
+                created = (await runs.create(conn, [new])).get(new.run_id)
+        if created is None:
+            return await self.create(new)
+        self.ended(ended)
+        return created
+
+    async def _flush(self, batch: Sequence[NewRun]) -> list[Created | None]:
+        matches = [self._match(new) for new in batch]
+        leased = [
+            new if seat is None else attrs.evolve(new, worker_id=seat.worker.worker_id,
+                                                  graph_version=_version(seat, new.graph_id))
+            for new, seat in zip(batch, matches, strict=True)
+        ]  # fmt: skip
+        created: dict[str, Created] = {}
+        try:
+            with pg.translated():
+                async with self._pool.acquire() as conn:
+                    created = await runs.create(conn, leased)
+                    claimed = [
+                        _claimed(new, created[new.run_id])
+                        for new, seat in zip(leased, matches, strict=True)
+                        if seat is not None and _running(created.get(new.run_id))
+                    ]
+                    tasks = await self._tasks(conn, claimed)
+        finally:
+            for new, seat in zip(leased, matches, strict=True):
+                if seat is not None and not _running(created.get(new.run_id)):
+                    seat.free += 1
+        for task, claim in zip(tasks, claimed, strict=True):
+            self._offer(claim.worker_id, task)
+        created_runs(len(created), matched=len(claimed))
+        for new, seat in zip(leased, matches, strict=True):
+            made = created.get(new.run_id)
+            if made is not None and made.active and made.run.status == "pending":
+                self._behind.add(_needs(new))
+                self.look()
+        return [created.get(new.run_id) for new in batch]
+
+    def _match(self, new: NewRun) -> Seat | None:
+        """A waiting worker for `new`, its slot taken; none while older runs wait for one."""
+        needs = _needs(new)
+        if new.after_seconds > 0 or needs in self._behind:
+            return None
+        for seat in self._serving.get(needs, ()):
+            if seat.waits:
+                seat.free -= 1
+                return seat
+        return None
+
+    # polling
+
+    async def poll(self, worker_id: str, body: Poll) -> Polled:
+        """Hold the poll until there is something for its worker. Raises NotFound."""
+        seat = await self._seat(worker_id)
+        active = {lease.run_id for lease in body.active}
+        for run_id in active & seat.offers.keys():
+            del seat.offers[run_id]
+        seat.seen_at = time.monotonic()
+        seat.free = 0 if seat.worker.draining else max(0, body.slots - len(seat.offers))
+        if not (polled := seat.take()).tasks and not polled.control:
+            await self._hold(seat)
+            polled = seat.take()
+        return polled
+
+    async def _hold(self, seat: Seat) -> None:
+        poll: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        seat.polls.append(poll)
+        if seat.waits and any(needs in self._behind for needs in _offers(seat.worker)):
+            self._look.set()
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(poll, POLL_SECONDS)
+        finally:
+            with suppress(ValueError):
+                seat.polls.remove(poll)
+
+    async def _seat(self, worker_id: str) -> Seat:
+        if seat := self._seats.get(worker_id):
+            return seat
+        with pg.translated():
+            async with self._pool.acquire() as conn:
+                worker = await workers.get(conn, worker_id)
+        if worker is None:
+            raise NotFound("No such worker.", hint="Register again.")
+        seat = self._seats.setdefault(worker_id, Seat(worker))
+        for needs in _offers(worker):
+            if seat not in self._serving[needs]:
+                self._serving[needs].append(seat)
+        return seat
+
+    def forget(self, worker_id: str) -> None:
+        """The worker drains, or polls elsewhere now."""
+        if seat := self._seats.pop(worker_id, None):
+            for needs in _offers(seat.worker):
+                self._serving[needs].remove(seat)
+            while seat.polls:
+                seat.wake()
+
+    # claiming
+
+    def look(self) -> None:
+        """Something became claimable: look now, here and on the other planes."""
+        self._look.set()
+        self._bus.hint_work()
+
+    def looked_at(self) -> None:
+        """Another plane says that something became claimable."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Claim for whoever waits; to be supervised."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), self._config.hint_sweep_seconds)
+            self._look.clear()
+            try:
+                await self._claim()
+            except DuraGraphError as error:
+                log.warning("can't claim", error=str(error), cause=str(error.__cause__))
+                await asyncio.sleep(self._config.hint_sweep_seconds)
+
+    async def commit_creates(self) -> None:
+        """To be supervised."""
+        await self._creates.run()
+
+    async def _claim(self) -> None:
+        alike: defaultdict[tuple[object, ...], list[Seat]] = defaultdict(list)
+        for seat in self._seats.values():
+            if seat.waits:
+                w = seat.worker
+                alike[w.organization_id, w.queue, tuple(w.graphs), tuple(w.versions)].append(seat)
+        for seats in alike.values():
+            await self._claim_for(seats)
+        stale = time.monotonic() - 3 * POLL_SECONDS
+        for worker_id in [s.worker.worker_id for s in self._seats.values() if s.seen_at < stale]:
+            self.forget(worker_id)
+
+    async def _claim_for(self, seats: list[Seat]) -> None:
+        """Lease to these workers, which serve the same graphs, what waits for them."""
+        slots = _deal(seats)
+        taken = {seat: slots.count(seat.worker.worker_id) for seat in seats}
+        for seat, count in taken.items():
+            seat.free -= count
+        worker = seats[0].worker
+        claimed: list[Claimed] = []
+        try:
+            with pg.translated():
+                async with self._pool.acquire() as conn:
+                    claimed = await runs.claim(
+                        conn,
+                        worker.organization_id,
+                        worker.queue,
+                        graphs=worker.graphs,
+                        versions=worker.versions,
+                        worker_ids=slots,
+                    )
+                    tasks = await self._tasks(conn, claimed)
+        finally:
+            used = [c.worker_id for c in claimed]
+            for seat, count in taken.items():
+                seat.free += count - used.count(seat.worker.worker_id)
+        for claim, task in zip(claimed, tasks, strict=True):
+            self._offer(claim.worker_id, task)
+        claimed_runs(len(claimed))
+        behind = len(claimed) == len(slots)
+        for needs in _offers(worker):
+            (self._behind.add if behind else self._behind.discard)(needs)
+        if behind:
+            self._look.set()
+
+    async def _tasks(self, conn: pg.Connection, claimed: Sequence[Claimed]) -> list[Task]:
+        places = [(c.organization_id, c.thread_id, c.start_id) for c in claimed if c.start_id]
+        found = await checkpoints.snapshots(conn, places) if places else {}
+        return [
+            Task(
+                kind="update_state" if c.kind == "update_state" else "run",
+                run_id=c.run_id,
+                epoch=c.epoch,
+                attempt=c.attempt,
+                thread_id=c.thread_id,
+                assistant_id=c.assistant_id,
+                graph_id=c.graph_id,
+                version=c.graph_version,
+                kwargs=c.kwargs,
+                metadata=c.metadata,
+                snapshot=found[c.start_id][0] if c.start_id in found else None,
+                effects=found[c.start_id][1] if c.start_id in found else [],
+                deadline_seconds=self._config.run_timeout_seconds,
+                resuming=c.resuming,
+            )
+            for c in claimed
+        ]
+
+    def _offer(self, worker_id: str, task: Task) -> None:
+        """Hand a leased task to its worker's next poll."""
+        seat = self._seats.get(worker_id)
+        if seat is None:
+            return  # it left meanwhile; the lease runs out and the run is claimed again
+        seat.offers[task.run_id] = Offer(task)
+        seat.wake()
+
+    # ending
+
+    def finished(self, worker_id: str, run_id: str) -> None:
+        """A slot is free again."""
+        if seat := self._seats.get(worker_id):
+            seat.offers.pop(run_id, None)
+            seat.free = min(seat.free + 1, seat.worker.slots)
+            if seat.waits and self._behind:
+                self._look.set()
+
+    async def cancel(
+        self,
+        organization_id: str,
+        thread_id: str,
+        *,
+        run_ids: Sequence[str],
+        action: CancelAction,
+    ) -> list[Ended]:
+        """End those of these runs that are open; returns them. Raises Unavailable."""
+        with pg.translated():
+            async with self._pool.acquire() as conn, conn.transaction():
+                ended = await runs.cancel(
+                    conn, organization_id, thread_id, run_ids=run_ids, action=action
+                )
+                await runs.promote(conn, [thread_id])
+        self.ended(ended)
+        return ended
+
+    def ended(self, ended: Sequence[Ended]) -> None:
+        """After the COMMIT that ended them: tell their followers and the workers that held them."""
+        if ended:
+            self.look()
+        for run in ended:
+            self._streams.publish(Batch(run.run_id, run.ms, run.last_seq, (), ended=True))
+            if run.worker_id is not None:
+                control = Control(run.run_id, run.epoch, "cancel")
+                self.control(run.worker_id, control)
+                self._bus.hint_control(run.worker_id, control)
+
+    def control(self, worker_id: str, control: Control) -> None:
+        """A lease was taken from a worker that may poll here."""
+        if seat := self._seats.get(worker_id):
+            seat.offers.pop(control.run_id, None)
+            seat.control.append(control)
+            seat.wake()
+
+    async def renew(self, worker_id: str, active: Sequence[Lease]) -> list[Control]:
+        """Renew leases; returns those the worker has lost. Raises NotFound, Unavailable."""
+        await self._seat(worker_id)
+        with pg.translated():
+            async with self._pool.acquire() as conn:
+                return await runs.renew(conn, worker_id, active)
+
+
+def _needs(new: NewRun) -> Needs:
+    return new.organization_id, new.queue, new.graph_id
+
+
+def _offers(worker: Worker) -> list[Needs]:
+    return [(worker.organization_id, worker.queue, graph_id) for graph_id in worker.graphs]
+
+
+def _version(seat: Seat, graph_id: str) -> str:
+    return seat.worker.versions[seat.worker.graphs.index(graph_id)]
+
+
+def _running(created: Created | None) -> bool:
+    return created is not None and created.run.status == "running"
+
+
+def _deal(seats: Sequence[Seat]) -> list[str]:
+    """Worker ids in turn, one for each free slot."""
+    rounds = range(max(seat.free for seat in seats))
+    return [seat.worker.worker_id for n in rounds for seat in seats if seat.free > n]
+
+
+def _claimed(new: NewRun, created: Created) -> Claimed:
+    assert new.worker_id is not None
+    assert new.graph_version is not None
+    return Claimed(
+        run_id=new.run_id,
+        organization_id=new.organization_id,
+        thread_id=new.thread_id,
+        assistant_id=new.assistant_id,
+        graph_id=new.graph_id,
+        graph_version=new.graph_version,
+        kind=new.kind,
+        kwargs=new.kwargs,
+        metadata=bytes(created.run.metadata),
+        worker_id=new.worker_id,
+        epoch=1,
+        attempt=1,
+        start_id=new.checkpoint_id or created.head_id,
+        resuming=False,
+    )

@@ -1,0 +1,92 @@
+"""The sweeps: expired leases, doomed runs, strays, delayed runs that are due, erasures.
+
+Every plane sweeps; rows are taken with SKIP LOCKED, so there is no leader.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from duragraph import codec, metrics, pg
+from duragraph.config import Config
+from duragraph.dispatch import Dispatcher
+from duragraph.errors import DuraGraphError
+from duragraph.frames import Batch
+from duragraph.pg import Connection, Pool, events, reaping, runs, workers
+from duragraph.pg.reaping import Doomed
+from duragraph.protocol import LEASE_SECONDS, Control
+from duragraph.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+HOUSEKEEPING_SECONDS = 60.0
+
+
+class Reaper:
+    def __init__(
+        self, config: Config, pool: Pool, dispatcher: Dispatcher, streams: Streams
+    ) -> None:
+        self._config = config
+        self._pool = pool
+        self._dispatcher = dispatcher
+        self._streams = streams
+        self._swept_at = time.monotonic()
+        self._patient_until = 0.0
+
+    async def run(self) -> None:
+        """Sweep for ever; to be supervised."""
+        housekept_at = 0.0
+        while True:
+            try:
+                with pg.translated():
+                    async with self._pool.acquire() as conn:
+                        await self._sweep(conn)
+                        if time.monotonic() - housekept_at > HOUSEKEEPING_SECONDS:
+                            await workers.forget(conn)
+                            await events.partition_ahead(conn)
+                            housekept_at = time.monotonic()
+            except DuraGraphError as error:
+                log.warning("can't sweep", error=str(error), cause=str(error.__cause__))
+            await asyncio.sleep(self._config.sweep_seconds)
+
+    async def _sweep(self, conn: Connection) -> None:
+        promoted = await runs.promote_strays(conn)
+        expired = await self._reap(conn) if self._may_judge() else 0
+        if promoted or expired:
+            self._dispatcher.look()
+        await reaping.erase(conn)
+
+    def _may_judge(self) -> bool:
+        """After a gap in the sweeps PostgreSQL was away: leases ran out that could not be renewed."""
+        now = time.monotonic()
+        if now - self._swept_at > 2 * self._config.sweep_seconds:
+            self._patient_until = now + LEASE_SECONDS
+        self._swept_at = now
+        return now >= self._patient_until
+
+    async def _reap(self, conn: Connection) -> int:
+        most, seconds = self._config.max_attempts, self._config.run_timeout_seconds
+        expired = await reaping.expire(conn, max_attempts=most, timeout_seconds=seconds)
+        if expired:
+            log.info("leases ran out", runs=expired)
+            metrics.EXPIRED.inc(expired)
+        for run in await reaping.doomed(conn, max_attempts=most, timeout_seconds=seconds):
+            await self._bury(conn, run)
+        return expired
+
+    async def _bury(self, conn: Connection, run: Doomed) -> None:
+        if run.timed_out:
+            name, why = "TimeoutError", f"The run took over {self._config.run_timeout_seconds:g} s."
+        else:
+            name, why = "WorkerLost", f"The run's worker was lost {run.attempt} times."
+        error = codec.dumps({"error": name, "message": why})
+        buried = await reaping.bury(conn, run, error)
+        if buried is None:
+            return
+        log.warning("run given up", run_id=run.run_id, reason=why)
+        ms, last_seq = buried
+        self._streams.publish(Batch(run.run_id, ms, last_seq, [("error", error)], ended=True))
+        if run.worker_id is not None:
+            self._dispatcher.control(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
+        await runs.promote(conn, [run.thread_id])

@@ -1,0 +1,95 @@
+"""What workers report: group-committed, judged one by one, published after COMMIT."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from duragraph import codec, metrics, pg
+from duragraph.commit import GroupCommit
+from duragraph.dispatch import Dispatcher
+from duragraph.errors import Invalid
+from duragraph.frames import Batch
+from duragraph.pg import Pool, reports, runs
+from duragraph.pg.reports import Recorded, Reported
+from duragraph.protocol import Frame, Outcome, Report, Verdict
+from duragraph.streams import Streams
+
+log = structlog.get_logger(__name__)
+
+
+class Reports:
+    def __init__(self, pool: Pool, streams: Streams, dispatcher: Dispatcher) -> None:
+        self._pool = pool
+        self._streams = streams
+        self._dispatcher = dispatcher
+        self._commit: GroupCommit[Reported, Verdict] = GroupCommit(
+            self._flush, key=lambda reported: reported.report.run_id
+        )
+
+    async def submit(self, worker_id: str, sent: Sequence[Report]) -> list[Verdict]:
+        """A verdict for each. Raises Unavailable: then all may be sent again."""
+        pending = [(r, self._commit.submit(Reported(worker_id, r))) for r in sent]
+        return [await self._verdict(worker_id, report, future) for report, future in pending]
+
+    async def run(self) -> None:
+        """To be supervised."""
+        await self._commit.run()
+
+    async def _verdict(
+        self, worker_id: str, report: Report, future: "asyncio.Future[Verdict]"
+    ) -> Verdict:
+        try:
+            return await future
+        except Invalid as error:
+            log.warning(
+                "report refused", run_id=report.run_id, worker_id=worker_id, error=str(error)
+            )
+            return await self._fail(worker_id, report, error)
+
+    async def _fail(self, worker_id: str, report: Report, cause: Invalid) -> Verdict:
+        """What can't be stored fails its run: sending it again would not help."""
+        error = codec.dumps({"error": "InvalidReport", "message": cause.message})
+        outcome = Outcome("error", error=error, trace=cause.hint)
+        failed = Report(
+            report.run_id, report.epoch, report.batch, [Frame("error", error)], outcome=outcome
+        )
+        verdict = await self._commit.submit(Reported(worker_id, failed))
+        kind = "invalid" if verdict.verdict == "accepted" else verdict.verdict
+        return Verdict(report.run_id, report.batch, kind, verdict.expected)
+
+    async def _flush(self, batch: Sequence[Reported]) -> list[Verdict]:
+        with pg.translated():
+            async with self._pool.acquire() as conn:
+                recorded = await reports.record(conn, batch)
+                refused = [b for b in batch if b.report.run_id not in recorded]
+                verdicts = await reports.judge(conn, refused) if refused else {}
+                behind = [r.thread_id for r in recorded.values() if r.open_runs]
+                promoted = await runs.promote(conn, behind) if behind else 0
+        for sent in batch:
+            if (known := recorded.get(sent.report.run_id)) is not None:
+                self._publish(sent, known)
+        if promoted:
+            self._dispatcher.look()
+        metrics.BATCH.labels("report").observe(len(batch))
+        return [
+            Verdict(
+                b.report.run_id, b.report.batch, *verdicts.get(b.report.run_id, ("accepted", 0))
+            )
+            for b in batch
+        ]
+
+    def _publish(self, sent: Reported, recorded: Recorded) -> None:
+        report = sent.report
+        outcome = report.outcome
+        ended = outcome is not None and outcome.status != "released"
+        frames = [(f.event, f.data) for f in report.frames]
+        if frames or ended:
+            self._streams.publish(
+                Batch(report.run_id, recorded.ms, recorded.last_seq, frames, ended)
+            )
+        if outcome is not None:
+            metrics.FINISHED.labels(outcome.status).inc()
+            self._dispatcher.finished(sent.worker_id, report.run_id)
+            if not ended:
+                self._dispatcher.look()
