@@ -53,11 +53,11 @@ def _acquire(descriptor: int, directory: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether the process runs; 0 stands for a holder that has not yet written its pid."""
+    """Whether the process runs; 0 stands for a holder that has not written its pid yet."""
     try:
-        os.kill(pid, 0) if pid else None
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # another user's
         return True
     return pid != 0
