@@ -1,0 +1,93 @@
+"""What can go wrong while a graph runs, and what clients and operators get to see of it.
+
+Names that clients see are LangGraph's. Signals that a node must not swallow derive from
+`BaseException`.
+"""
+
+import asyncio
+import traceback
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from duragraph.errors import DuraGraphError
+from duragraph_worker import serialize
+from duragraph_worker.command import Command
+
+
+class GraphRecursionError(RecursionError):
+    """The graph ran more supersteps than `config.recursion_limit` allows."""
+
+
+class InvalidUpdateError(Exception):
+    """A node returned, or two nodes wrote, what the state can't take."""
+
+
+class EmptyInputError(Exception):
+    """A run without input on a thread with nothing to go on from."""
+
+
+class NodeTimeoutError(TimeoutError):
+    """A node took longer than its `timeout`."""
+
+
+class NodeCancelledError(Exception):
+    """A node raised `asyncio.CancelledError` although nobody had cancelled it."""
+
+
+@attrs.frozen
+class Interrupt:
+    """A question to a person. `id` is 32 hex digits, the same on every re-execution."""
+
+    value: Any
+    id: str
+
+
+class GraphInterrupt(BaseException):
+    """The graph stops here; empty `interrupts` mean a breakpoint."""
+
+    def __init__(self, interrupts: tuple[Interrupt, ...] = ()) -> None:
+        super().__init__(interrupts)
+        self.interrupts = interrupts
+
+
+class ParentCommand(BaseException):
+    """A node of a subgraph jumps in the graph above it."""
+
+    def __init__(self, command: Command[Any]) -> None:
+        super().__init__(command)
+        self.command = command
+
+
+_TELLING = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    RecursionError,
+    TimeoutError,
+    InvalidUpdateError,
+    EmptyInputError,
+    NodeCancelledError,
+    DuraGraphError,
+)
+_INTERNAL = "An internal error occurred"
+_OWN = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent))
+
+
+def masked(error: BaseException) -> bytes:
+    """`{"error", "message"}` for clients: other types' messages may hold secrets."""
+    message = str(error) if isinstance(error, _TELLING) else _INTERNAL
+    return serialize.encode({"error": type(error).__name__, "message": message})
+
+
+def trace(error: BaseException) -> str:
+    """The user's own frames and the message, for operators."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_OWN)
+    ]
+    return "".join(traceback.format_list(frames) + traceback.format_exception_only(error))

@@ -1,0 +1,490 @@
+"""One graph of a run at one namespace, the root or a subgraph: supersteps until nothing is left.
+
+Owns the order of record and frames. What a superstep recorded is put in one go with the frames
+that show it, so both reach the plane in one batch or not at all.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+import msgspec
+
+from duragraph.protocol import Checkpoint, Snapshot, Write
+from duragraph_worker import calling, serialize, writes
+from duragraph_worker.agenda import Agenda, Goto, NodeTask, Topology, in_order, load_goto
+from duragraph_worker.channels import Channels, Update
+from duragraph_worker.context import Context
+from duragraph_worker.errors import (
+    GraphInterrupt,
+    GraphRecursionError,
+    ParentCommand,
+    masked,
+)
+from duragraph_worker.frames import Frames, Shown
+from duragraph_worker.plan import START, Node, Plan
+from duragraph_worker.run import Run
+from duragraph_worker.writes import RUN_TASK, RunCommand
+
+_PRIVATE = frozenset(
+    {"run_id", "thread_id", "graph_id", "assistant_id", "checkpoint_id", "checkpoint_ns",
+     "checkpoint_map", "langgraph_auth_user", "langgraph_auth_permissions"}
+)  # fmt: skip
+
+
+@attrs.frozen
+class Place:
+    """Where in the run a graph is: the root's is empty."""
+
+    ns: str = ""
+    root_id: str | None = None
+    """The root's checkpoint that a subgraph works under."""
+    parents: Mapping[str, str] = attrs.field(factory=dict)
+    """`{namespace: checkpoint_id}` of the graphs above."""
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    """Of the task that a subgraph is."""
+
+
+class Execution:
+    """See the module. Open it with `enter`, `go_on` or `restore`, then `drive` it."""
+
+    def __init__(self, run: Run, plan: Plan, place: Place = Place()) -> None:
+        self.run, self.plan, self.place = run, plan, place
+        self.frames = Frames(run, place.ns)
+        self._topology = Topology.of(plan)
+        self._graphs = frozenset(n for n, node in plan.nodes.items() if node.subgraph is not None)
+        self._outputs = frozenset(plan.output_keys) if plan.output_keys is not None else None
+        self._metadata = self._checkpoint_metadata()
+        self._children: dict[str, Execution] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._shown: Shown | None = None
+        self._quiet = False
+        """What comes next was shown by an earlier attempt."""
+        self._armed = True
+        """Breakpoints hold; not in the superstep that a run takes up again."""
+        self._failing = False
+        self._stored, self._source = True, "loop"
+        self.tasks: list[NodeTask] = []
+        self.checkpoint_id: str | None = None
+        self.stored_id: str | None = None
+        self.step = -1
+        self.scheduled = run.clock.now()
+        self.restore(None)
+
+    # ---- opening
+
+    def restore(self, snapshot: Snapshot | None) -> None:
+        """Take up the state of `snapshot`, the tasks it left undone and what they recorded."""
+        self.channels = Channels(self.plan, snapshot)
+        self.agenda = Agenda(self._topology)
+        if snapshot is not None:
+            self.agenda = Agenda.load(self._topology, snapshot.opaque)
+            self.checkpoint_id = self.stored_id = snapshot.checkpoint_id
+            self.step = snapshot.step + 1
+            if snapshot.created_at:
+                self.scheduled = datetime.fromisoformat(snapshot.created_at)
+            self._snapshots = {each.ns: each for each in _descendants(snapshot)}
+            self._shown = self._shown_again(snapshot)
+        self._stop_after = self.step + self.run.recursion_limit + 1
+
+    def enter(self, data: bytes, goto: Iterable[Goto] = ()) -> None:
+        """Begin with the input `data`, JSON; what was left undone before is given up."""
+        self.agenda.discard()
+        self.agenda.start, self.agenda.start_goto, self.agenda.ran = data, list(goto), []
+        self.checkpoint("input")
+
+    def go_on(self, recorded: Iterable[Write] = (), *, armed: bool, quiet: bool) -> None:
+        """Take up the tasks where `recorded` left them."""
+        self._armed, self._quiet = armed, quiet
+        if self.checkpoint_id is not None:
+            self.tasks = self.agenda.tasks(self.checkpoint_id, self.place.ns, self.step)
+        by_task = {write.task_id: write for write in recorded}
+        for task in self.tasks:
+            if task.id in by_task:
+                writes.load(task, by_task[task.id], self.channels)
+
+    def retry(self) -> None:
+        """Go on after a node failed: only what isn't finished runs again."""
+        for task in self.tasks:
+            if task.result is None:
+                task.updates, task.goto, task.error = [], [], None
+
+    def command(self, command: RunCommand) -> None:
+        """Apply a run's own update and jumps to the state taken up."""
+        task = NodeTask(RUN_TASK, START, ("", START), (), "")
+        writes.take(task, command.update, self.channels)
+        self.channels.apply(task.updates)
+        self.agenda.jump(load_goto(command.targets), by="The run's command")
+
+    def fork(self) -> None:
+        """Branch off the checkpoint taken up: its tasks run again, under ids of their own."""
+        self._snapshots = {}
+        self.checkpoint("fork")
+
+    def show_values(self) -> None:
+        if self.frames.wants("values") and not self._quiet:
+            self._values()
+
+    # ---- running
+
+    async def drive(self) -> None:
+        """Run supersteps until nothing is left to run.
+
+        Raises GraphInterrupt at a question or breakpoint, GraphRecursionError, and whatever a
+        node raised.
+        """
+        breaks = self.run.kwargs if not self.place.ns else None
+        while True:
+            self._show_checkpoint()
+            if breaks is not None and self._breaks(breaks.interrupt_after, self.agenda.ran):
+                self._break()
+            if self.step > self._stop_after:
+                raise GraphRecursionError(
+                    f"Recursion limit of {self.run.recursion_limit} reached without hitting a "
+                    "stop condition. You can increase the limit by setting the "
+                    "`recursion_limit` config key."
+                )
+            if not self.tasks:
+                return
+            names = [task.name for task in self.tasks]
+            if breaks is not None and self._breaks(breaks.interrupt_before, names):
+                self._break()
+            await self._superstep()
+            self._advance()
+            await self._paced()
+
+    def _breaks(self, at: list[str] | str | None, names: list[str]) -> bool:
+        if not at or not self._armed:
+            return False
+        return any(name != START and (at == "*" or name in at) for name in names)
+
+    def _break(self) -> None:
+        self.frames.breakpoint()
+        raise GraphInterrupt
+
+    async def _superstep(self) -> None:
+        state = self._input_json()
+        if not self._quiet:
+            for task in self.tasks:
+                self.frames.started(task, self.step, task.arg or state)
+            for task in self.tasks:
+                if task.result is not None:
+                    self.frames.finished(task, self.step)
+        self._quiet = False
+        due = [task for task in self.tasks if task.result is None]
+        if len(due) == 1:
+            await self._attend(due[0])
+        elif due:
+            await self._together(due)
+        if asked := tuple(i for task in due if task.result is None for i in task.interrupts):
+            self._show_half()
+            raise GraphInterrupt(asked)
+
+    def _input_json(self) -> bytes:
+        """The state as task frames and interrupts show it; empty if nobody looks."""
+        shown = self.frames.wants("tasks") or self.frames.wants("debug")
+        return self.channels.json() if shown else b""
+
+    async def _together(self, due: list[NodeTask]) -> None:
+        jobs = [asyncio.create_task(self._attend(task), name=task.name) for task in due]
+        try:
+            await asyncio.wait(jobs, return_when=asyncio.FIRST_EXCEPTION)
+            failures = [
+                job for job in jobs if job.done() and not job.cancelled() and job.exception()
+            ]
+            self._failing = bool(failures)
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+        if failures:
+            failures[0].result()
+
+    async def _attend(self, task: NodeTask) -> None:
+        """Run the task and keep what became of it. Raises what its node raised."""
+        try:
+            await self._work(task)
+        except GraphInterrupt as stop:
+            task.interrupts = stop.interrupts
+            self._keep(task)
+            self.frames.interrupted(task, self.step, self.channels.json(self._outputs))
+        except asyncio.CancelledError:
+            if self._failing:
+                task.error = "CancelledError()"
+                self._keep(task)
+            raise
+        except Exception as error:
+            task.error, task.updates, task.result = repr(error), [], None
+            self._keep(task)
+            self.frames.failed(task, self.step, masked(error))
+            raise
+        else:
+            task.error = None
+            self._keep(task)
+            self.frames.finished(task, self.step)
+
+    async def _work(self, task: NodeTask) -> None:
+        if task.name == START:
+            keys = self.plan.input_keys
+            task.goto = list(self.agenda.start_goto)
+            chosen = frozenset(keys) if keys is not None else None
+            writes.take_input(task, self.agenda.start or b"null", self.channels, chosen)
+            return
+        node = self.plan.nodes[task.name]
+        metadata: dict[str, Any] = {}
+        if self.frames.messages:
+            metadata = self._message_metadata(task)
+            self.frames.known(self.channels.values())
+        if node.subgraph is not None:
+            node = attrs.evolve(node, call=self._graph_call(task, node, node.subgraph))
+        returned = await calling.call(
+            self.plan,
+            node,
+            task,
+            channels=self.channels,
+            context=lambda tries: self._context(task, tries, metadata),
+            clock=self.run.clock,
+        )
+        writes.take(task, returned, self.channels, node)
+        if self.frames.messages:
+            self.frames.returned(task, metadata)
+
+    def _context(self, task: NodeTask, tries: int, metadata: dict[str, Any]) -> Context:
+        return Context(
+            self.run,
+            task,
+            self.frames,
+            checkpoint_id=self.checkpoint_id or "",
+            scheduled=self.scheduled,
+            tries=tries,
+            metadata={**metadata, "checkpoint_ns": task.ns},
+            anchor=self._anchor,
+        )
+
+    async def _anchor(self) -> None:
+        """An effect needs the checkpoint its task starts at on record, whatever the durability."""
+        self.store()
+        await self.run.recorder.settled()
+
+    # ---- subgraphs
+
+    def _graph_call(self, task: NodeTask, node: Node, plan: Plan) -> Any:
+        async def call(_seen: Any, _injected: Mapping[str, Any]) -> Any:
+            child = self._children.get(task.ns)
+            if child is None:
+                child = self._children[task.ns] = self._child(task, node, plan)
+            else:
+                child.retry()
+            try:
+                await child.drive()
+            except ParentCommand as jump:
+                return attrs.evolve(jump.command, graph=None)
+            return child.output(node.output)
+
+        return call
+
+    def _child(self, task: NodeTask, node: Node, plan: Plan) -> "Execution":
+        ns, here = self.place.ns, self.checkpoint_id or ""
+        place = Place(
+            task.ns,
+            self.place.root_id or here,
+            {**self.place.parents, ns: here},
+            self._task_metadata(task) | {"checkpoint_ns": task.ns},
+        )
+        child = Execution(self.run, plan, place)
+        if (snapshot := self._snapshots.get(task.ns)) is not None:
+            child.restore(snapshot)
+            child.go_on(snapshot.writes, armed=True, quiet=self.run.task.resuming)
+            child.show_values()
+        else:
+            child.enter(self._child_input(task, node))
+        return child
+
+    def _child_input(self, task: NodeTask, node: Node) -> bytes:
+        state = task.arg if task.arg is not None else self.channels.json()
+        if node.input is None:
+            return state
+        fields = msgspec.json.decode(state, type=dict[str, msgspec.Raw])
+        return serialize.join_object(
+            (key, bytes(fields[parent])) for key, parent in node.input.items() if parent in fields
+        )
+
+    def output(self, names: Mapping[str, str] | None) -> dict[str, Any]:
+        """What a subgraph's node returns: its output, under the parent's names."""
+        values = self.channels.values()
+        if self._outputs is not None:
+            values = {key: value for key, value in values.items() if key in self._outputs}
+        if names is None:
+            return values
+        return {parent: values[key] for key, parent in names.items() if key in values}
+
+    # ---- the record
+
+    def _keep(self, task: NodeTask) -> None:
+        if self.run.durability != "exit":
+            self.put_write(task)
+
+    def put_write(self, task: NodeTask) -> None:
+        put, checkpoint_id = self.run.recorder.put, self.checkpoint_id or ""
+        put(writes.dump(task, checkpoint_id=checkpoint_id, ns=self.place.ns))
+
+    def _advance(self) -> None:
+        done = in_order(self.tasks)
+        updates = [update for task in done for update in task.updates]
+        self.channels.apply(updates)
+        self.agenda.advance(done)
+        self._children.clear()
+        self._snapshots.clear()
+        if not self.place.ns:
+            self.run.answers.clear()
+        self._armed = True
+        self.checkpoint("loop")
+        if self.frames.wants("values") and self._visible(updates):
+            self._values()
+
+    def _visible(self, updates: list[Update]) -> bool:
+        outputs = self._outputs
+        return any(outputs is None or update.channel in outputs for update in updates)
+
+    def _values(self) -> None:
+        whole = self._outputs is None and self._stored and self.channels.clean
+        self.frames.values(
+            self.channels.json(self._outputs), checkpoint_id=self.stored_id if whole else None
+        )
+
+    def checkpoint(self, source: str) -> None:
+        """The state as it is now becomes a checkpoint; the tasks after it are known."""
+        self.checkpoint_id = self.run.clock.checkpoint_id(self.checkpoint_id)
+        self.scheduled = self.run.clock.now()
+        self.tasks = self.agenda.tasks(self.checkpoint_id, self.place.ns, self.step + 1)
+        fields = {"source": source, "step": self.step, "parents": dict(self.place.parents)}
+        self._shown = Shown(
+            self.checkpoint_id,
+            serialize.encode(fields),
+            self._config(self.checkpoint_id),
+            self._config(self.stored_id) if self.stored_id else None,
+            self.step,
+        )
+        self._stored, self._source = False, source
+        if self.run.durability != "exit":
+            self.store()
+        self.step += 1
+
+    def store(self) -> None:
+        """Record the checkpoint and what its tasks left, unless that is done."""
+        if self._stored or self.checkpoint_id is None or self._shown is None:
+            return
+        parts, versions = self.channels.record(self.checkpoint_id)
+        self.run.recorder.put(
+            Checkpoint(
+                self.checkpoint_id,
+                self.stored_id,
+                self.place.ns,
+                self._source,  # type: ignore[arg-type]
+                self._shown.step,
+                self.scheduled.isoformat(timespec="microseconds"),
+                [task.name for task in self.tasks],
+                parts,
+                versions,
+                tasks=serialize.encode([self._listed(task) for task in self.tasks]),
+                metadata=serialize.extend_object(self._metadata, self._shown.metadata),
+                opaque=self.agenda.dump(),
+                root_id=self.place.root_id,
+            )
+        )
+        self.stored_id, self._stored = self.checkpoint_id, True
+
+    def _listed(self, task: NodeTask) -> dict[str, Any]:
+        listed = {"id": task.id, "name": task.name, "path": task.path}
+        return {**listed, "ns": task.ns} if task.name in self._graphs else listed
+
+    async def _paced(self) -> None:
+        if self.run.durability == "sync":
+            await self.run.recorder.settled()
+        else:
+            await self.run.recorder.room()
+
+    def close(self) -> None:
+        """With `exit` durability: record where the graph has come to."""
+        for child in self._children.values():
+            child.close()
+        if self.run.durability != "exit":
+            return
+        self.store()
+        for task in self.tasks:
+            if task.result is not None or task.error is not None or task.interrupts:
+                self.put_write(task)
+
+    # ---- what is shown
+
+    def _show_checkpoint(self) -> None:
+        if self.frames.checkpoints and not self._quiet and self._shown is not None:
+            state = self.channels.json()
+            self.frames.checkpoint(
+                self._shown, state=state, tasks=self.tasks, subgraphs=self._graphs
+            )
+
+    def finished_updates(self) -> list[Update]:
+        """What the finished tasks of an unfinished superstep wrote."""
+        return [u for task in in_order(self.tasks) if task.result is not None for u in task.updates]
+
+    def half(self) -> Channels:
+        """The state as if the superstep ended with the tasks that are finished."""
+        half = self.channels.copy()
+        half.apply(self.finished_updates())
+        return half
+
+    def _show_half(self) -> None:
+        if self.place.ns or not self.frames.wants("values"):
+            return
+        if self._visible(self.finished_updates()):
+            self.frames.values(self.half().json(self._outputs))
+
+    def _config(self, checkpoint_id: str) -> dict[str, Any]:
+        config = {"checkpoint_ns": self.place.ns, **self.run.config["configurable"]}
+        if self.place.ns:
+            config["checkpoint_map"] = {**self.place.parents, self.place.ns: checkpoint_id}
+        return {**config, "checkpoint_id": checkpoint_id}
+
+    def _shown_again(self, snapshot: Snapshot) -> Shown:
+        parent: dict[str, Any] | None = None
+        if snapshot.parent_id is not None:
+            parent = {"thread_id": self.run.task.thread_id, "checkpoint_ns": self.place.ns}
+            parent["checkpoint_id"] = snapshot.parent_id
+            if self.place.ns:
+                above = {**self.place.parents, self.place.ns: snapshot.parent_id}
+                parent["checkpoint_map"] = above
+        config = self._config(snapshot.checkpoint_id)
+        return Shown(snapshot.checkpoint_id, snapshot.metadata, config, parent, snapshot.step)
+
+    def _checkpoint_metadata(self) -> bytes:
+        run = self.run
+        own = {
+            key: value
+            for key, value in run.config["configurable"].items()
+            if key not in _PRIVATE and not key.startswith("__")
+        }
+        above = {"checkpoint_map": self.place.parents} if self.place.ns else {}
+        thread = {"thread_id": run.task.thread_id}
+        return serialize.encode({**own, **run.metadata, **above, **thread, **self.place.metadata})
+
+    def _task_metadata(self, task: NodeTask) -> dict[str, Any]:
+        return {
+            "langgraph_step": self.step,
+            "langgraph_node": task.name,
+            "langgraph_triggers": task.triggers,
+            "langgraph_path": task.path,
+            "langgraph_checkpoint_ns": task.ns,
+        }
+
+    def _message_metadata(self, task: NodeTask) -> dict[str, Any]:
+        thread = {"thread_id": self.run.task.thread_id}
+        return {**self.run.metadata, **thread, **self._task_metadata(task)}
+
+
+def _descendants(snapshot: Snapshot) -> Iterable[Snapshot]:
+    for child in snapshot.children:
+        yield child
+        yield from _descendants(child)
