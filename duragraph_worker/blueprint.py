@@ -15,8 +15,9 @@ from duragraph_worker.signature import label
 from duragraph_worker.wiring import Ends, Wired
 
 RESERVED = frozenset(
-    {"plan", "run", "arun", "stream", "resume", "aresume", "get_state", "aget_state"}
-    | {"update_state", "aupdate_state", "serve", "as_subgraph", "threads", "blueprint"}
+    {"plan", "blueprint", "threads", "run", "arun", "resume", "aresume", "stream", "serve"}
+    | {"get_state", "aget_state", "get_history", "aget_history", "update_state", "aupdate_state"}
+    | {"as_subgraph"}
 )
 """Attributes that every graph has; no node may take their place."""
 

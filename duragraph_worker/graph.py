@@ -10,11 +10,9 @@ import attrs
 
 from duragraph_worker import blueprint, build
 from duragraph_worker.blueprint import Blueprint, Shape
+from duragraph_worker.local import Local, Part, RunResult, State
 from duragraph_worker.nodes import NodeSpec, Subgraph
 from duragraph_worker.plan import Plan
-
-if TYPE_CHECKING:
-    from duragraph_worker.local import Local, RunResult
 
 
 class _PlanOf:
@@ -44,35 +42,47 @@ class App:
         return build.plan(self.blueprint, self)
 
     @cached_property
-    def _local(self) -> "Local":
-        # The executor is not needed to write graphs, nor to serve them.
-        local: type[Local] = importlib.import_module("duragraph_worker.local").Local
-        return local(self._plan, threads=self._threads)
+    def _local(self) -> Local:
+        return Local(self._plan, threads=self._threads)
 
-    def run(self, input: Any, **options: Any) -> "RunResult":
+    def run(self, input: Any, **options: Any) -> RunResult:
         """Run the graph here, with no server. Options as in `Local.arun`."""
         return self._local.run(input, **options)
 
-    async def arun(self, input: Any, **options: Any) -> "RunResult":
+    async def arun(self, input: Any, **options: Any) -> RunResult:
         return await self._local.arun(input, **options)
 
-    def resume(self, thread_id: str, value: Any, **options: Any) -> "RunResult":
+    def resume(self, thread_id: str, value: Any, **options: Any) -> RunResult:
         """Answer a thread's interrupt with `value` and go on."""
         return self._local.resume(thread_id, value, **options)
 
-    async def aresume(self, thread_id: str, value: Any, **options: Any) -> "RunResult":
+    async def aresume(self, thread_id: str, value: Any, **options: Any) -> RunResult:
         return await self._local.aresume(thread_id, value, **options)
 
-    def get_state(self, thread_id: str, **options: Any) -> Any:
-        """A thread's newest state."""
-        return self._local.get_state(thread_id, **options)
-
-    async def aget_state(self, thread_id: str, **options: Any) -> Any:
-        return await self._local.aget_state(thread_id, **options)
-
-    def stream(self, input: Any, **options: Any) -> AsyncIterator[Any]:
+    def stream(self, input: Any, **options: Any) -> AsyncIterator[Part]:
         """Run and yield what happens, as `stream_mode` asks. Options as in `Local.astream`."""
         return self._local.astream(input, **options)
+
+    def get_state(self, thread_id: str, **options: Any) -> State:
+        """A thread's newest state, or that of `checkpoint_id`."""
+        return self._local.get_state(thread_id, **options)
+
+    async def aget_state(self, thread_id: str, **options: Any) -> State:
+        return await self._local.aget_state(thread_id, **options)
+
+    def get_history(self, thread_id: str) -> list[State]:
+        """A thread's states, newest first."""
+        return self._local.get_history(thread_id)
+
+    async def aget_history(self, thread_id: str) -> list[State]:
+        return await self._local.aget_history(thread_id)
+
+    def update_state(self, thread_id: str, values: Any, **options: Any) -> State:
+        """Write to a thread as if a node had returned `values`."""
+        return self._local.update_state(thread_id, values, **options)
+
+    async def aupdate_state(self, thread_id: str, values: Any, **options: Any) -> State:
+        return await self._local.aupdate_state(thread_id, values, **options)
 
     def serve(self, url: str, **options: Any) -> None:
         """Serve this graph to the plane at `url` until stopped. Options as in `Worker`."""
