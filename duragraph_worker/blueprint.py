@@ -233,8 +233,8 @@ class _Draft:
                     found[label(value)] = resolved
         if ends.to:
             self.problems.append(f"{edge} has both `>> {{…}}` and plain `>>`: use one")
-        literal = {label(value) for value in spec.signature.labels or found}
-        if literal != found.keys():
+        literal = dict.fromkeys(label(value) for value in spec.signature.labels or found)
+        if literal.keys() != found.keys():
             self.problems.append(
                 f"{edge} is annotated to return {_list(literal)} but its mapping has {_list(found)}"
             )
