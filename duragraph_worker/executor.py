@@ -32,10 +32,11 @@ _NULL = b"null"
 async def execute(
     plan: Plan, task: Task, recorder: Recorder, *, clock: Clock | None = None
 ) -> Outcome:
-    """Run `task` to its end; all that it put is recorded when this returns.
+    """Run `task` to its end, its progress put, but not all of it acknowledged.
 
-    A node's exception becomes an outcome. Cancelled, it records where it is if only `exit`
-    durability had kept that back, and raises CancelledError. Raises record.Fenced.
+    Report the outcome behind it: a checkpoint and its completion then commit together. A node's
+    exception becomes an outcome. Cancelled, it records where it is if only `exit` durability
+    had kept that back, and raises CancelledError. Raises record.Fenced.
     """
     outcome, _ = await perform(Run.of(plan, task, recorder, clock or Clock()))
     return outcome
@@ -64,7 +65,6 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
     if error is not None:
         outcome = _failed(root, error)
     root.close()
-    await run.recorder.settled()
     return outcome, error
 
 

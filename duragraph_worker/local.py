@@ -217,7 +217,9 @@ class Local:
             raise Conflict(f"Thread {thread.thread_id} is running: wait for that run to end")
         thread.busy = True
         try:
-            return await perform(run)
+            ended = await perform(run)
+            await run.recorder.settled()
+            return ended
         finally:
             thread.busy = False
 
