@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import aiohttp
 import msgspec
@@ -107,15 +107,23 @@ class Plane:
 
     async def drain(self, worker_id: str) -> None:
         """Give back whatever this worker still holds. Raises NotFound."""
-        await self._ask(self._workers / worker_id / "drain", {}, dict[str, Any])
+        await self._ask(self._workers / worker_id / "drain", {}, None)
+
+    @overload
+    async def _ask(self, url: URL, message: Any, answer: type[T], *, seconds: float = ...) -> T: ...
+
+    @overload
+    async def _ask(self, url: URL, message: Any, answer: None) -> None: ...
 
     async def _ask(
-        self, url: URL, message: Any, answer: type[T], *, seconds: float = REQUEST_SECONDS
-    ) -> T:
+        self, url: URL, message: Any, answer: type[T] | None, *, seconds: float = REQUEST_SECONDS
+    ) -> T | None:
+        """The answer, decoded unless `answer` is None: then that there is one is all."""
         body = pack(message)
         for wait in _waits():
             try:
-                reply = unpack(await self._post(url, body, seconds), answer)
+                payload = await self._post(url, body, seconds)
+                reply = None if answer is None else unpack(payload, answer)
             except _AWAY as error:
                 self._note(str(error))
             except msgspec.DecodeError as error:

@@ -34,8 +34,6 @@ LAG_SUPERSTEPS = 8
 """How far supersteps may run ahead of their acknowledgement."""
 REQUEST_BYTES = 4 << 20
 """About as much as goes into one request; less once the plane has refused one."""
-SETTLING_PASSES = 2
-"""Turns of the loop that a batch waits for what the same wake-up still has to say."""
 _ITEM_BYTES = 64
 _PARTS = {Frame: "frames", Checkpoint: "checkpoints", Write: "writes", Effect: "effects"}
 
@@ -185,8 +183,6 @@ class Reporter:
             if not self._ready:
                 self._woken.clear()
                 await self._woken.wait()
-            for _ in range(SETTLING_PASSES):
-                await asyncio.sleep(0)
             batch, weight = self._gather()
             if batch:
                 await self._deliver(batch, weight)

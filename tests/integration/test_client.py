@@ -92,7 +92,7 @@ async def test_a_plane_that_is_not_there_yet_is_waited_for(door, unused_tcp_port
 async def test_the_key_goes_with_every_request(door):
     keys = []
     door.answers = [
-        lambda request: keys.append(request.headers["x-api-key"]) or fine(pack({}))(request)
+        lambda request: keys.append(request.headers["x-api-key"]) or fine(b"{}")(request)
     ]
     async with Plane(door.url, api_key="secret") as plane:
         await plane.drain("w")

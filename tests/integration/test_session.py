@@ -103,7 +103,7 @@ class Peer:
 
     async def _drain(self, request: web.Request) -> web.Response:
         self.drained.append(request.match_info["id"])
-        return answer({})
+        return web.json_response({})
 
     async def _heartbeat(self, request: web.Request) -> web.Response:
         return forgot() if self._gone(request) else web.json_response({"lost": []})
