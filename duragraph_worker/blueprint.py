@@ -123,7 +123,7 @@ class _Draft:
                 f"one node object is {' and '.join(homes)}: a node belongs to one place; "
                 "`as_subgraph()` gives a fresh one each time"
             )
-        name = spec.given_name or attribute
+        name = attribute if spec.given_name is None else spec.given_name
         if name in (START, END) or not name or set(name) & set(":|"):
             self.problems.append(f"{name!r} can't be a node's name: it means something else")
         if attribute in RESERVED:
