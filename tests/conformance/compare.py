@@ -39,12 +39,24 @@ def differences(scenario: str, reference: list[Any], ours: list[Any]) -> Iterato
         call = f"{number:02} {theirs['call']}"
         if sent := theirs.get("sent"):
             call += f" {json.dumps(sent, separators=(',', ':'))[:160]}"
+        if unnumbered(theirs["call"]) != unnumbered(mine["call"]):
+            yield Difference(scenario, call, "call", theirs["call"], f"{mine['call']} {mine}")
+            return
+        if theirs["status"] != mine["status"]:
+            yield Difference(scenario, call, "status", answer(theirs), answer(mine))
+            continue
         for path, theirs_leaf, mine_leaf in pairing.leaves("", theirs, mine):
             if not re.match(r"sent\b", path):
                 yield Difference(scenario, call, path, theirs_leaf, mine_leaf)
     if len(reference) != len(ours):
         calls = f"{len(reference)} calls", f"{len(ours)} calls"
-        yield Difference(scenario, "end of the conversation", "", *calls)
+        yield Difference(scenario, "end of the conversation", "length", *calls)
+
+
+def answer(exchange: Any) -> str:
+    """Status and body in one line, where nothing in them can be compared."""
+    body = next((exchange[part] for part in ("frames", "json", "text") if part in exchange), "")
+    return f"{exchange['status']} {text(body)}"
 
 
 @attrs.define
@@ -56,7 +68,7 @@ class Pairing:
 
     def equal(self, reference: str, ours: str) -> bool:
         """Whether the texts are the same but for ids, and those are paired with each other."""
-        if NAME.sub(r"<\1>", reference) != NAME.sub(r"<\1>", ours):
+        if unnumbered(reference) != unnumbered(ours):
             return False
         names = zip(NAME.finditer(reference), NAME.finditer(ours), strict=True)
         return all(self._pair(theirs[0], mine[0]) for theirs, mine in names)
@@ -84,9 +96,9 @@ class Pairing:
         left = dict(ours)
         for key, value in reference.items():
             same = next((mine for mine in left if self.equal(key, mine)), key)
-            yield NAME.sub(r"<\1>", key), value, left.pop(same, ABSENT)
+            yield unnumbered(key), value, left.pop(same, ABSENT)
         for key, value in left.items():
-            yield NAME.sub(r"<\1>", key), ABSENT, value
+            yield unnumbered(key), ABSENT, value
 
 
 def aligned(reference: list[Any], ours: list[Any]) -> Iterator[tuple[Any, Any]]:
@@ -103,7 +115,11 @@ def aligned(reference: list[Any], ours: list[Any]) -> Iterator[tuple[Any, Any]]:
 
 def kind(item: Any) -> str:
     """A frame's event name; all else is aligned by position."""
-    return str(item.get("event", "")) if isinstance(item, dict) else ""
+    return unnumbered(str(item.get("event", ""))) if isinstance(item, dict) else ""
+
+
+def unnumbered(text: str) -> str:
+    return NAME.sub(r"<\1>", text)
 
 
 def text(value: Any) -> str:

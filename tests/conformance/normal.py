@@ -99,13 +99,14 @@ class Names:
             return {"text": self.text(text)}
 
     def _frame(self, frame: dict[str, str]) -> dict[str, Any]:
-        named: dict[str, Any] = {name: self.value(text) for name, text in frame.items()}
+        named: dict[str, Any] = {name: self.value(frame[name]) for name in frame if name != "data"}
+        text = frame.get("data", "")
         try:
-            data = json.loads(frame.get("data", ""))
+            data = json.loads(text)
         except ValueError:
-            return named
-        if json.dumps(data, separators=(",", ":"), ensure_ascii=False) != frame["data"]:
+            return named | {"data": self.text(text), "json": False}
+        if json.dumps(data, separators=(",", ":"), ensure_ascii=False) != text:
             named["compact"] = False
         if frame.get("event") == "messages/metadata":
             data = {self.message(name): metadata for name, metadata in data.items()}
-        return named | {"data": self.value(data)}
+        return {"event": named.get("event"), "data": self.value(data), **named}
