@@ -16,6 +16,7 @@ from duragraph.protocol import Checkpoint, Snapshot, Write
 from duragraph_worker import calling, serialize, writes
 from duragraph_worker.agenda import Agenda, Goto, NodeTask, Topology, in_order, load_goto
 from duragraph_worker.channels import Channels, Update
+from duragraph_worker.command import Command
 from duragraph_worker.context import Context
 from duragraph_worker.errors import (
     GraphInterrupt,
@@ -29,7 +30,7 @@ from duragraph_worker.run import Run
 from duragraph_worker.writes import RUN_TASK, RunCommand
 
 _PRIVATE = frozenset(
-    {"run_id", "thread_id", "graph_id", "assistant_id", "checkpoint_id", "checkpoint_ns",
+    {"run_id", "thread_id", "graph_id", "assistant_id", "checkpoint_ns",
      "checkpoint_map", "langgraph_auth_user", "langgraph_auth_permissions"}
 )  # fmt: skip
 
@@ -114,7 +115,7 @@ class Execution:
     def command(self, command: RunCommand) -> None:
         """Apply a run's own update and jumps to the state taken up."""
         task = NodeTask(RUN_TASK, START, ("", START), (), "")
-        writes.take(task, command.update, self.channels)
+        writes.take(task, Command(update=command.update), self.channels)
         self.channels.apply(task.updates)
         self.agenda.jump(load_goto(command.targets), by="The run's command")
 
@@ -188,7 +189,7 @@ class Execution:
         return self.channels.json() if shown else b""
 
     async def _together(self, due: list[NodeTask]) -> None:
-        jobs = [asyncio.create_task(self._attend(task), name=task.name) for task in due]
+        jobs = [asyncio.create_task(self._attend(task, turn=True)) for task in due]
         try:
             await asyncio.wait(jobs, return_when=asyncio.FIRST_EXCEPTION)
             failures = [
@@ -202,10 +203,15 @@ class Execution:
         if failures:
             failures[0].result()
 
-    async def _attend(self, task: NodeTask) -> None:
-        """Run the task and keep what became of it. Raises what its node raised."""
+    async def _attend(self, task: NodeTask, *, turn: bool = False) -> None:
+        """Run the task and keep what became of it. Raises what its node raised.
+
+        With `turn` its siblings begin before its end is shown, as in LangGraph.
+        """
         try:
             await self._work(task)
+            if turn:
+                await asyncio.sleep(0)
         except GraphInterrupt as stop:
             task.interrupts = stop.interrupts
             self._keep(task)
@@ -466,8 +472,10 @@ class Execution:
             for key, value in run.config["configurable"].items()
             if key not in _PRIVATE and not key.startswith("__")
         }
-        above = {"checkpoint_map": self.place.parents} if self.place.ns else {}
         thread = {"thread_id": run.task.thread_id}
+        if run.task.kind == "update_state":
+            return serialize.encode({**own, "graph_id": run.task.graph_id, **thread})
+        above = {"checkpoint_map": self.place.parents} if self.place.ns else {}
         return serialize.encode({**own, **run.metadata, **above, **thread, **self.place.metadata})
 
     def _task_metadata(self, task: NodeTask) -> dict[str, Any]:

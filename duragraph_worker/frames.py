@@ -59,7 +59,7 @@ class Frames:
         self, shown: Shown, *, state: bytes, tasks: list[NodeTask], subgraphs: frozenset[str]
     ) -> None:
         """The checkpoint and what runs next; `subgraphs` names the nodes that are graphs."""
-        payload = {
+        payload: dict[str, Any] = {
             "config": {"configurable": shown.config},
             "parent_config": shown.parent_config and {"configurable": shown.parent_config},
             "values": Raw(state),
@@ -70,6 +70,9 @@ class Frames:
         if self.wants("checkpoints"):
             self._put("checkpoints", serialize.encode(payload))
         if self.wants("debug"):
+            for task in payload["tasks"]:
+                if task["state"] is not None:
+                    task["checkpoint"] = task.pop("state")["configurable"]
             payload["checkpoint"] = _pointer(shown.config)
             payload["parent_checkpoint"] = _pointer(shown.parent_config)
             self._debug("checkpoint", shown.step, serialize.encode(payload))

@@ -31,7 +31,8 @@ def take(task: NodeTask, returned: Any, channels: Channels, node: Node | None = 
     if node is not None and node.routes is not None:
         route(task, returned, node)
     else:
-        for part in returned if isinstance(returned, list) else [returned]:
+        several = isinstance(returned, list) and not all(map(_is_pair, returned))
+        for part in returned if several else [returned]:
             _take_one(task, part, channels)
     task.result = _result(task.updates)
 
@@ -158,9 +159,9 @@ def dump(task: NodeTask, *, checkpoint_id: str, ns: str) -> Write:
 
 
 def load(task: NodeTask, write: Write, channels: Channels) -> None:
-    """Bring `task` to where the record left it. A failed task starts over."""
+    """Bring `task` to where the record left it; a failed one is still to run."""
     kept = msgspec.json.decode(write.opaque or b"{}", type=_Kept)
-    task.answers, task.answered_by = kept.answers, kept.answered_by
+    task.answers, task.answered_by, task.error = kept.answers, kept.answered_by, write.error
     if write.interrupts is not None:
         task.interrupts = tuple(msgspec.json.decode(write.interrupts, type=list[Interrupt]))
     if write.result is None or write.error is not None:
