@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from duragraph_worker import state
-from duragraph_worker.nodes import ENTRY, LLM, NodeSpec, Router, Subgraph, ToolRunner
+from duragraph_worker.faults import faults, listed
+from duragraph_worker.nodes import ENTRY, NodeSpec, Router
 from duragraph_worker.plan import END, START, Channel, Join
 from duragraph_worker.signature import label
 from duragraph_worker.wiring import Ends, Wired
@@ -89,7 +90,7 @@ class _Draft:
             for name in nodes.keys() - _reached(entry, onward):
                 self.problems.append(f"`{name}` can't be reached from the entry `{entry}`")
         for name, spec in nodes.items():
-            self._check_node(name, spec, channels)
+            self.problems += faults(name, spec, channels)
         if self.problems or entry is None:
             raise GraphError(f"graph {self.shape.graph_id!r} ({self._where()})", self.problems)
         return Blueprint(self.shape, nodes, entry, edges, joins, routes, goto, channels)
@@ -210,7 +211,7 @@ class _Draft:
             found = {n: t for n in literal for t in self._named(n, f"{edge} may return")}
             if plain and set(plain) != set(found.values()):
                 self.problems.append(
-                    f"{edge} is annotated to return {_list(literal)} but leads to {_list(plain)}"
+                    f"{edge} is annotated to return {listed(literal)} but leads to {listed(plain)}"
                 )
             return found
         for wanted in spec.role.to or ():
@@ -236,7 +237,8 @@ class _Draft:
         literal = dict.fromkeys(label(value) for value in spec.signature.labels or found)
         if literal.keys() != found.keys():
             self.problems.append(
-                f"{edge} is annotated to return {_list(literal)} but its mapping has {_list(found)}"
+                f"{edge} is annotated to return {listed(literal)} "
+                f"but its mapping has {listed(found)}"
             )
         return found
 
@@ -260,7 +262,7 @@ class _Draft:
         marked = own or marked
         if len(marked) > 1:
             self.problems.append(
-                f"it has two entries or more: {_list(marked)}; keep one @entrypoint"
+                f"it has two entries or more: {listed(marked)}; keep one @entrypoint"
             )
         if marked:
             return marked[0]
@@ -269,59 +271,9 @@ class _Draft:
         if len(candidates) == 1:
             return candidates[0]
         if nodes:
-            which = _list(candidates) if candidates else "any, as the graph is a circle"
+            which = listed(candidates) if candidates else "any, as the graph is a circle"
             self.problems.append(f"its entry isn't clear, it may be {which}: mark it @entrypoint")
         return None
-
-    def _check_node(
-        self, name: str, spec: NodeSpec, channels: Mapping[str, Channel] | None
-    ) -> None:
-        self.problems += [f"`{name}` {problem}" for problem in spec.signature.problems]
-        wants = spec.signature.wants
-        if "llm" in wants and spec.kind != "llm":
-            self.problems.append(f"`{name}` takes `llm` but names no model: make it an @llm_node")
-        if "decision" in wants and spec.kind != "human":
-            self.problems.append(
-                f"`{name}` takes `decision` but asks nobody: make it a @human_node"
-            )
-        if isinstance(spec.role, LLM | ToolRunner):
-            twice = _twice(tool.name for tool in spec.role.tools)
-            if twice:
-                self.problems.append(f"`{name}` has two tools named {_list(twice)}")
-        if isinstance(spec.role, Subgraph):
-            self._check_shared(name, spec.role, channels)
-        if channels is not None:
-            for key in _written(spec):
-                if not any(choice in channels for choice in key):
-                    self.problems.append(
-                        f"`{name}` writes to {_list(key)}, which the state doesn't have: "
-                        "declare it, or give `into=`"
-                    )
-
-    def _check_shared(
-        self, name: str, role: Subgraph, channels: Mapping[str, Channel] | None
-    ) -> None:
-        inside = role.graph.blueprint
-        for mapping in (role.input or {}, role.output or {}):
-            for theirs, ours in mapping.items():
-                if inside.channels is not None and theirs not in inside.channels:
-                    self.problems.append(f"subgraph `{name}` has no key {theirs!r}")
-                if channels is not None and ours not in channels:
-                    self.problems.append(f"`{name}` maps to {ours!r}, which the state doesn't have")
-
-
-def _written(spec: NodeSpec) -> Iterator[tuple[str, ...]]:
-    """The keys that a model's reply needs, each with its alternatives."""
-    if isinstance(spec.role, ToolRunner):
-        yield (state.MESSAGES,)
-    if not isinstance(spec.role, LLM) or "llm" in spec.signature.wants:
-        return
-    if spec.role.into is not None:
-        yield (spec.role.into,)
-    elif spec.role.output is not None:
-        yield ("response",)
-    else:
-        yield state.MESSAGES, "response"
 
 
 def _onward(
@@ -373,12 +325,3 @@ def _stray(spec: Wired) -> str:
 
 def _told(target: Wired | str) -> str:
     return target.name if isinstance(target, NodeSpec) else "END"
-
-
-def _twice(names: Iterable[str]) -> list[str]:
-    seen: set[str] = set()
-    return [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)

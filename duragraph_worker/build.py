@@ -57,13 +57,13 @@ def _call(
     name: str, spec: NodeSpec, blueprint: Blueprint, instance: Any
 ) -> tuple[Call, tuple[str, ...]]:
     """What runs the node, and what it needs injected."""
-    if spec.body is None:
+    if spec.kind == "subgraph":
         return _run_by_executor, ()
     wants = spec.signature.wants
     declared = blueprint.shape.state if blueprint.channels is not None else None
     method = Method(
         node=name,
-        body=spec.body,
+        body=spec.body or _nothing,
         instance=instance,
         wants=wants,
         goto=(*blueprint.goto[name], *blueprint.routes.get(name, {}).values()),
@@ -84,6 +84,10 @@ def _call(
 
 def _with(wants: tuple[str, ...], added: str, *, without: str = "") -> tuple[str, ...]:
     return tuple(dict.fromkeys(want for want in (*wants, added) if want != without))
+
+
+async def _nothing(self: Any, state: Any) -> None:
+    """The body of a node that needs none."""
 
 
 async def _run_by_executor(state: Any, injected: Mapping[str, Any]) -> Any:  # noqa: ARG001

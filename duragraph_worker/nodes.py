@@ -5,9 +5,8 @@ checked by `build.py` when `@Graph` sees the whole class.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import attrs
 
@@ -16,8 +15,8 @@ from duragraph_worker.signature import Signature, read
 from duragraph_worker.tools import Tool, as_tool
 from duragraph_worker.wiring import Ends, Wired
 
+T = TypeVar("T")
 Body = Callable[..., Any]
-Decorator = Callable[[Body], "NodeSpec"]
 Raises = type[BaseException] | Sequence[type[BaseException]]
 
 ENTRY = "__duragraph_entry__"
@@ -75,10 +74,13 @@ Role = LLM | ToolRunner | Router | Human | Subgraph | None
 
 @attrs.define(eq=False)
 class NodeSpec(Wired):
-    """A node as its class declares it. On an instance it is the plain method."""
+    """A node as its class declares it. On an instance it is the plain method.
+
+    Without a body it is a decorator that takes one, or a node that needs none.
+    """
 
     kind: str
-    body: Body | None
+    body: Body | None = None
     role: Role = None
     given_name: str | None = None
     retry: Retry | None = None
@@ -93,6 +95,9 @@ class NodeSpec(Wired):
     def __attrs_post_init__(self) -> None:
         self.signature = read(self.body) if self.body is not None else Signature()
         self.ends.entry = getattr(self.body, ENTRY, False)
+
+    def __call__(self, body: Body, /) -> "NodeSpec":
+        return attrs.evolve(self, body=body, homes=[], ends=Ends())
 
     @property
     def name(self) -> str:
@@ -132,16 +137,16 @@ def node(
     retry_on: Raises | None = None,
     max_retries: int = 3,
     retry_delay: float = 1.0,
-) -> Any:
+) -> NodeSpec:
     """A step: takes the state, returns an update, a `Command`, `Send`s or None.
 
     `timeout` is in seconds a try. `goto` names where a `Command` or `Send` may lead, unless the
     return annotation does. `retry_on`, `max_retries` and `retry_delay` (seconds) are a short
     form of `retry`.
     """
-    return _decorator(
-        name,
-        kind="node",
+    return NodeSpec(
+        "node",
+        _body(name),
         given_name=_name(name),
         retry=_retry(retry, retry_on, max_retries, retry_delay),
         timeout=timeout,
@@ -167,7 +172,7 @@ def llm_node(
     timeout: float | None = None,
     goto: Sequence[str] = (),
     metadata: Mapping[str, Any] | None = None,
-) -> Any:
+) -> NodeSpec:
     """A step that asks a model; `llm_node.py` says what its body means.
 
     Of several models the next is asked when one can't answer. `output` is a type that the
@@ -186,10 +191,10 @@ def llm_node(
         max_tool_rounds=max_tool_rounds,
         stream=stream,
     )
-    return _decorator(
-        model,
-        kind="llm",
-        role=role,
+    return NodeSpec(
+        "llm",
+        _body(model),
+        role,
         given_name=name,
         retry=retry,
         timeout=timeout,
@@ -209,15 +214,15 @@ def tool_node(
     retry_on: Raises | None = None,
     max_retries: int = 3,
     retry_delay: float = 1.0,
-) -> Any:
+) -> NodeSpec:
     """A step that runs the tool calls of the last message, or a plain step drawn as a tool.
 
-    With `tools` the body may be empty; a mapping that it returns is an update applied first.
+    With `tools` it needs no body; a mapping that the body returns is an update applied first.
     """
-    return _decorator(
-        name,
-        kind="tool",
-        role=ToolRunner(tuple(as_tool(item) for item in tools)) if tools else None,
+    return NodeSpec(
+        "tool",
+        _body(name),
+        ToolRunner(tuple(as_tool(item) for item in tools)) if tools else None,
         given_name=_name(name),
         retry=_retry(retry, retry_on, max_retries, retry_delay),
         timeout=timeout,
@@ -233,15 +238,15 @@ def router_node(
     retry: Retry | None = None,
     timeout: float | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> Any:
+) -> NodeSpec:
     """A step that chooses where to go on: it returns a label.
 
     The labels come from a `Literal` return annotation, from `>> {label: node}` or from `to`.
     """
-    return _decorator(
-        name,
-        kind="router",
-        role=Router(tuple(to) if to is not None else None),
+    return NodeSpec(
+        "router",
+        _body(name),
+        Router(tuple(to) if to is not None else None),
         given_name=_name(name),
         retry=retry,
         timeout=timeout,
@@ -256,23 +261,27 @@ def human_node(
     prompt: Any = DEFAULT_PROMPT,
     name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> Any:
+) -> NodeSpec:
     """A step that waits for a person: the graph stops before the body.
 
     `prompt` is a value or a callable of the state; a string may come first, without its name.
     The body runs with `decision`; without that parameter an answer that is a mapping is the
     update.
     """
-    return _decorator(
-        first,
-        kind="human",
-        role=Human(first if isinstance(first, str) else prompt),
+    return NodeSpec(
+        "human",
+        _body(first),
+        Human(first if isinstance(first, str) else prompt),
         given_name=name,
         metadata=metadata or {},
     )
 
 
-def entrypoint(target: "NodeSpec | Body | None" = None) -> Any:
+@overload
+def entrypoint() -> Callable[[T], T]: ...
+@overload
+def entrypoint(target: T, /) -> T: ...
+def entrypoint(target: Any = None, /) -> Any:
     """Marks where the graph starts; above or below the node's decorator."""
     if target is None:
         return entrypoint
@@ -283,10 +292,9 @@ def entrypoint(target: "NodeSpec | Body | None" = None) -> Any:
     return target
 
 
-def _decorator(first: Any, **fields: Any) -> Any:
-    """The node itself when the decorator was bare, else what makes it."""
-    make = partial(NodeSpec, **fields)
-    return make(body=first) if callable(first) else lambda body: make(body=body)
+def _body(first: Any) -> Body | None:
+    """The method, when the decorator was bare."""
+    return first if callable(first) else None
 
 
 def _name(first: Any) -> str | None:

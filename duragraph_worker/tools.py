@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 import attrs
 import docstring_parser
@@ -70,6 +70,12 @@ class Tool:
         return (self.instance,) if _is_method(self.function) and self.instance is not None else ()
 
 
+@overload
+def tool(function: Function, /) -> Tool: ...
+@overload
+def tool(
+    description: str | None = None, *, name: str | None = None, record: bool = True
+) -> Callable[[Function], Tool]: ...
 def tool(
     description: str | Function | None = None, *, name: str | None = None, record: bool = True
 ) -> Any:

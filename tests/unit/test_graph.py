@@ -440,3 +440,32 @@ def test_the_import_is_light():
     assert heavy == ""
     # Twice what is promised: test machines are busy.
     assert float(took) < 0.4
+
+
+def test_nodes_that_need_no_body_may_do_without():
+    class G:
+        ask = human_node(prompt="Who?")
+
+        @node
+        def greet(self, state):
+            return {"text": f"Hello {state['name']}"}
+
+        ask >> greet
+
+    graph = app(G)
+    graph.run({"x": 1}, thread_id="t")
+    assert graph.resume("t", {"name": "Ada"}).output["text"] == "Hello Ada"
+
+
+def test_nodes_that_need_a_body_say_so():
+    class G:
+        a = node(timeout=3)
+        route = router_node(to=["a"])
+        route >> a
+
+    with pytest.raises(GraphError) as caught:
+        app(G)
+    assert caught.value.problems == (
+        "`a` has no body: decorate a method",
+        "`route` has no body: decorate a method",
+    )

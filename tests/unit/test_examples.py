@@ -1,0 +1,38 @@
+import runpy
+from pathlib import Path
+
+from duragraph_worker.example import Demo
+from duragraph_worker.testing import scripted
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+async def test_the_bundled_example_streams_asks_and_sends():
+    app = Demo()
+    question = {"messages": [("user", "tea")]}
+    stream = app.stream(question, stream_mode=["messages-tuple", "custom"], thread_id="t")
+    parts = [part async for part in stream]
+    tokens = [part.data[0]["content"] for part in parts if part.event == "messages"]
+    assert "".join(tokens).startswith("Dear reader, tea has been around")
+    assert len(tokens) > 10
+    assert parts[0].event == "custom"
+    again = await app.aresume("t", {"approve": False, "wish": "Make it longer."})
+    assert again.interrupts[0].value["node"] == "approve"
+    sent = await app.aresume("t", {"approve": True})
+    assert sent.output["messages"][-1].text.startswith("The letter is out (sent once")
+    assert "Make it longer." in sent.output["messages"][2].text
+
+
+def test_hello_greets(capsys):
+    runpy.run_path(str(EXAMPLES / "hello.py"), run_name="__main__")
+    assert capsys.readouterr().out == "Hello, Ada!\nHello! Who are you?\n"
+
+
+def test_support_refunds_after_a_person_agreed():
+    app = runpy.run_path(str(EXAMPLES / "support.py"))["Support"]()
+    with scripted("openai", ['{"value": "refund"}', "It is paid."]):
+        stopped = app.run({"messages": [("user", "money back")]}, thread_id="t")
+        assert stopped.interrupts[0].value == {"node": "approve", "prompt": "Refund this order?"}
+        done = app.resume("t", {"approve": True, "order": "A-1"})
+    assert done.output["receipt"]["refunded"] == "A-1"
+    assert done.output["messages"][-1].text == "It is paid."
