@@ -1,5 +1,6 @@
 """The composition root: what is made, in which order, and how it ends in reverse."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -31,15 +32,23 @@ def build_app(config: Config) -> web.Application:
             app[DEPS] = await _assemble(config, stack)
             yield
 
-    app = web.Application(
-        middlewares=[middleware.gate(config, MOUNTS)], client_max_size=config.max_body_bytes
+    without_slash = web.normalize_path_middleware(
+        append_slash=False,
+        remove_slash=True,
+        merge_slashes=False,
+        redirect_class=web.HTTPTemporaryRedirect,
     )
-    app[sse.OPEN] = set[web.Request]()
+    app = web.Application(
+        middlewares=[middleware.gate(config, MOUNTS), without_slash],
+        client_max_size=config.max_body_bytes,
+    )
+    app[sse.OPEN] = set[asyncio.Transport]()
     app.cleanup_ctx.append(lifetime)
     app.on_shutdown.append(_close_streams)
     for mount in MOUNTS:
         for route in ROUTES:
-            app.router.add_route(route.method, mount + route.path, route.endpoint())
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                app.router.add_route(method, mount + route.path, route.endpoint())
     return app
 
 

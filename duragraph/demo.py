@@ -20,13 +20,14 @@ from cyclopts import Parameter
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from rich.console import Console
-from rich.prompt import Confirm
+from rich.markup import escape
+from rich.prompt import Confirm, Prompt
 
 from duragraph.config import Config, child_environ
 from duragraph.embedded import running
 
 GRAPH = "demo"
-QUESTION = "Please refund order 1234, it arrived broken."
+TOPIC = "sourdough"
 READY_SECONDS = 60.0
 
 Url = Annotated[str | None, Parameter(help="A plane that serves the example; else one is started.")]
@@ -85,8 +86,8 @@ def _healthy(url: str) -> bool | None:
 async def _converse(client: LangGraphClient) -> None:
     await _worker_is_there(client)
     thread_id = (await client.threads.create())["thread_id"]
-    console.print(f"\n[bold]You[/]     {QUESTION}")
-    said = {"messages": [{"role": "user", "content": QUESTION}]}
+    console.print(f"\n[bold]You[/]     {TOPIC}")
+    said = {"messages": [{"role": "user", "content": TOPIC}]}
     questions = await _show(client, thread_id, input=said)
     while questions:
         answer = _answer(questions[0])
@@ -102,33 +103,49 @@ async def _worker_is_there(client: LangGraphClient) -> None:
 
 async def _show(client: LangGraphClient, thread_id: str, **what: Any) -> list[Any]:
     """Print a run's stream as it comes. The values of the interrupts it stopped at."""
-    questions: list[Any] = []
     stream = client.runs.stream(
         thread_id, GRAPH, stream_mode=["messages-tuple", "updates", "custom"], **what
     )
+    questions, failure, column = [], None, 0
     async for part in stream:
         if part.event == "messages":
-            chunk, _about = part.data
-            console.print(chunk["content"], end="")
-        elif part.event == "updates":
+            token = part.data[0]["content"]
+            console.print(escape(token) if column else f"[green]│[/] {escape(token)}", end="")
+            column += len(token)
+            continue
+        if column:
+            console.print()
+            column = 0
+        if part.event == "updates":
             questions += [each["value"] for each in part.data.pop("__interrupt__", [])]
             for node, update in part.data.items():
-                console.print(f"\n[green]✓[/] [bold]{node}[/] [dim]{update}[/]", soft_wrap=False)
+                console.print(
+                    f"[green]✓ {node:<8}[/] [dim]{escape(_brief(update))}[/]", no_wrap=True
+                )
         elif part.event == "custom":
-            console.print(f"  [cyan]{part.data}[/]")
+            console.print(f"[cyan]• {escape(str(part.data))}[/]")
         elif part.event == "error":
-            raise DemoError(f"The run failed: {part.data}")
+            failure = part.data
+    if failure:
+        raise DemoError(f"The run failed: {failure}")
     return questions
 
 
-def _answer(question: Any) -> dict[str, bool]:
+def _brief(update: Any) -> str:
+    """An update on one line; of a message, what it says."""
+    messages = update.get("messages", []) if isinstance(update, dict) else []
+    return messages[-1]["content"] if messages else str(update)
+
+
+def _answer(question: dict[str, Any]) -> dict[str, Any]:
     """A person's, on a terminal; yes, where there is none."""
-    asked = question["prompt"] if isinstance(question, dict) else question
-    console.print(f"\n[bold yellow]?[/] {asked}")
-    if sys.stdin.isatty():
-        return {"approve": Confirm.ask("  Approve", default=True)}
-    console.print("  [dim]no terminal: answering yes[/]")
-    return {"approve": True}
+    console.print(f"\n[bold yellow]?[/] {escape(question['prompt'])}")
+    if not sys.stdin.isatty():
+        console.print("  [dim]no terminal: yes[/]")
+        return {"approve": True}
+    if Confirm.ask("  Approve", default=True):
+        return {"approve": True}
+    return {"approve": False, "wish": Prompt.ask("  What should change")}
 
 
 async def _check(client: LangGraphClient, thread_id: str) -> None:

@@ -18,7 +18,7 @@ from duragraph import __version__
 from duragraph.config import Config
 from duragraph.embedded import Child, Servers, running
 
-EXAMPLE = "duragraph_worker.example:demo"
+EXAMPLE = "duragraph_worker.example:Demo"
 
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 15.0

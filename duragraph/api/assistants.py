@@ -148,7 +148,6 @@ async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
         if not await assistants.delete(conn, organization_id, assistant_id):
             raise NotFound(f"Assistant with ID {assistant_id} not found")
     call.deps.dispatcher.ended(ended)
-    call.deps.dispatcher.look()
 
 
 @attrs.frozen

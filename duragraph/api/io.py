@@ -18,6 +18,7 @@ from duragraph.errors import Invalid, TooLarge
 from duragraph.pg import DEFAULT_ORGANIZATION
 
 T = TypeVar("T")
+_YES = {"yes": "true", "no": "false"}
 Noun = TypeVar("Noun")
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 
@@ -101,8 +102,10 @@ def query(request: web.Request, type: Any) -> Any:
     given: dict[str, Any] = {}
     for field in attrs.fields(type):
         values = request.query.getall(field.name, [])
-        if values:
-            given[field.name] = codec.many(values) if codec.is_list(field.type) else values[-1]
+        if values and codec.is_list(field.type):
+            given[field.name] = codec.many(values)
+        elif values:
+            given[field.name] = _YES.get(values[-1].lower(), values[-1])
     return codec.from_text(given, type)
 
 

@@ -19,8 +19,8 @@ KEEP_ALIVE_SECONDS = 5.0
 STALLED_SECONDS = 45.0
 """A client that takes nothing for so long is cut; it reconnects where it was."""
 
-OPEN = web.AppKey("open", set[web.Request])
-"""Requests whose response has begun."""
+OPEN = web.AppKey("open", set[asyncio.Transport])
+"""Connections whose response is under way."""
 
 Keep = Callable[[str], bool]
 
@@ -67,25 +67,23 @@ async def value(
 @contextmanager
 def begun(request: web.Request) -> Iterator[None]:
     """While a response is under way; on any error its connection is cut."""
-    request.app[OPEN].add(request)
+    connection = request.transport
+    if connection is None:
+        raise ConnectionResetError
+    request.app[OPEN].add(connection)
     try:
         yield
     except BaseException:
-        cut(request)
+        connection.abort()
         raise
     finally:
-        request.app[OPEN].discard(request)
-
-
-def cut(request: web.Request) -> None:
-    if (transport := request.transport) is not None:
-        transport.abort()
+        request.app[OPEN].discard(connection)
 
 
 async def cut_all(app: web.Application) -> None:
     """At a shutdown: clients reconnect, to another replica or to this one when it is back."""
-    for request in list(app[OPEN]):
-        cut(request)
+    for connection in list(app[OPEN]):
+        connection.abort()
 
 
 async def _tick(response: web.StreamResponse) -> None:

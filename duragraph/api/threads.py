@@ -1,4 +1,4 @@
-"""Threads: create, find, change, delete. Their states are in `states.py`, their runs in `runs.py`."""
+"""Threads: create, find, change, delete. Their states are in `states.py`."""
 
 from typing import Annotated, Literal
 
@@ -96,7 +96,7 @@ async def get(call: Call, thread_id: str) -> Thread:
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
         found = await threads.get(conn, call.organization_id, thread_id)
     if found is None:
-        raise missing(thread_id)
+        raise NotFound(f"Thread with ID {thread_id} not found")
     return found
 
 
@@ -112,7 +112,7 @@ async def update(call: Call, thread_id: str, *, body: ThreadUpdate) -> Thread | 
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
         updated = await threads.update(conn, call.organization_id, thread_id, metadata=metadata)
     if updated is None:
-        raise missing(thread_id)
+        raise NotFound(f"Thread with ID {thread_id} not found")
     return None if call.request.headers.get("Prefer") == "return=minimal" else updated
 
 
@@ -121,12 +121,8 @@ async def delete(call: Call, thread_id: str) -> None:
     async with pg.tenant(call.deps.api, call.organization_id) as conn, conn.transaction():
         ended = await runs.cancel(conn, call.organization_id, thread_id)
         if not await threads.delete(conn, call.organization_id, [thread_id]):
-            raise missing(thread_id)
+            raise NotFound(f"Thread with ID {thread_id} not found")
     call.deps.dispatcher.ended(ended)
-
-
-def missing(thread_id: str) -> NotFound:
-    return NotFound(f"Thread with ID {thread_id} not found")
 
 
 def _filter(body: ThreadCount, *, ids: list[str] | None = None) -> threads.Filter:

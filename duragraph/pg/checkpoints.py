@@ -62,9 +62,11 @@ async def snapshots(
     effects: defaultdict[str, list[Effect]] = defaultdict(list)
     if open_places:
         for r in await conn.fetch(WRITES, *_columns(open_places)):
-            writes[r["checkpoint_id"]].append(Write(*r.values()))
+            writes[r["checkpoint_id"]].append(_write(r))
         for r in await conn.fetch(EFFECTS, *_columns(open_places)):
-            effects[r["checkpoint_id"]].append(Effect(*r.values()))
+            effects[r["checkpoint_id"]].append(
+                Effect(r["checkpoint_id"], r["key"], bytes(r["result"]))
+            )
     by_start: defaultdict[str, list[Record]] = defaultdict(list)
     for r in found:
         by_start[r["start_id"]].append(r)
@@ -75,6 +77,14 @@ async def snapshots(
         )
         for start_id, group in by_start.items()
     }
+
+
+def _write(record: Record) -> Write:
+    columns = dict(record)
+    for name in ("result", "interrupts"):
+        if columns[name] is not None:
+            columns[name] = bytes(columns[name])
+    return Write(**columns)
 
 
 def _columns(places: Sequence[Place]) -> list[tuple[str, ...]]:

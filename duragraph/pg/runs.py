@@ -218,7 +218,7 @@ async def claim(
 ) -> list[Claimed]:
     """Lease the first claimable runs, one for each entry of `worker_ids`."""
     records = await conn.fetch(CLAIM, organization_id, queue, graphs, versions, worker_ids)
-    return [Claimed(*r) for r in records]
+    return [_claimed(r) for r in records]
 
 
 RENEW = f"""
@@ -457,6 +457,11 @@ async def delete(conn: Connection, organization_id: str, thread_id: str, run_id:
 
 def _run(record: Record | None) -> Run | None:
     return None if record is None else Run(*record)
+
+
+def _claimed(record: Record) -> Claimed:
+    columns = dict(record)
+    return Claimed(**columns | {name: bytes(columns[name]) for name in ("kwargs", "metadata")})
 
 
 def _created(record: Record) -> Created:

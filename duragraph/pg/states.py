@@ -104,6 +104,18 @@ async def history(
     return [_state(r, {}) for r in records]
 
 
+OF_RUN = """
+select checkpoint_id from checkpoint
+where organization_id = $1 and run_id = $2 and ns = $3 order by checkpoint_id desc limit 1
+"""
+
+
+async def of_run(conn: Connection, organization_id: str, run_id: str, *, ns: str) -> str | None:
+    """The id of the last checkpoint that a run wrote."""
+    found: str | None = await conn.fetchval(OF_RUN, organization_id, run_id, ns)
+    return found
+
+
 @attrs.frozen
 class _Planned:
     """An element of `checkpoint.tasks`; `ns` is its subgraph's, where it has one."""

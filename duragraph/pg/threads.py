@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import attrs
 
-from duragraph.models import Thread, ThreadStatus
+from duragraph.models import Json, Thread, ThreadStatus
 from duragraph.pg import Connection, rows
 
 SortBy = Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"]
@@ -50,6 +50,26 @@ where t.organization_id = $1 and t.thread_id = $2 and t.erase_at is null
 async def get(conn: Connection, organization_id: str, thread_id: str) -> Thread | None:
     record = await conn.fetchrow(GET, organization_id, thread_id)
     return None if record is None else Thread(*record)
+
+
+PLACE = """
+select thread_id, metadata ->> 'graph_id' as graph_id, config from thread
+where organization_id = $1 and thread_id = $2 and erase_at is null
+"""
+
+
+@attrs.frozen
+class Place:
+    """What a thread is bound to: its graph, None before the first run, and its runs' config."""
+
+    thread_id: str
+    graph_id: str | None
+    config: Json
+
+
+async def place(conn: Connection, organization_id: str, thread_id: str) -> Place | None:
+    record = await conn.fetchrow(PLACE, organization_id, thread_id)
+    return None if record is None else Place(*record)
 
 
 _MATCHING = f"""
