@@ -288,7 +288,7 @@ language sql stable parallel safe as $$
     ), whole as (
         select channel,
             case when count(*) = 1 then min(value::text)
-            else '[' || string_agg(nullif(substr(value::text, 2, length(value::text) - 2), ''), ',' order by depth) || ']'
+            else '[' || string_agg(nullif(substr(value::text, 2, greatest(length(value::text) - 2, 0)), ''), ',' order by depth) || ']'
             end as value
         from part group by channel
     )
