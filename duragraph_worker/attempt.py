@@ -9,6 +9,7 @@ import logging
 from typing import Literal
 
 import attrs
+import msgspec
 
 from duragraph.protocol import Frame, Outcome, Task
 from duragraph_worker.errors import masked, trace
@@ -66,6 +67,9 @@ class Attempt:
             log.error("a task for a graph or version that is not served here", extra=names)
             return Outcome("released")
         deadline = asyncio.timeout(self.task.deadline_seconds)
+        if self.task.kind == "run":
+            began = {"run_id": self.task.run_id, "attempt": self.task.attempt}
+            self.recording.put(Frame("metadata", msgspec.json.encode(began)))
         try:
             async with deadline:
                 return await execute(self.plan, self.task, self.recording)
