@@ -1,0 +1,129 @@
+"""A thread's states: now, at a checkpoint, through time; and the update of one."""
+
+from typing import Annotated
+
+import attrs
+from msgspec import Meta
+
+from duragraph import codec, pg
+from duragraph.api import updates
+from duragraph.api.fields import Limit, Object
+from duragraph.api.io import Call
+from duragraph.api.updates import StateUpdate, Updated
+from duragraph.errors import NotFound
+from duragraph.models import EMPTY, Checkpoint, CheckpointRef, Id, ThreadState
+from duragraph.pg import states, threads
+from duragraph.pg.threads import Place
+
+
+@attrs.frozen
+class StateQuery:
+    subgraphs: bool = False
+
+
+async def get(call: Call, thread_id: str, *, query: StateQuery) -> ThreadState:
+    """At the thread's head; empty before the first run. Raises NotFound."""
+    return await _state(call, thread_id, CheckpointRef(), subgraphs=query.subgraphs)
+
+
+async def get_at(
+    call: Call, thread_id: str, checkpoint_id: str, *, query: StateQuery
+) -> ThreadState:
+    """Empty for a checkpoint that is not there. Raises NotFound (thread)."""
+    at = CheckpointRef(checkpoint_id=checkpoint_id)
+    return await _state(call, thread_id, at, subgraphs=query.subgraphs)
+
+
+@attrs.frozen
+class StateAt:
+    checkpoint: CheckpointRef
+    subgraphs: bool = False
+
+
+async def post_at(call: Call, thread_id: str, *, body: StateAt) -> ThreadState:
+    """As `get_at`; also a subgraph's state, by its `checkpoint_ns`."""
+    return await _state(call, thread_id, body.checkpoint, subgraphs=body.subgraphs)
+
+
+async def _state(call: Call, thread_id: str, at: CheckpointRef, *, subgraphs: bool) -> ThreadState:
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        found = await states.get(
+            conn,
+            call.organization_id,
+            thread_id,
+            checkpoint_id=at.checkpoint_id,
+            ns=at.checkpoint_ns or "",
+            subgraphs=subgraphs,
+        )
+        if found is None:
+            await _place(conn, call, thread_id)
+    return found or _empty(thread_id, at.checkpoint_id)
+
+
+def _empty(thread_id: str, checkpoint_id: str | None) -> ThreadState:
+    named = None if checkpoint_id is None else Checkpoint(thread_id, checkpoint_id=checkpoint_id)
+    return ThreadState(
+        values=EMPTY,
+        next=[],
+        tasks=[],
+        metadata=None,
+        created_at=None,
+        checkpoint=named,
+        parent_checkpoint=None,
+        interrupts=[],
+        checkpoint_id=checkpoint_id,
+        parent_checkpoint_id=None,
+    )
+
+
+@attrs.frozen
+class HistoryQuery:
+    limit: Annotated[int, Meta(ge=0, le=1000)] = 1
+    before: Id | None = None
+
+
+async def history(call: Call, thread_id: str, *, query: HistoryQuery) -> list[ThreadState]:
+    """Newest first. Raises NotFound."""
+    body = HistoryBody(limit=query.limit, before=query.before)
+    return await search(call, thread_id, body=body)
+
+
+@attrs.frozen
+class HistoryBody:
+    limit: Limit = 1
+    before: CheckpointRef | Id | None = None
+    metadata: Object = attrs.field(factory=dict)
+    checkpoint: CheckpointRef | None = None
+
+
+async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[ThreadState]:
+    """Newest first, strictly older than `before`. Raises NotFound."""
+    at, before = body.checkpoint or CheckpointRef(), body.before
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        found = await states.history(
+            conn,
+            call.organization_id,
+            thread_id,
+            ns=at.checkpoint_ns or "",
+            checkpoint_id=at.checkpoint_id,
+            before=before.checkpoint_id if isinstance(before, CheckpointRef) else before,
+            metadata=codec.dumps(body.metadata),
+            limit=body.limit,
+        )
+        if not found:
+            await _place(conn, call, thread_id)
+    return found
+
+
+async def update(call: Call, thread_id: str, *, body: StateUpdate) -> Updated:
+    """Apply `values` as if `as_node` had returned them. Raises as `updates.apply` does."""
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        place = await _place(conn, call, thread_id)
+    return await updates.apply(call, place, body)
+
+
+async def _place(conn: pg.Connection, call: Call, thread_id: str) -> Place:
+    found = await threads.place(conn, call.organization_id, thread_id)
+    if found is None:
+        raise NotFound(f"Thread with ID {thread_id} not found")
+    return found

@@ -1,0 +1,79 @@
+"""Real servers for a session, a fresh database and planes of its own for each test."""
+
+import asyncio
+import contextlib
+from itertools import count
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import asyncpg
+import attrs
+import pytest
+from aiohttp import web
+
+from duragraph import embedded, pg
+from duragraph.app import build_app
+from duragraph.config import Config
+from tests.helpers import Plane
+
+TEMPLATE = "migrated"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory):
+    """PostgreSQL with a migrated template database, and NATS."""
+    with embedded.start(tmp_path_factory.mktemp("servers")) as started:
+        template = database_named(started.database_url, TEMPLATE)
+        asyncio.run(statement(started.database_url, f"create database {TEMPLATE}"))
+        asyncio.run(pg.apply_schema(template))
+        yield started
+
+
+@pytest.fixture
+async def database_url(servers):
+    """An empty database with the schema applied; dropped after the test."""
+    name = f"test_{next(_numbers)}"
+    await statement(servers.database_url, f"create database {name} template {TEMPLATE}")
+    yield database_named(servers.database_url, name)
+    await statement(servers.database_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def config(servers, database_url):
+    return Config(database_url=database_url, nats_url=servers.nats_url, port=0)
+
+
+@pytest.fixture
+async def start_plane(config):
+    """Start a plane, with settings of its own where given; stopped after the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(**settings) -> Plane:
+            runner = web.AppRunner(build_app(attrs.evolve(config, **settings)), shutdown_timeout=1)
+            stack.push_async_callback(runner.cleanup)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            http = await stack.enter_async_context(aiohttp.ClientSession(url))
+            return Plane(url, http, runner.app)
+
+        yield start
+
+
+@pytest.fixture
+async def plane(start_plane):
+    return await start_plane()
+
+
+def database_named(url, name):
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+async def statement(url, sql):
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
