@@ -123,7 +123,7 @@ class Agenda:
         kept = msgspec.json.decode(opaque, type=_Kept)
         return cls(
             topology,
-            start=bytes(kept.start) if kept.start is not None else None,
+            start=bytes(kept.start) or None,
             start_goto=load_goto(kept.start_goto),
             to=set(kept.to) & topology.triggers.keys(),
             joins={key: set(seen) for key, seen in kept.joins.items()},
@@ -134,7 +134,7 @@ class Agenda:
     def dump(self) -> bytes:
         return serialize.encode(
             _Kept(
-                start=msgspec.Raw(self.start) if self.start is not None else None,
+                start=msgspec.Raw(self.start) if self.start is not None else _NO_START,
                 start_goto=dump_goto(self.start_goto),
                 to=sorted(self.to),
                 joins={key: sorted(seen) for key, seen in self.joins.items() if seen},
@@ -234,8 +234,11 @@ def _key(join: Join) -> str:
     return f"join:{'+'.join(join.sources)}:{join.target}"
 
 
+_NO_START = msgspec.Raw()
+
+
 class _Kept(msgspec.Struct, omit_defaults=True):
-    start: msgspec.Raw | None = None
+    start: msgspec.Raw = _NO_START
     start_goto: list[str | Target] = []
     to: list[str] = []
     joins: dict[str, list[str]] = {}

@@ -6,13 +6,12 @@ that show it, so both reach the plane in one batch or not at all.
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 import attrs
 import msgspec
 
-from duragraph.protocol import Checkpoint, Snapshot, Write
+from duragraph.protocol import Snapshot, Write
 from duragraph_worker import calling, serialize, writes
 from duragraph_worker.agenda import Agenda, Goto, NodeTask, Topology, in_order, load_goto
 from duragraph_worker.channels import Channels, Update
@@ -24,54 +23,31 @@ from duragraph_worker.errors import (
     ParentCommand,
     masked,
 )
-from duragraph_worker.frames import Frames, Shown
+from duragraph_worker.frames import Frames
+from duragraph_worker.lineage import ROOT, Lineage, Place, Source
 from duragraph_worker.plan import START, Node, Plan
 from duragraph_worker.run import Run
 from duragraph_worker.writes import RUN_TASK, RunCommand
-
-_PRIVATE = frozenset(
-    {"run_id", "thread_id", "graph_id", "assistant_id", "checkpoint_ns",
-     "checkpoint_map", "langgraph_auth_user", "langgraph_auth_permissions"}
-)  # fmt: skip
-
-
-@attrs.frozen
-class Place:
-    """Where in the run a graph is: the root's is empty."""
-
-    ns: str = ""
-    root_id: str | None = None
-    """The root's checkpoint that a subgraph works under."""
-    parents: Mapping[str, str] = attrs.field(factory=dict)
-    """`{namespace: checkpoint_id}` of the graphs above."""
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
-    """Of the task that a subgraph is."""
 
 
 class Execution:
     """See the module. Open it with `enter`, `go_on` or `restore`, then `drive` it."""
 
-    def __init__(self, run: Run, plan: Plan, place: Place = Place()) -> None:
+    def __init__(self, run: Run, plan: Plan, place: Place = ROOT) -> None:
         self.run, self.plan, self.place = run, plan, place
         self.frames = Frames(run, place.ns)
         self._topology = Topology.of(plan)
         self._graphs = frozenset(n for n, node in plan.nodes.items() if node.subgraph is not None)
         self._outputs = frozenset(plan.output_keys) if plan.output_keys is not None else None
-        self._metadata = self._checkpoint_metadata()
         self._children: dict[str, Execution] = {}
         self._snapshots: dict[str, Snapshot] = {}
-        self._shown: Shown | None = None
         self._quiet = False
         """What comes next was shown by an earlier attempt."""
         self._armed = True
         """Breakpoints hold; not in the superstep that a run takes up again."""
         self._failing = False
-        self._stored, self._source = True, "loop"
         self.tasks: list[NodeTask] = []
-        self.checkpoint_id: str | None = None
-        self.stored_id: str | None = None
-        self.step = -1
-        self.scheduled = run.clock.now()
+        self.lineage = Lineage(run, place)
         self.restore(None)
 
     # ---- opening
@@ -82,13 +58,9 @@ class Execution:
         self.agenda = Agenda(self._topology)
         if snapshot is not None:
             self.agenda = Agenda.load(self._topology, snapshot.opaque)
-            self.checkpoint_id = self.stored_id = snapshot.checkpoint_id
-            self.step = snapshot.step + 1
-            if snapshot.created_at:
-                self.scheduled = datetime.fromisoformat(snapshot.created_at)
+            self.lineage.take_up(snapshot)
             self._snapshots = {each.ns: each for each in _descendants(snapshot)}
-            self._shown = self._shown_again(snapshot)
-        self._stop_after = self.step + self.run.recursion_limit + 1
+        self._stop_after = self.lineage.step + self.run.recursion_limit + 1
 
     def enter(self, data: bytes, goto: Iterable[Goto] = ()) -> None:
         """Begin with the input `data`, JSON; what was left undone before is given up."""
@@ -99,8 +71,7 @@ class Execution:
     def go_on(self, recorded: Iterable[Write] = (), *, armed: bool, quiet: bool) -> None:
         """Take up the tasks where `recorded` left them."""
         self._armed, self._quiet = armed, quiet
-        if self.checkpoint_id is not None:
-            self.tasks = self.agenda.tasks(self.checkpoint_id, self.place.ns, self.step)
+        self._schedule()
         by_task = {write.task_id: write for write in recorded}
         for task in self.tasks:
             if task.id in by_task:
@@ -141,7 +112,7 @@ class Execution:
             self._show_checkpoint()
             if breaks is not None and self._breaks(breaks.interrupt_after, self.agenda.ran):
                 self._break()
-            if self.step > self._stop_after:
+            if self.lineage.step > self._stop_after:
                 raise GraphRecursionError(
                     f"Recursion limit of {self.run.recursion_limit} reached without hitting a "
                     "stop condition. You can increase the limit by setting the "
@@ -169,10 +140,10 @@ class Execution:
         state = self._input_json()
         if not self._quiet:
             for task in self.tasks:
-                self.frames.started(task, self.step, task.arg or state)
+                self.frames.started(task, self.lineage.step, task.arg or state)
             for task in self.tasks:
                 if task.result is not None:
-                    self.frames.finished(task, self.step)
+                    self.frames.finished(task, self.lineage.step)
         self._quiet = False
         due = [task for task in self.tasks if task.result is None]
         if len(due) == 1:
@@ -215,7 +186,7 @@ class Execution:
         except GraphInterrupt as stop:
             task.interrupts = stop.interrupts
             self._keep(task)
-            self.frames.interrupted(task, self.step, self.channels.json(self._outputs))
+            self.frames.interrupted(task, self.lineage.step, self.channels.json(self._outputs))
         except asyncio.CancelledError:
             if self._failing:
                 task.error = "CancelledError()"
@@ -224,12 +195,12 @@ class Execution:
         except Exception as error:
             task.error, task.updates, task.result = repr(error), [], None
             self._keep(task)
-            self.frames.failed(task, self.step, masked(error))
+            self.frames.failed(task, self.lineage.step, masked(error))
             raise
         else:
             task.error = None
             self._keep(task)
-            self.frames.finished(task, self.step)
+            self.frames.finished(task, self.lineage.step)
 
     async def _work(self, task: NodeTask) -> None:
         if task.name == START:
@@ -262,8 +233,8 @@ class Execution:
             self.run,
             task,
             self.frames,
-            checkpoint_id=self.checkpoint_id or "",
-            scheduled=self.scheduled,
+            checkpoint_id=self.lineage.checkpoint_id or "",
+            scheduled=self.lineage.scheduled,
             tries=tries,
             metadata={**metadata, "checkpoint_ns": task.ns},
             anchor=self._anchor,
@@ -271,7 +242,7 @@ class Execution:
 
     async def _anchor(self) -> None:
         """An effect needs the checkpoint its task starts at on record, whatever the durability."""
-        self.store()
+        self._store()
         await self.run.recorder.settled()
 
     # ---- subgraphs
@@ -292,7 +263,7 @@ class Execution:
         return call
 
     def _child(self, task: NodeTask, node: Node, plan: Plan) -> "Execution":
-        ns, here = self.place.ns, self.checkpoint_id or ""
+        ns, here = self.place.ns, self.lineage.checkpoint_id or ""
         place = Place(
             task.ns,
             self.place.root_id or here,
@@ -333,7 +304,7 @@ class Execution:
             self.put_write(task)
 
     def put_write(self, task: NodeTask) -> None:
-        put, checkpoint_id = self.run.recorder.put, self.checkpoint_id or ""
+        put, checkpoint_id = self.run.recorder.put, self.lineage.checkpoint_id or ""
         put(writes.dump(task, checkpoint_id=checkpoint_id, ns=self.place.ns))
 
     def _advance(self) -> None:
@@ -355,56 +326,26 @@ class Execution:
         return any(outputs is None or update.channel in outputs for update in updates)
 
     def _values(self) -> None:
-        whole = self._outputs is None and self._stored and self.channels.clean
+        whole = self._outputs is None and self.lineage.stored and self.channels.clean
         self.frames.values(
-            self.channels.json(self._outputs), checkpoint_id=self.stored_id if whole else None
+            self.channels.json(self._outputs),
+            checkpoint_id=self.lineage.stored_id if whole else None,
         )
 
-    def checkpoint(self, source: str) -> None:
+    def checkpoint(self, source: Source) -> None:
         """The state as it is now becomes a checkpoint; the tasks after it are known."""
-        self.checkpoint_id = self.run.clock.checkpoint_id(self.checkpoint_id)
-        self.scheduled = self.run.clock.now()
-        self.tasks = self.agenda.tasks(self.checkpoint_id, self.place.ns, self.step + 1)
-        fields = {"source": source, "step": self.step, "parents": dict(self.place.parents)}
-        self._shown = Shown(
-            self.checkpoint_id,
-            serialize.encode(fields),
-            self._config(self.checkpoint_id),
-            self._config(self.stored_id) if self.stored_id else None,
-            self.step,
-        )
-        self._stored, self._source = False, source
+        self.lineage.extend(source)
+        self._schedule()
         if self.run.durability != "exit":
-            self.store()
-        self.step += 1
+            self._store()
 
-    def store(self) -> None:
-        """Record the checkpoint and what its tasks left, unless that is done."""
-        if self._stored or self.checkpoint_id is None or self._shown is None:
-            return
-        parts, versions = self.channels.record(self.checkpoint_id)
-        self.run.recorder.put(
-            Checkpoint(
-                self.checkpoint_id,
-                self.stored_id,
-                self.place.ns,
-                self._source,  # type: ignore[arg-type]
-                self._shown.step,
-                self.scheduled.isoformat(timespec="microseconds"),
-                [task.name for task in self.tasks],
-                parts,
-                versions,
-                tasks=serialize.encode([self._listed(task) for task in self.tasks]),
-                metadata=serialize.extend_object(self._metadata, self._shown.metadata),
-                opaque=self.agenda.dump(),
-                root_id=self.place.root_id,
-            )
-        )
-        self.stored_id, self._stored = self.checkpoint_id, True
+    def _schedule(self) -> None:
+        at = self.lineage
+        if at.checkpoint_id is not None:
+            self.tasks = self.agenda.tasks(at.checkpoint_id, self.place.ns, at.step)
 
-    def _listed(self, task: NodeTask) -> dict[str, Any]:
-        listed = {"id": task.id, "name": task.name, "path": task.path}
-        return {**listed, "ns": task.ns} if task.name in self._graphs else listed
+    def _store(self) -> None:
+        self.lineage.store(self.channels, self.agenda, self.tasks, self._graphs)
 
     async def _paced(self) -> None:
         if self.run.durability == "sync":
@@ -418,7 +359,7 @@ class Execution:
             child.close()
         if self.run.durability != "exit":
             return
-        self.store()
+        self._store()
         for task in self.tasks:
             if task.result is not None or task.error is not None or task.interrupts:
                 self.put_write(task)
@@ -426,10 +367,10 @@ class Execution:
     # ---- what is shown
 
     def _show_checkpoint(self) -> None:
-        if self.frames.checkpoints and not self._quiet and self._shown is not None:
+        if self.frames.checkpoints and not self._quiet and self.lineage.shown is not None:
             state = self.channels.json()
             self.frames.checkpoint(
-                self._shown, state=state, tasks=self.tasks, subgraphs=self._graphs
+                self.lineage.shown, state=state, tasks=self.tasks, subgraphs=self._graphs
             )
 
     def finished_updates(self) -> list[Update]:
@@ -448,39 +389,9 @@ class Execution:
         if self._visible(self.finished_updates()):
             self.frames.values(self.half().json(self._outputs))
 
-    def _config(self, checkpoint_id: str) -> dict[str, Any]:
-        config = {"checkpoint_ns": self.place.ns, **self.run.config["configurable"]}
-        if self.place.ns:
-            config["checkpoint_map"] = {**self.place.parents, self.place.ns: checkpoint_id}
-        return {**config, "checkpoint_id": checkpoint_id}
-
-    def _shown_again(self, snapshot: Snapshot) -> Shown:
-        parent: dict[str, Any] | None = None
-        if snapshot.parent_id is not None:
-            parent = {"thread_id": self.run.task.thread_id, "checkpoint_ns": self.place.ns}
-            parent["checkpoint_id"] = snapshot.parent_id
-            if self.place.ns:
-                above = {**self.place.parents, self.place.ns: snapshot.parent_id}
-                parent["checkpoint_map"] = above
-        config = self._config(snapshot.checkpoint_id)
-        return Shown(snapshot.checkpoint_id, snapshot.metadata, config, parent, snapshot.step)
-
-    def _checkpoint_metadata(self) -> bytes:
-        run = self.run
-        own = {
-            key: value
-            for key, value in run.config["configurable"].items()
-            if key not in _PRIVATE and not key.startswith("__")
-        }
-        thread = {"thread_id": run.task.thread_id}
-        if run.task.kind == "update_state":
-            return serialize.encode({**own, "graph_id": run.task.graph_id, **thread})
-        above = {"checkpoint_map": self.place.parents} if self.place.ns else {}
-        return serialize.encode({**own, **run.metadata, **above, **thread, **self.place.metadata})
-
     def _task_metadata(self, task: NodeTask) -> dict[str, Any]:
         return {
-            "langgraph_step": self.step,
+            "langgraph_step": self.lineage.step,
             "langgraph_node": task.name,
             "langgraph_triggers": task.triggers,
             "langgraph_path": task.path,

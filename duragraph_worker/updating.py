@@ -44,7 +44,7 @@ async def update_state(root: Execution) -> None:
 
 def _last(root: Execution) -> str:
     """The node that wrote last. Raises InvalidUpdateError if that were several."""
-    ran = set(root.agenda.ran) or ({START} if root.checkpoint_id is None else set())
+    ran = set(root.agenda.ran) or ({START} if root.lineage.checkpoint_id is None else set())
     if len(ran) != 1:
         raise InvalidUpdateError("Ambiguous update, specify as_node")
     return ran.pop()

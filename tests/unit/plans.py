@@ -112,9 +112,7 @@ def nested(second: Body) -> Plan:
     )
 
 
-ECHO = plan(
-    node("echo", lambda s, ctx: {"out": s.get("msg", "")}), channels=channels("msg", "out")
-)
+ECHO = plan(node("echo", lambda s, ctx: {"out": s.get("msg", "")}), channels=channels("msg", "out"))
 FAN = plan(
     node("a", update()),
     node("b", update(items=["b"])),
