@@ -86,7 +86,7 @@ def _healthy(url: str) -> bool | None:
 async def _converse(client: LangGraphClient) -> None:
     await _worker_is_there(client)
     thread_id = (await client.threads.create())["thread_id"]
-    console.print(f"\n[bold]You[/]     {TOPIC}")
+    console.print(f"\n[bold]A letter about {TOPIC}[/]\n")
     said = {"messages": [{"role": "user", "content": TOPIC}]}
     questions = await _show(client, thread_id, input=said)
     while questions:
@@ -123,7 +123,7 @@ async def _show(client: LangGraphClient, thread_id: str, **what: Any) -> list[An
                     f"[green]✓ {node:<8}[/] [dim]{escape(_brief(update))}[/]", no_wrap=True
                 )
         elif part.event == "custom":
-            console.print(f"[cyan]• {escape(str(part.data))}[/]")
+            console.print(f"[cyan]• {escape(_brief(part.data))}[/]")
         elif part.event == "error":
             failure = part.data
     if failure:
@@ -131,10 +131,15 @@ async def _show(client: LangGraphClient, thread_id: str, **what: Any) -> list[An
     return questions
 
 
-def _brief(update: Any) -> str:
-    """An update on one line; of a message, what it says."""
-    messages = update.get("messages", []) if isinstance(update, dict) else []
-    return messages[-1]["content"] if messages else str(update)
+def _brief(value: Any) -> str:
+    """On one line; of messages, what they say."""
+    if isinstance(value, dict) and "content" in value:
+        return f"{value['type']}: {value['content']}"
+    if isinstance(value, list):
+        return " · ".join(_brief(each) for each in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_brief(each)}" for name, each in value.items() if each != "")
+    return str(value)
 
 
 def _answer(question: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +159,8 @@ async def _check(client: LangGraphClient, thread_id: str) -> None:
     runs = await client.runs.list(thread_id)
     state = await client.threads.get_state(thread_id)
     console.print("\n[bold]Recorded on the thread[/]")
-    console.print_json(data=state["values"])
+    for channel, value in state["values"].items():
+        console.print(f"  [bold]{channel:<9}[/] {escape(_brief(value))}")
     statuses = {run["status"] for run in runs}
     if state["next"] or thread["status"] != "idle" or "success" not in statuses:
         raise DemoError(

@@ -130,7 +130,7 @@ class ThreadTask:
     interrupts: list[Json]
     checkpoint: Checkpoint | None
     state: "ThreadState | None"
-    result: Json | None
+    result: Json
 
 
 @attrs.frozen

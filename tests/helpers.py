@@ -8,7 +8,16 @@ import msgspec
 from aiohttp import web
 
 from duragraph import protocol
-from duragraph.protocol import GraphSpec, Outcome, Polled, Register, Registered, Report, Task, Verdict
+from duragraph.protocol import (
+    GraphSpec,
+    Outcome,
+    Polled,
+    Register,
+    Registered,
+    Report,
+    Task,
+    Verdict,
+)
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ import msgspec
 from asyncpg import Record
 from msgspec import UNSET
 
-from duragraph.models import Checkpoint, Json, ThreadState, ThreadTask
+from duragraph.models import NULL, Checkpoint, Json, ThreadState, ThreadTask
 from duragraph.pg import Connection
 
 _STATE = """
@@ -130,7 +130,7 @@ class _Planned:
 class _Left:
     """What `step_write` holds of a task."""
 
-    result: Json | None = None
+    result: Json = NULL
     error: str | None = None
     interrupts: list[Json] | None = None
 

@@ -96,7 +96,10 @@ async def test_search_says_in_headers_whether_there_is_more(plane):
 async def test_delete_erases_the_thread_and_frees_its_id(plane):
     await make(plane, thread_id=UNKNOWN)
     assert (await plane.delete(f"/threads/{UNKNOWN}")).status == 204
-    for answer in (await plane.get(f"/threads/{UNKNOWN}"), await plane.delete(f"/threads/{UNKNOWN}")):
+    for answer in (
+        await plane.get(f"/threads/{UNKNOWN}"),
+        await plane.delete(f"/threads/{UNKNOWN}"),
+    ):
         assert (answer.status, answer.json["detail"]) == (
             404,
             f"Thread with ID {UNKNOWN} not found",
