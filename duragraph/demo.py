@@ -159,7 +159,8 @@ async def _check(client: LangGraphClient, thread_id: str) -> None:
     runs = await client.runs.list(thread_id)
     state = await client.threads.get_state(thread_id)
     console.print("\n[bold]Recorded on the thread[/]")
-    for channel, value in state["values"].items():
+    values: Any = state["values"]
+    for channel, value in values.items():
         console.print(f"  [bold]{channel:<9}[/] {escape(_brief(value))}")
     statuses = {run["status"] for run in runs}
     if state["next"] or thread["status"] != "idle" or "success" not in statuses:

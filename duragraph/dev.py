@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -22,8 +23,10 @@ EXAMPLE = "duragraph_worker.example:Demo"
 
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 15.0
+DRAIN_SECONDS = 3.0
+"""What a worker has for its drain. After a `kill -9` of this process it drains to nobody."""
 STEADY_SECONDS = 30.0
-"""A worker that lived this long is started again without delay."""
+"""After a life this long a worker's end counts as its first."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,12 +47,19 @@ async def watch(children: Sequence[Child]) -> None:
 async def keep_worker(url: str, targets: Sequence[str], *, environ: Mapping[str, str]) -> None:
     """Run a worker until cancelled, then let it drain. One that dies is started again."""
     command = [sys.executable, "-m", "duragraph_worker", *(targets or [EXAMPLE]), "--url", url]
-    stop = (signal.SIGTERM, signal.SIGKILL)
+    run = partial(
+        running,
+        "worker",
+        command,
+        stop=(signal.SIGTERM, signal.SIGKILL),
+        grace=DRAIN_SECONDS,
+        environ=environ,
+    )
     delay = FIRST_DELAY_SECONDS
     while True:
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
-            worker = stack.enter_context(running("worker", command, stop=stop, environ=environ))
+            worker = stack.enter_context(run())
             try:
                 await _ended(worker)
             finally:

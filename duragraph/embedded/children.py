@@ -20,6 +20,9 @@ T = TypeVar("T")
 START_SECONDS = 60.0
 """Enough for PostgreSQL to recover from a crash on a slow disk."""
 
+GRACE_SECONDS = 8.0
+"""How long a server may take over each of its stop signals before it gets the next one."""
+
 _KEEPER = Path(__file__).with_name("keeper.py")
 
 
@@ -92,6 +95,7 @@ def running(
     command: Sequence[str],
     *,
     stop: Sequence[signal.Signals],
+    grace: float = GRACE_SECONDS,
     log: Path | None = None,
     environ: Mapping[str, str] | None = None,
     account: Account | None = None,
@@ -99,16 +103,16 @@ def running(
 ) -> Iterator[Child]:
     """Run `command` until the block or this process ends, by whatever means.
 
-    `stop` are the signals that end it, the gentlest first. The descriptors in `holds` stay
-    open as long as the server lives. Its output is appended to `log`, or goes where this
-    process's errors go. Without `environ` it sees no variables.
+    `stop` are the signals that end it, the gentlest first, each given `grace` seconds. The
+    descriptors in `holds` stay open as long as the server lives. Its output is appended to
+    `log`, or goes where this process's errors go. Without `environ` it sees no variables.
     """
     account = account or Account()
     signals = ",".join(each.name for each in stop)
     with (
         log.open("ab") if log else contextlib.nullcontext() as output,
         subprocess.Popen(  # noqa: S603 - our own keeper
-            [sys.executable, "-IS", str(_KEEPER), signals, *account.prefix, *command],
+            [sys.executable, "-IS", str(_KEEPER), str(grace), signals, *account.prefix, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,

@@ -13,38 +13,44 @@ import sys
 import threading
 from collections.abc import Callable
 
-GRACE_SECONDS = 8.0
-"""How long a server may take over each of its stop signals before it gets the next one."""
-
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
-    """`SIGNAL[,SIGNAL…] COMMAND…`, the gentlest signal first. Returns the server's exit code."""
-    stops = [signal.Signals[name] for name in arguments[0].split(",")]
+    """`SECONDS SIGNAL[,SIGNAL…] COMMAND…`. Returns the server's exit code, 128 + n after signal n.
+
+    The gentlest signal stands first; each is given so many seconds before the next is sent.
+    """
+    grace, names, *command = arguments
+    stops = [signal.Signals[name] for name in names.split(",")]
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Whoever signals the whole group means DuraGraph, which still needs its servers to
         # drain. A function, since SIG_IGN would be inherited by the server.
         signal.signal(each, lambda _number, _frame: None)
     server = subprocess.Popen(  # noqa: S603 - the command is DuraGraph's own
-        arguments[1:],
+        command,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         close_fds=False,  # the data directory's lock is held until the server has ended too
         preexec_fn=_die_with_keeper(stops[0]),  # noqa: PLW1509 - no thread runs yet
     )
     print(server.pid, flush=True)  # noqa: T201
-    threading.Thread(target=_stop_at_end_of_input, args=(server, stops), daemon=True).start()
+    stopping = threading.Thread(
+        target=_stop_at_end_of_input, args=(server, stops, float(grace)), daemon=True
+    )
+    stopping.start()
     code = server.wait()
     return 128 - code if code < 0 else code
 
 
-def _stop_at_end_of_input(server: subprocess.Popen[bytes], stops: list[signal.Signals]) -> None:
+def _stop_at_end_of_input(
+    server: subprocess.Popen[bytes], stops: list[signal.Signals], grace: float
+) -> None:
     os.read(sys.stdin.fileno(), 1)
     for stop in stops:
         server.send_signal(stop)
         try:
-            server.wait(GRACE_SECONDS)
+            server.wait(grace)
         except subprocess.TimeoutExpired:
             continue
         return
