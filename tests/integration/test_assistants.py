@@ -179,12 +179,12 @@ async def test_graph_and_schemas_are_as_the_worker_registered_them(plane):
             subgraphs=subgraphs,
         )
     )
-    id = system_assistant_id("deep")
+    deep = system_assistant_id("deep")
     assert (await plane.get("/assistants/deep/graph")).body == drawing
-    assert (await plane.get(f"/assistants/{id}/graph?xray=false")).body == drawing
-    assert (await plane.get(f"/assistants/{id}/graph?xray=1")).body == unfolded
-    assert (await plane.get(f"/assistants/{id}/subgraphs")).body == subgraphs
-    schemas = (await plane.get(f"/assistants/{id}/schemas")).json
+    assert (await plane.get(f"/assistants/{deep}/graph?xray=false")).body == drawing
+    assert (await plane.get(f"/assistants/{deep}/graph?xray=1")).body == unfolded
+    assert (await plane.get(f"/assistants/{deep}/subgraphs")).body == subgraphs
+    schemas = (await plane.get(f"/assistants/{deep}/schemas")).json
     assert schemas == {
         "graph_id": "deep",
         "input_schema": {"type": "object"},
