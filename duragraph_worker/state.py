@@ -46,12 +46,15 @@ def add_messages(current: Any, update: Any) -> list[Message]:
     Messages without an id get one. Raises ValueError for what is no message, and for the
     removal of an id that isn't there.
     """
-    merged = [_identified(m) for m in coerce.messages(current)]
+    merged = coerce.messages(current)
+    places = {m.id: at for at, m in enumerate(merged)}
+    if None in places:
+        merged = [_identified(m) for m in merged]
+        places = {m.id: at for at, m in enumerate(merged)}
     new = [_identified(m) for m in coerce.messages(update)]
     for at in range(len(new) - 1, -1, -1):
         if isinstance(new[at], RemoveMessage) and new[at].id == REMOVE_ALL:
             return new[at + 1 :]
-    places = {m.id: at for at, m in enumerate(merged)}
     removed: set[str | None] = set()
     for message in new:
         place = places.get(message.id)

@@ -1,4 +1,5 @@
 import asyncio
+import sys
 from typing import Annotated, Literal, TypedDict
 
 import attrs
@@ -17,7 +18,7 @@ from duragraph_worker import (
     tool,
     tool_node,
 )
-from duragraph_worker.llm import ModelError, resolve
+from duragraph_worker.llm import ModelError, resolve, unregister_provider
 from duragraph_worker.model import ToolRoundsError
 from duragraph_worker.structured import OutputError
 from duragraph_worker.testing import scripted
@@ -454,3 +455,11 @@ def test_only_the_first_slash_separates():
 def test_an_unknown_model_names_the_providers_there_are(model):
     with pytest.raises(ModelError, match=r"installed.*: .*openai"):
         resolve(model)
+
+
+def test_a_missing_extra_names_the_pip_line(monkeypatch):
+    unregister_provider("openai")
+    monkeypatch.delitem(sys.modules, "duragraph_worker.integrations.openai", raising=False)
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ModelError, match=r"pip install 'duragraph\[openai\]'"):
+        resolve("gpt-4o-mini")
