@@ -83,6 +83,7 @@ def translated() -> Iterator[None]:
         OSError,
         asyncpg.PostgresConnectionError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # what a connection says that is lost between two messages
         asyncpg.OperatorInterventionError,
         asyncpg.InsufficientResourcesError,
         asyncpg.CannotConnectNowError,
