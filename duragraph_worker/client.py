@@ -106,7 +106,7 @@ class Plane:
         return await self._ask(url, reports, list[Verdict])
 
     async def drain(self, worker_id: str) -> None:
-        """Give back whatever this worker still holds. Raises NotFound."""
+        """Ask for no more work, and for that of polls that ended. Raises NotFound."""
         await self._ask(self._workers / worker_id / "drain", {}, None)
 
     @overload

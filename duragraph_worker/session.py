@@ -95,13 +95,14 @@ class Session:
             task.cancel()
 
     async def _give_back(self) -> None:
-        for attempt in self._attempts.values():
-            attempt.stop("released")
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
+                # First, or what is given back could be handed to a poll that just ended.
+                await self._plane.drain(self._id)
+                for attempt in self._attempts.values():
+                    attempt.stop("released")
                 for job in self._jobs():
                     await asyncio.wait([job])
-                await self._plane.drain(self._id)
         except TimeoutError:
             log.warning("not all runs could be given back: their leases will run out")
 

@@ -125,6 +125,8 @@ class Worker:
 
     async def _register(self, plane: Plane) -> Registered | None:
         """None if told to stop, also while the plane is away."""
+        if self._stop.is_set():
+            return None
         asked = asyncio.create_task(plane.register(self._registration))
         stopped = asyncio.create_task(self._stop.wait())
         try:

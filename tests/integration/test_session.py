@@ -241,6 +241,7 @@ async def test_stopping_gives_unfinished_runs_back():
         assert (await peer.outcome("run")).status == "released"
         assert log.cancelled.qsize() == 1
     assert peer.drained == ["w1"]
+    assert len(peer.registered) == 1
 
 
 async def test_a_graph_that_is_not_served_goes_back():
