@@ -1,0 +1,144 @@
+"""Every statement fits `schema.sql`, hot ones use their index, and tenants don't meet."""
+
+import importlib
+import pkgutil
+import re
+
+import asyncpg
+import pytest
+
+from duragraph import ids, pg
+from duragraph.pg import events, runs
+from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Write
+
+OTHER = "22222222-2222-2222-2222-222222222222"
+ROLES = ("duragraph_api", "duragraph_engine")
+
+
+def statements():
+    """`(module.NAME, sql)` of every constant in `duragraph.pg` that is a whole statement."""
+    for module in pkgutil.iter_modules(pg.__path__, "duragraph.pg."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            for key, sql in value.items() if isinstance(value, dict) else [("", value)]:
+                if name[0].isupper() and name.isupper() and is_statement(sql):
+                    yield f"{module.name}.{name}{key}", sql
+
+
+def is_statement(value):
+    return isinstance(value, str) and re.match(r"\s*(select|with|insert|update|delete)\s", value)
+
+
+@pytest.fixture
+async def connect(database_url):
+    """Connect as the plane does, under one of its roles."""
+    pools = []
+
+    async def connect(role):
+        pool = await pg.open_pool(database_url, role, size=1)
+        pools.append(pool)
+        return await pool.acquire()
+
+    yield connect
+    for pool in pools:
+        pool.terminate()
+
+
+async def plan(connection, sql):
+    """The generic plan, as the planes have it. Permissions are checked on the way."""
+    parameters = (await connection.prepare(sql)).get_parameters()
+    await connection.execute(f"prepare probe as {sql}")
+    call = f"probe({','.join(['null'] * len(parameters))})" if parameters else "probe"
+    try:
+        rows = await connection.fetch(f"explain (costs off) execute {call}")
+    finally:
+        await connection.execute("deallocate probe")
+    return "\n".join(row[0] for row in rows)
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_every_statement_fits_the_schema(connect, role):
+    connection = await connect(role)
+    checked = 0
+    for name, sql in statements():
+        try:
+            await plan(connection, sql)
+        except asyncpg.PostgresError as error:
+            pytest.fail(f"{name}: {error}")
+        checked += 1
+    assert checked > 40
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (runs.CLAIM, "run_claimable"),
+        (events.AFTER, r"event_\w+_pkey"),
+        (events.PROGRESS, "run_pkey"),
+    ],
+    ids=["claim", "follow", "progress"],
+)
+async def test_hot_statements_use_their_index(connect, sql, index):
+    found = await plan(await connect("duragraph_engine"), sql)
+    assert re.search(rf"Index (Only )?Scan (using|on) {index}", found), found
+    assert "Seq Scan" not in found, found
+
+
+async def tenant_tables(connection):
+    rows = await connection.fetch(
+        "select c.relname, c.relrowsecurity"
+        " from pg_attribute a join pg_class c on c.oid = a.attrelid"
+        " where a.attname = 'organization_id' and c.relkind in ('r', 'p') and not c.relispartition"
+        " and c.relname not in ('organization', 'api_key')"
+    )
+    return {r["relname"]: r["relrowsecurity"] for r in rows}
+
+
+async def fill(plane):
+    """A row in every tenant's table, made as in real life."""
+    hand = await plane.worker("g")
+    body = {"assistant_id": "g", "input": {}}
+    assert (await plane.post("/runs", body)).status == 200
+    task = await hand.task()
+    at = ids.checkpoint_id()
+    await hand.finish(
+        task,
+        frames=[Frame("metadata", b"{}")],
+        checkpoints=[
+            Checkpoint(at, None, "", "loop", 0, "", [], [ChannelWrite("a", b"1")], {"a": at})
+        ],
+        writes=[Write(at, "", "t")],
+        effects=[Effect(at, "k", b"1")],
+    )
+
+
+async def test_a_tenant_meets_no_other(plane, database_url, connect):
+    await fill(plane)
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("insert into organization values ($1, 'other')", OTHER)
+    tables = await tenant_tables(owner)
+    assert len(tables) >= 11
+    assert all(tables.values()), "a table without row-level security"
+
+    connection = await connect("duragraph_api")
+    for table in tables:
+        await connection.serve(pg.DEFAULT_ORGANIZATION)
+        own = await connection.fetchval(f"select count(*) from {table}")
+        assert own > 0, f"{table} is empty, so the rest proves nothing"
+        await connection.serve(OTHER)
+        assert await connection.fetchval(f"select count(*) from {table}") == 0, table
+        moved = f"update {table} set organization_id = '{OTHER}'"
+        assert await connection.execute(moved) == "UPDATE 0", table
+        assert await connection.execute(f"delete from {table}") == "DELETE 0", table
+
+    foreign = "insert into thread (organization_id, thread_id) values ($1, $2)"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await connection.execute(foreign, pg.DEFAULT_ORGANIZATION, OTHER)
+    await owner.close()
+
+
+async def test_a_connection_that_serves_nobody_sees_nothing(plane, database_url):
+    await fill(plane)
+    connection = await asyncpg.connect(database_url, server_settings={"role": "duragraph_api"})
+    with pytest.raises(asyncpg.PostgresError):
+        await connection.fetch("select * from thread")
+    await connection.close()
