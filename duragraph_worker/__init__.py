@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from duragraph_worker.blueprint import GraphError
 from duragraph_worker.command import Command, Send
-from duragraph_worker.graph import Graph
+from duragraph_worker.graph import App, Graph
 from duragraph_worker.llm import register_provider
 from duragraph_worker.messages import (
     REMOVE_ALL,
@@ -41,6 +41,7 @@ __all__ = [
     "START",
     "AIMessage",
     "AIMessageChunk",
+    "App",
     "Command",
     "Graph",
     "GraphError",

@@ -23,7 +23,10 @@ class _PlanOf:
 
 
 class App:
-    """What `@Graph` adds to a class. Threads belong to the instance."""
+    """What `@Graph` adds to a class. Threads belong to the instance.
+
+    Type checkers that don't follow class decorators see it in `class Support(App):`.
+    """
 
     blueprint: ClassVar[Blueprint]
     plan = _PlanOf()

@@ -7,6 +7,7 @@ be torn by a crash; it is dropped at the next opening.
 import asyncio
 import os
 import struct
+import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -123,6 +124,9 @@ class Thread:
         self.record = Record()
         self.busy = False
         self._file = _opened(path, self.record) if path is not None else None
+        if self._file is not None:
+            # A graph object has no end that its user must announce.
+            weakref.finalize(self, self._file.close)
 
     def put(self, item: Item) -> None:
         if isinstance(item, Frame):

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from duragraph_worker import (
+    App,
     Command,
     Graph,
     GraphError,
@@ -420,6 +421,40 @@ def test_a_graph_class_can_be_extended():
 
     assert Child().run({"x": 1}).output == {"x": 1, "by": "child", "last": "b"}
     assert Base().run({"x": 1}).output == {"x": 1, "by": "base"}
+
+
+def test_a_class_may_inherit_what_the_decorator_adds():
+    @Graph(id="g")
+    class G(App):
+        @node
+        def a(self, state):
+            return {"a": 1}
+
+    assert G().run({"x": 1}).output == {"x": 1, "a": 1}
+
+
+def test_threads_belong_to_the_instance_or_to_a_directory(tmp_path):
+    @Graph(id="g")
+    class G:
+        ask = human_node(prompt="Who?")
+
+    kept = G(threads=tmp_path)
+    kept.run({"x": 1}, thread_id="t")
+    assert G(threads=tmp_path).get_state("t").next == ("ask",)
+    assert G().get_state("t").next == ()
+    assert G(threads=tmp_path).resume("t", {"name": "Ada"}).output == {"x": 1, "name": "Ada"}
+
+
+async def test_a_thread_can_be_written_to_and_read_back():
+    @Graph(id="g")
+    class G:
+        ask = human_node(prompt="Who?")
+
+    app = G()
+    await app.arun({"x": 1}, thread_id="t")
+    await app.aupdate_state("t", {"x": 2}, as_node="ask")
+    assert (await app.aget_state("t")).values == {"x": 2}
+    assert [state.values for state in await app.aget_history("t")] == [{"x": 2}, {"x": 1}, {}]
 
 
 IMPORTS = """
