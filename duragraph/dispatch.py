@@ -31,6 +31,8 @@ from duragraph.streams import Streams
 
 log = structlog.get_logger(__name__)
 
+ROUND_TRIP_SECONDS = 0.5
+"""Between a poll's answer and the next poll of a worker that is well."""
 REOFFER_SECONDS = 1.0
 """A task whose worker has not named it active for so long was lost on the road."""
 
@@ -58,23 +60,27 @@ class Seat:
     """Leased to it, and not yet named active by it."""
     control: list[Control] = attrs.field(factory=list)
     polls: "deque[asyncio.Future[None]]" = attrs.field(factory=deque)
+    woken: bool = False
     seen_at: float = attrs.field(factory=time.monotonic)
 
     @property
-    def waits(self) -> bool:
-        return self.free > 0 and bool(self.polls)
+    def ready(self) -> bool:
+        """Free, and waiting here or about to be back: its answered poll is on the road."""
+        back = bool(self.polls) or time.monotonic() - self.seen_at < ROUND_TRIP_SECONDS
+        return self.free > 0 and back
 
     def wake(self) -> None:
-        """Answer one of its polls."""
-        while self.polls:
+        """Answer one of its polls; a second one would find nothing left."""
+        while self.polls and not self.woken:
             poll = self.polls.popleft()
             if not poll.done():
                 poll.set_result(None)
-                return
+                self.woken = True
 
     def take(self) -> Polled:
         """What is due to it now."""
-        now = time.monotonic()
+        self.woken = False
+        now = self.seen_at = time.monotonic()
         due = [o for o in self.offers.values() if now - o.sent_at > REOFFER_SECONDS]
         for offer in due:
             offer.sent_at = now
@@ -170,7 +176,7 @@ class Dispatcher:
         if new.after_seconds > 0 or needs in self._behind:
             return None
         for seat in self._serving.get(needs, ()):
-            if seat.waits:
+            if seat.ready:
                 seat.free -= 1
                 return seat
         return None
@@ -183,7 +189,6 @@ class Dispatcher:
         active = {lease.run_id for lease in body.active}
         for run_id in active & seat.offers.keys():
             del seat.offers[run_id]
-        seat.seen_at = time.monotonic()
         seat.free = 0 if seat.worker.draining else max(0, body.slots - len(seat.offers))
         if not (polled := seat.take()).tasks and not polled.control:
             await self._hold(seat)
@@ -193,11 +198,16 @@ class Dispatcher:
     async def _hold(self, seat: Seat) -> None:
         poll: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         seat.polls.append(poll)
-        if seat.waits and any(needs in self._behind for needs in _offers(seat.worker)):
+        if seat.ready and any(needs in self._behind for needs in _offers(seat.worker)):
             self._look.set()
         try:
             with suppress(TimeoutError):
                 await asyncio.wait_for(poll, POLL_SECONDS)
+        except asyncio.CancelledError:
+            seat.woken = False
+            if seat.offers:
+                seat.wake()
+            raise
         finally:
             with suppress(ValueError):
                 seat.polls.remove(poll)
@@ -221,8 +231,9 @@ class Dispatcher:
         if seat := self._seats.pop(worker_id, None):
             for needs in _offers(seat.worker):
                 self._serving[needs].remove(seat)
-            while seat.polls:
-                seat.wake()
+            for poll in seat.polls:
+                if not poll.done():
+                    poll.set_result(None)
 
     # claiming
 
@@ -254,7 +265,7 @@ class Dispatcher:
     async def _claim(self) -> None:
         alike: defaultdict[tuple[object, ...], list[Seat]] = defaultdict(list)
         for seat in self._seats.values():
-            if seat.waits:
+            if seat.ready:
                 w = seat.worker
                 alike[w.organization_id, w.queue, tuple(w.graphs), tuple(w.versions)].append(seat)
         for seats in alike.values():
@@ -334,7 +345,7 @@ class Dispatcher:
         if seat := self._seats.get(worker_id):
             seat.offers.pop(run_id, None)
             seat.free = min(seat.free + 1, seat.worker.slots)
-            if seat.waits and self._behind:
+            if seat.ready and self._behind:
                 self._look.set()
 
     async def cancel(

@@ -5,32 +5,37 @@ from collections.abc import Sequence
 
 import msgspec
 from asyncpg import Record
+from msgspec import Raw
 
 from duragraph.pg import Connection
 from duragraph.protocol import Effect, Snapshot, Write
 
+# Children are looked for only where a superstep was under way.
 SNAPSHOT = """
-with x as (
-    select * from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as x(organization_id, thread_id, checkpoint_id)
-), k as (
-    select x.checkpoint_id as start_id, c.*
-    from x join checkpoint c using (organization_id, thread_id, checkpoint_id)
-    union all
-    select * from (
-        select distinct on (x.checkpoint_id, c.ns) x.checkpoint_id as start_id, c.*
-        from x join checkpoint c on c.organization_id = x.organization_id and c.thread_id = x.thread_id
-            and c.root_id = x.checkpoint_id
-        order by x.checkpoint_id, c.ns, c.checkpoint_id desc) as child
+with k as (
+    select c.checkpoint_id as start_id, c.*
+    from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as x(organization_id, thread_id, checkpoint_id)
+    join checkpoint c using (organization_id, thread_id, checkpoint_id)
+), below as (
+    select distinct on (k.checkpoint_id, c.ns) k.checkpoint_id as start_id, c.*
+    from k join checkpoint c on c.organization_id = k.organization_id and c.thread_id = k.thread_id
+        and c.root_id = k.checkpoint_id
+    where k.next <> '{}'
+    order by k.checkpoint_id, c.ns, c.checkpoint_id desc
 )
-select start_id, checkpoint_id, ns, step, next, versions, opaque, metadata, created_at,
-    fold(organization_id, thread_id, versions) as values,
-    (select coalesce(json_object_agg(v.channel, v.depth), '{}')
-     from jsonb_each_text(k.versions) h join channel_value v
-     on v.organization_id = k.organization_id and v.thread_id = k.thread_id
+select k.start_id, k.organization_id, k.thread_id, k.checkpoint_id, k.ns, k.step, k.next, k.versions,
+    k.opaque, k.metadata, k.created_at, p.channels, p.values, p.depths
+from (select * from k union all select * from below) k
+left join lateral (
+    select array_agg(v.channel) as channels, array_agg(v.value) as values, array_agg(v.depth) as depths
+    from jsonb_each_text(k.versions) h
+    join channel_value v on v.organization_id = k.organization_id and v.thread_id = k.thread_id
         and v.version = h.value::uuid and v.channel = h.key
-     where v.depth > 0) as depths
-from k
+) p on true
 """
+
+# The channels that are more than one part.
+FOLD = "select fold($1, $2, $3)"
 
 WRITES = """
 select w.checkpoint_id, w.ns, w.task_id, w.result, w.error, w.interrupts, w.opaque
@@ -70,9 +75,10 @@ async def snapshots(
     by_start: defaultdict[str, list[Record]] = defaultdict(list)
     for r in found:
         by_start[r["start_id"]].append(r)
+    folded = {r["checkpoint_id"]: await _fold(conn, r) for r in found if any(r["depths"] or ())}
     return {
         start_id: (
-            _snapshot(start_id, group, writes),
+            _snapshot(start_id, group, writes, folded),
             [e for r in group for e in effects[r["checkpoint_id"]]],
         )
         for start_id, group in by_start.items()
@@ -91,17 +97,33 @@ def _columns(places: Sequence[Place]) -> list[tuple[str, ...]]:
     return list(zip(*places, strict=True))
 
 
-def _snapshot(start_id: str, group: list[Record], writes: dict[str, list[Write]]) -> Snapshot:
+async def _fold(conn: Connection, r: Record) -> dict[str, bytes]:
+    versions = msgspec.json.decode(r["versions"], type=dict[str, str])
+    long = {c: versions[c] for c, depth in zip(r["channels"], r["depths"], strict=True) if depth}
+    whole = await conn.fetchval(
+        FOLD, r["organization_id"], r["thread_id"], msgspec.json.encode(long)
+    )
+    return {c: bytes(v) for c, v in msgspec.json.decode(whole, type=dict[str, Raw]).items()}
+
+
+def _snapshot(
+    start_id: str,
+    group: list[Record],
+    writes: dict[str, list[Write]],
+    folded: dict[str, dict[str, bytes]],
+) -> Snapshot:
     def one(r: Record, children: list[Snapshot]) -> Snapshot:
-        folded = msgspec.json.decode(r["values"], type=dict[str, msgspec.Raw])
+        channels = r["channels"] or ()
+        values = {c: bytes(v) for c, v in zip(channels, r["values"] or (), strict=True)}
+        depths = {c: d for c, d in zip(channels, r["depths"] or (), strict=True) if d}
         return Snapshot(
             checkpoint_id=r["checkpoint_id"],
             ns=r["ns"],
             step=r["step"],
             next=r["next"],
-            values={channel: bytes(value) for channel, value in folded.items()},
+            values=values | folded.get(r["checkpoint_id"], {}),
             versions=msgspec.json.decode(r["versions"]),
-            depths=msgspec.json.decode(r["depths"]),
+            depths=depths,
             opaque=r["opaque"],
             metadata=bytes(r["metadata"]),
             created_at=r["created_at"],
@@ -109,6 +131,5 @@ def _snapshot(start_id: str, group: list[Record], writes: dict[str, list[Write]]
             children=children,
         )
 
-    roots = [r for r in group if r["checkpoint_id"] == start_id]
-    children = [one(r, []) for r in group if r["checkpoint_id"] != start_id]
-    return one(roots[0], children)
+    root = next(r for r in group if r["checkpoint_id"] == start_id)
+    return one(root, [one(r, []) for r in group if r is not root])
