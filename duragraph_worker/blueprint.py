@@ -87,8 +87,12 @@ class _Draft:
         onward = _onward(edges, joins, routes, goto)
         entry = self._entry(nodes, onward)
         if entry is not None:
-            for name in nodes.keys() - _reached(entry, onward):
-                self.problems.append(f"`{name}` can't be reached from the entry `{entry}`")
+            reached = _reached(entry, onward)
+            self.problems += [
+                f"`{name}` can't be reached from the entry `{entry}`"
+                for name in nodes
+                if name not in reached
+            ]
         for name, spec in nodes.items():
             self.problems += faults(name, spec, channels)
         if self.problems or entry is None:
@@ -201,7 +205,6 @@ class _Draft:
 
     def _routes(self, name: str, spec: NodeSpec) -> dict[str, str]:
         ends, signature = self._own(spec), spec.signature
-        assert isinstance(spec.role, Router)  # noqa: S101 - what makes it pick
         edge = f"router `{name}`"
         if ends.labels:
             return self._mapped(edge, spec, ends)
@@ -214,7 +217,7 @@ class _Draft:
                     f"{edge} is annotated to return {listed(literal)} but leads to {listed(plain)}"
                 )
             return found
-        for wanted in spec.role.to or ():
+        for wanted in spec.role.to or () if isinstance(spec.role, Router) else ():
             plain += self._named(wanted, f"{edge} has to=")
         if not plain and not signature.goto:
             can = "" if signature.readable else "its return annotation can't be evaluated here; "

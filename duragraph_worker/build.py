@@ -74,7 +74,8 @@ def _call(
             call = llm_node.call(method, spec.role, blueprint.channels)
             return call, _with(wants, "ctx", without="llm")
         case ToolRunner():
-            return tool_node.call(method, spec.role), _with(wants, "ctx")
+            call = tool_node.call(method, spec.role, blueprint.channels)
+            return call, _with(wants, "ctx")
         case Human():
             return calls.human(method), _with(wants, "decision")
     if spec.picks:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from duragraph_worker import coerce, structured
+from duragraph_worker import coerce
 from duragraph_worker.calls import Call, Method
 from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import InvalidUpdateError
@@ -12,7 +12,8 @@ from duragraph_worker.model import Model
 from duragraph_worker.nodes import LLM
 from duragraph_worker.plan import Channel
 from duragraph_worker.serialize import encode
-from duragraph_worker.state import MESSAGES, add_messages, as_dict
+from duragraph_worker.state import MESSAGES, appended, as_dict
+from duragraph_worker.structured import plain, read
 
 Values = dict[str, Any]
 
@@ -34,13 +35,16 @@ def call(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> C
         if _is_update(returned, method.state):
             update = method.normal(returned, state, before)
             returned = None
+        given = update.get(MESSAGES)
         values = {**as_dict(state), **update}
-        if update.get(MESSAGES):
-            values[MESSAGES] = add_messages(as_dict(state).get(MESSAGES) or [], update[MESSAGES])
-        prompt = _prompt(method.node, returned, values)
-        new = await model.converse(prompt)
-        has_messages = MESSAGES in (values if channels is None else channels)
-        return update | _written(role, new, update, has_messages=has_messages)
+        if MESSAGES in values:
+            values[MESSAGES], _ = appended(channels, state, given, [])
+        new = await model.converse(_prompt(method.node, returned, values))
+        if role.output is None and role.into is None:
+            if MESSAGES in (values if channels is None else channels):
+                return update | {MESSAGES: appended(channels, state, given, new)[1]}
+            return update | {"response": new[-1].text}
+        return update | {role.into or "response": _value(role, new[-1].text)}
 
     return run
 
@@ -71,12 +75,5 @@ def _prompt(node: str, returned: Any, values: Values) -> list[Message]:
     return [HumanMessage(asked if isinstance(asked, str) else encode(asked).decode())]
 
 
-def _written(role: LLM, new: list[Message], update: Values, *, has_messages: bool) -> Values:
-    text = new[-1].text
-    if role.output is not None or role.into is not None:
-        typed = role.output is not None
-        value = structured.plain(structured.read(text, role.output)) if typed else text
-        return {role.into or "response": value}
-    if has_messages:
-        return {MESSAGES: [*coerce.messages(update.get(MESSAGES, [])), *new]}
-    return {"response": text}
+def _value(role: LLM, text: str) -> Any:
+    return text if role.output is None else plain(read(text, role.output))

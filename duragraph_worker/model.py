@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import msgspec
@@ -127,9 +127,7 @@ class Model:
                 structured.read(reply.text, role.output)
             return msgspec.to_builtins(reply)
 
-        reply = coerce.message(await self.ctx.effect(effect, ask))
-        assert isinstance(reply, AIMessage)  # noqa: S101 - as recorded above
-        return reply
+        return cast("AIMessage", coerce.message(await self.ctx.effect(effect, ask)))
 
     async def _asked(self, role: LLM, question: list[Message], listen: Listen | None) -> AIMessage:
         for model in role.models[:-1]:

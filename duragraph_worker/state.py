@@ -141,6 +141,22 @@ def as_dict(state: Any) -> dict[str, Any]:
     return {name: getattr(state, name) for name in keys(type(state))}
 
 
+def appended(
+    channels: Mapping[str, Channel] | None, state: Any, given: Any, new: list[Message]
+) -> tuple[list[Message], list[Message]]:
+    """`messages` as they are with `given` in the state, and the update that adds `new` as well.
+
+    `given` is an update of `messages` or None. Where no reducer adds, the update is the whole.
+    """
+    current = as_dict(state).get(MESSAGES) or []
+    if channels is not None and MESSAGES in channels and channels[MESSAGES].reducer is None:
+        whole = coerce.messages(current if given is None else given)
+        return whole, whole + new
+    if given is None:
+        return coerce.messages(current), new
+    return add_messages(current, given), coerce.messages(given) + new
+
+
 def private_copy(value: Any) -> Any:
     """A copy whose changes nobody else sees; messages are values and shared."""
     kind = type(value)

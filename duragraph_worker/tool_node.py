@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from duragraph_worker import coerce, serialize
+from duragraph_worker import serialize
 from duragraph_worker.calls import Call, Method
 from duragraph_worker.errors import InvalidUpdateError
-from duragraph_worker.messages import AIMessage, AIMessageChunk, ToolCall, ToolMessage
+from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, ToolCall, ToolMessage
 from duragraph_worker.nodes import ToolRunner
-from duragraph_worker.state import MESSAGES, add_messages, as_dict
+from duragraph_worker.plan import Channel
+from duragraph_worker.state import MESSAGES, appended
 from duragraph_worker.tools import Tool, ToolInputError
 
 
@@ -26,7 +27,7 @@ class Context(Protocol):
     def message_id(self, n: int, /) -> str: ...
 
 
-def call(method: Method, role: ToolRunner) -> Call:
+def call(method: Method, role: ToolRunner, channels: Mapping[str, Channel] | None) -> Call:
     """A node that answers the tool calls of the last message of the state."""
     tools = bound(role.tools, method.instance)
 
@@ -34,13 +35,14 @@ def call(method: Method, role: ToolRunner) -> Call:
         update = await method.update(state, injected) or {}
         if not isinstance(update, dict):
             raise InvalidUpdateError(f"node {method.node} runs tools: return a mapping or None")
-        given = coerce.messages(update.get(MESSAGES, []))
-        messages = add_messages(as_dict(state).get(MESSAGES) or [], given)
+        given = update.get(MESSAGES)
+        messages, _ = appended(channels, state, given, [])
         last = messages[-1] if messages else None
         if not isinstance(last, AIMessage):
             kind = "no message" if last is None else f"a {last.type} message"
             raise InvalidUpdateError(f"node {method.node} answers a model's reply, not {kind}")
-        return {**update, MESSAGES: given + await answers(last, tools, injected["ctx"])}
+        answered = await answers(last, tools, injected["ctx"])
+        return {**update, MESSAGES: appended(channels, state, given, answered)[1]}
 
     return run
 
@@ -52,7 +54,7 @@ def bound(tools: tuple[Tool, ...], instance: Any) -> dict[str, Tool]:
 
 async def answers(
     reply: AIMessage, tools: Mapping[str, Tool], ctx: Context, *, scope: str = "0"
-) -> list[ToolMessage]:
+) -> list[Message]:
     """The answers to all tool calls of `reply`, which run in parallel.
 
     What the model can mend (a wrong name, wrong arguments) is told to it; what a tool raises is
@@ -66,10 +68,11 @@ async def answers(
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return [m for m in results if isinstance(m, ToolMessage)] + [
+    refused = (
         _refusal(each["name"], each["id"], f"its arguments are no JSON object: {each['error']}")
         for each in reply.invalid_tool_calls
-    ]
+    )
+    return [*(m for m in results if isinstance(m, ToolMessage)), *refused]
 
 
 async def _answer(

@@ -463,3 +463,36 @@ def test_a_missing_extra_names_the_pip_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(ModelError, match=r"pip install 'duragraph\[openai\]'"):
         resolve("gpt-4o-mini")
+
+
+def test_messages_without_a_reducer_are_written_whole(run):
+    class State(TypedDict):
+        messages: list[Message]
+
+    class G:
+        @llm_node
+        def first(self, state): ...
+
+        @llm_node
+        def second(self, state):
+            return {"messages": ["only this"]}
+
+        first >> second
+
+    output, requests = run(G, ["one", "two"], state=State)
+    assert told(requests[1]) == [("user", "only this")]
+    assert said(output) == [("user", "only this"), ("assistant", "two")]
+
+
+def test_a_question_to_a_person_does_not_ask_the_model_again():
+    class G:
+        @llm_node
+        async def process(self, state, llm, ctx):
+            draft = await llm("draft")
+            return {"text": f"{draft.text}, {ctx.interrupt('fine?')}"}
+
+    app = Graph(id="g")(G)()
+    with scripted("openai", ["a draft"]) as llm:
+        app.run(HI, thread_id="t")
+        assert app.resume("t", "approved").output["text"] == "a draft, approved"
+    assert len(llm.requests) == 1
