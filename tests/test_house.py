@@ -1,0 +1,181 @@
+"""The house as `duragraph/__init__.py` draws it: who may import whom, and who may say what."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SERVER = sorted((ROOT / "duragraph").rglob("*.py"))
+WORKER = sorted((ROOT / "duragraph_worker").rglob("*.py"))
+
+FLOORS = (
+    {"errors", "ids", "logs", "tasks", "frames", "metrics", "protocol", "embedded"},
+    {"codec", "models", "commit", "config"},
+    {"pg", "bus"},
+    {"assistants", "streams"},
+    {"dispatch"},
+    {"reports", "reaper"},
+    {"deps"},
+    {"api"},
+    {"app", "dev", "demo"},
+    {"__main__"},
+)
+"""A file imports only from floors below its own."""
+
+API_SHARED = {"io", "fields", "sse", "middleware", "intake", "updates"}
+"""What the endpoints of `api/` may have in common; they never import each other."""
+
+WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "logs"}
+
+FENCES = {
+    "asyncpg": r"duragraph/pg/",
+    "nats": r"duragraph/bus\.py",
+    "aiohttp_sse": r"duragraph/api/sse\.py",
+    "aiohttp": r"duragraph/(api/|deps\.py|app\.py|__main__\.py)|duragraph_worker/client\.py",
+    "prometheus_client": r"duragraph/(metrics|api/system)\.py",
+    "cyclopts": r"(duragraph|duragraph_worker)/__main__\.py|duragraph/demo\.py",
+    "langgraph_sdk": r"duragraph/demo\.py",
+    "openai": r"duragraph_worker/integrations/openai\.py",
+}
+"""Third parties and the only files that may know them."""
+
+SQL = re.compile(
+    r"\s*(select |insert into |update \w+ set |delete from |with \w+ as |create table )"
+)
+MAKES_TASKS = {"duragraph/tasks.py", "duragraph/dev.py", "duragraph/__main__.py"}
+"""The Supervisor, and the commands, which have a loop to themselves."""
+LONGEST_FILE = 450
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree(path):
+    return ast.parse(path.read_text())
+
+
+def imports(path):
+    """Dotted names, those of a package's members included."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms(path, package):
+    """What of `package` this file imports: `duragraph.pg.runs` in `duragraph` is `pg`."""
+    prefix, folder = f"{package}.", ROOT / package.replace(".", "/")
+    found = {i.removeprefix(prefix).split(".")[0] for i in imports(path) if i.startswith(prefix)}
+    return {r for r in found if (folder / f"{r}.py").exists() or (folder / r).is_dir()}
+
+
+def attributes(path):
+    return {ast.unparse(n) for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute)}
+
+
+def offenders(paths, find):
+    """`{file: what is wrong with it}`, for a message that says it all."""
+    return {name(path): found for path in paths if (found := find(path))}
+
+
+def inside(folder):
+    return [p for p in SERVER if p.parent.name == folder and p.stem != "__init__"]
+
+
+def test_imports_go_downward():
+    def upward(path):
+        parts = path.relative_to(ROOT / "duragraph").with_suffix("").parts
+        (floor,) = (f for f in FLOORS if parts[0] in f)
+        below = set().union(*FLOORS[: FLOORS.index(floor)])
+        return rooms(path, "duragraph") - below - ({parts[0]} if len(parts) > 1 else set())
+
+    assert offenders([p for p in SERVER if p != ROOT / "duragraph/__init__.py"], upward) == {}
+
+
+def test_tables_know_nothing_of_each_other():
+    assert offenders(inside("pg"), lambda path: rooms(path, "duragraph.pg")) == {}
+
+
+def test_endpoints_know_nothing_of_each_other():
+    assert offenders(inside("api"), lambda p: rooms(p, "duragraph.api") - API_SHARED) == {}
+
+
+def test_the_server_never_loads_the_worker():
+    def worker(path):
+        return [i for i in imports(path) if i.partition(".")[0] == "duragraph_worker"]
+
+    assert offenders(SERVER, worker) == {}
+
+
+def test_the_worker_imports_the_pure_files_only():
+    assert offenders(WORKER, lambda p: rooms(p, "duragraph") - WORKER_MAY_IMPORT) == {}
+
+
+def test_third_parties_stay_behind_their_fences():
+    def trespassed(path):
+        known = {i.partition(".")[0] for i in imports(path)}
+        return [k for k, where in FENCES.items() if k in known and not re.match(where, name(path))]
+
+    assert offenders(SERVER + WORKER, trespassed) == {}
+
+
+def test_sql_stays_in_pg():
+    def sql(path):
+        strings = (n.value for n in ast.walk(tree(path)) if isinstance(n, ast.Constant))
+        return [s for s in strings if isinstance(s, str) and SQL.match(s)]
+
+    assert offenders([p for p in SERVER + WORKER if p.parent.name != "pg"], sql) == {}
+
+
+def test_the_environment_is_read_in_config():
+    names = {"os.environ", "os.getenv", "os.environb"}
+    found = offenders(SERVER + WORKER, lambda path: attributes(path) & names)
+    assert found.keys() == {"duragraph/config.py"}
+
+
+def test_the_supervisor_owns_all_tasks():
+    names = {"asyncio.create_task", "asyncio.ensure_future", "loop.create_task"}
+    assert offenders(SERVER, lambda path: attributes(path) & names).keys() == MAKES_TASKS
+
+
+def test_imports_stand_at_the_top():
+    def hidden(path):
+        function = ast.FunctionDef | ast.AsyncFunctionDef
+        bodies = [n for n in ast.walk(tree(path)) if isinstance(n, function)]
+        nodes = [n for body in bodies for n in ast.walk(body)]
+        return [ast.unparse(n) for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+
+    assert offenders(SERVER + WORKER, hidden) == {}
+
+
+def test_files_are_short():
+    def length(path):
+        lines = len(path.read_text().splitlines())
+        return lines if lines > LONGEST_FILE else None
+
+    assert offenders(SERVER + WORKER, length) == {}
+
+
+def test_files_say_what_they_own():
+    def silent(path):
+        return ast.get_docstring(tree(path)) is None
+
+    assert offenders(SERVER + WORKER, silent) == {}
+
+
+def test_importing_the_worker_loads_little():
+    program = "import json, sys, duragraph_worker; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, cwd=ROOT
+    )
+    loaded = set(json.loads(done.stdout))
+    heavy = {"asyncpg", "nats", "aiohttp.web", "openai", "httpx", "pydantic", "prometheus_client"}
+    assert not loaded & heavy
+    ours = {m.split(".")[1] for m in loaded if m.startswith("duragraph.")}
+    assert ours <= WORKER_MAY_IMPORT
