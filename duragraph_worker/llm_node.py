@@ -12,7 +12,7 @@ from duragraph_worker.model import Model
 from duragraph_worker.nodes import LLM
 from duragraph_worker.plan import Channel
 from duragraph_worker.serialize import encode
-from duragraph_worker.state import MESSAGES, appended, as_dict
+from duragraph_worker.state import MESSAGES, appended
 from duragraph_worker.structured import plain, read
 
 Values = dict[str, Any]
@@ -35,14 +35,15 @@ def call(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> C
         if _is_update(returned, method.state):
             update = method.normal(returned, state, before)
             returned = None
-        given = update.get(MESSAGES)
-        values = {**as_dict(state), **update}
+        # As it was before the body: what that changed in place counts only if it returned it.
+        values, given = {**before, **update}, update.get(MESSAGES)
         if MESSAGES in values:
-            values[MESSAGES], _ = appended(channels, state, given, [])
+            values[MESSAGES], _ = appended(channels, before.get(MESSAGES), given, [])
         new = await model.converse(_prompt(method.node, returned, values))
         if role.output is None and role.into is None:
             if MESSAGES in (values if channels is None else channels):
-                return update | {MESSAGES: appended(channels, state, given, new)[1]}
+                _, added = appended(channels, before.get(MESSAGES), given, new)
+                return update | {MESSAGES: added}
             return update | {"response": new[-1].text}
         return update | {role.into or "response": _value(role, new[-1].text)}
 

@@ -142,13 +142,13 @@ def as_dict(state: Any) -> dict[str, Any]:
 
 
 def appended(
-    channels: Mapping[str, Channel] | None, state: Any, given: Any, new: list[Message]
+    channels: Mapping[str, Channel] | None, current: Any, given: Any, new: list[Message]
 ) -> tuple[list[Message], list[Message]]:
-    """`messages` as they are with `given` in the state, and the update that adds `new` as well.
+    """What `messages` are after `given`, and the update of them that adds `new` as well.
 
-    `given` is an update of `messages` or None. Where no reducer adds, the update is the whole.
+    `given` is an update or None. Where no reducer adds, updates are the whole.
     """
-    current = as_dict(state).get(MESSAGES) or []
+    current = current or []
     if channels is not None and MESSAGES in channels and channels[MESSAGES].reducer is None:
         whole = coerce.messages(current if given is None else given)
         return whole, whole + new

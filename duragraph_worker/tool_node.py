@@ -32,17 +32,19 @@ def call(method: Method, role: ToolRunner, channels: Mapping[str, Channel] | Non
     tools = bound(role.tools, method.instance)
 
     async def run(state: Any, injected: Mapping[str, Any]) -> Any:
-        update = await method.update(state, injected) or {}
+        before = method.before(state)
+        update = method.normal(await method.returned(state, injected), state, before) or {}
         if not isinstance(update, dict):
             raise InvalidUpdateError(f"node {method.node} runs tools: return a mapping or None")
         given = update.get(MESSAGES)
-        messages, _ = appended(channels, state, given, [])
+        messages, _ = appended(channels, before.get(MESSAGES), given, [])
         last = messages[-1] if messages else None
         if not isinstance(last, AIMessage):
             kind = "no message" if last is None else f"a {last.type} message"
             raise InvalidUpdateError(f"node {method.node} answers a model's reply, not {kind}")
         answered = await answers(last, tools, injected["ctx"])
-        return {**update, MESSAGES: appended(channels, state, given, answered)[1]}
+        _, added = appended(channels, before.get(MESSAGES), given, answered)
+        return {**update, MESSAGES: added}
 
     return run
 

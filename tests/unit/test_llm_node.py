@@ -496,3 +496,15 @@ def test_a_question_to_a_person_does_not_ask_the_model_again():
         app.run(HI, thread_id="t")
         assert app.resume("t", "approved").output["text"] == "a draft, approved"
     assert len(llm.requests) == 1
+
+
+def test_a_state_changed_in_place_and_returned_is_asked_once(run):
+    class G:
+        @llm_node
+        def process(self, state):
+            state["messages"].append("and more")
+            return state
+
+    output, (request,) = run(G, ["hello"])
+    assert told(request) == [("user", "hi"), ("user", "and more")]
+    assert said(output) == [("user", "hi"), ("user", "and more"), ("assistant", "hello")]
