@@ -45,7 +45,7 @@ class Execution:
         """What comes next was shown by an earlier attempt."""
         self._armed = True
         """Breakpoints hold; not in the superstep that a run takes up again."""
-        self._failing = False
+        self._failing = self._replaying = False
         self.tasks: list[NodeTask] = []
         self.lineage = Lineage(run, place)
         self.restore(None)
@@ -83,6 +83,10 @@ class Execution:
             if task.result is None:
                 task.updates, task.goto, task.error = [], [], None
 
+    def replay(self) -> None:
+        """Let finished tasks run again, with the answers they had."""
+        self._replaying = True
+
     def command(self, command: RunCommand) -> None:
         """Apply a run's own update and jumps to the state taken up."""
         task = NodeTask(RUN_TASK, START, ("", START), (), "")
@@ -110,6 +114,7 @@ class Execution:
         breaks = self.run.kwargs if not self.place.ns else None
         while True:
             self._show_checkpoint()
+            self._forget_results()
             if breaks is not None and self._breaks(breaks.interrupt_after, self.agenda.ran):
                 self._break()
             if self.lineage.step > self._stop_after:
@@ -126,6 +131,12 @@ class Execution:
             await self._superstep()
             self._advance()
             await self._paced()
+
+    def _forget_results(self) -> None:
+        if self._replaying:
+            for task in self.tasks:
+                task.updates, task.goto, task.result, task.replayed = [], [], None, False
+        self._replaying = False
 
     def _breaks(self, at: list[str] | str | None, names: list[str]) -> bool:
         if not at or not self._armed:
@@ -180,9 +191,11 @@ class Execution:
         With `turn` its siblings begin before its end is shown, as in LangGraph.
         """
         try:
-            await self._work(task)
-            if turn:
-                await asyncio.sleep(0)
+            try:
+                await self._work(task)
+            finally:
+                if turn:
+                    await asyncio.sleep(0)
         except GraphInterrupt as stop:
             task.interrupts = stop.interrupts
             self._keep(task)
@@ -367,11 +380,11 @@ class Execution:
     # ---- what is shown
 
     def _show_checkpoint(self) -> None:
-        if self.frames.checkpoints and not self._quiet and self.lineage.shown is not None:
+        if not self.frames.checkpoints or self._quiet:
+            return
+        if (shown := self.lineage.shown()) is not None:
             state = self.channels.json()
-            self.frames.checkpoint(
-                self.lineage.shown, state=state, tasks=self.tasks, subgraphs=self._graphs
-            )
+            self.frames.checkpoint(shown, state=state, tasks=self.tasks, subgraphs=self._graphs)
 
     def finished_updates(self) -> list[Update]:
         """What the finished tasks of an unfinished superstep wrote."""
@@ -399,8 +412,10 @@ class Execution:
         }
 
     def _message_metadata(self, task: NodeTask) -> dict[str, Any]:
-        thread = {"thread_id": self.run.task.thread_id}
-        return {**self.run.metadata, **thread, **self._task_metadata(task)}
+        shown = {**self.run.metadata, "thread_id": self.run.task.thread_id}
+        if tags := self.run.config.get("tags"):
+            shown["tags"] = tags
+        return {**shown, **self._task_metadata(task)}
 
 
 def _descendants(snapshot: Snapshot) -> Iterable[Snapshot]:

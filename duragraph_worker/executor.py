@@ -124,13 +124,17 @@ def _go_on(root: Execution, snapshot: Snapshot) -> None:
     run, given = root.run, root.run.kwargs.command
     before = _commanded(root, snapshot)
     resume = given.resume if given is not None else None
-    travels = "checkpoint_id" in run.config["configurable"] and resume is None
+    addressed = "checkpoint_id" in run.config["configurable"]
+    travels = addressed and resume is None
     if given is not None and (before is None or before.run_id != run.task.run_id):
         _command(root, snapshot, before, keep=not travels)
     run.answers = Answers.of(resume, run.task.run_id)
     _refuse_ambiguity(run.answers, snapshot)
     if not travels:
         root.go_on(snapshot.writes, armed=False, quiet=False)
+        if addressed and all(task.result is not None for task in root.tasks):
+            # The thread has moved past this checkpoint: its tasks are what is wanted again.
+            root.replay()
     elif serialize.decode(snapshot.metadata).get("source") in ("update", "fork"):
         root.go_on(armed=False, quiet=False)
     else:

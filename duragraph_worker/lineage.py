@@ -56,38 +56,51 @@ class Lineage:
         self.step = -1
         self.scheduled = run.clock.now()
         """When its checkpoint was made: what the tasks after it take for now."""
-        self.shown: Shown | None = None
+        self._taken: Snapshot | None = None
+        self._parent_id: str | None = None
+        self._inherited = False
+        """The parent shown is that of a checkpoint of an earlier run."""
 
     def take_up(self, snapshot: Snapshot) -> None:
         """Stand at a checkpoint on record."""
+        self._taken = snapshot
         self.checkpoint_id = self.stored_id = snapshot.checkpoint_id
+        self._parent_id, self._inherited = snapshot.parent_id, True
         self.step = snapshot.step + 1
         if snapshot.created_at:
             self.scheduled = datetime.fromisoformat(snapshot.created_at)
-        self.shown = Shown(
-            snapshot.checkpoint_id,
-            snapshot.metadata,
-            self._config(snapshot.checkpoint_id),
-            self._pointer(snapshot.parent_id) if snapshot.parent_id is not None else None,
-            snapshot.step,
-        )
 
     def extend(self, source: Source) -> None:
         """Stand at a new checkpoint."""
+        self._taken = None
+        if self._run.durability != "exit":
+            self._parent_id, self._inherited = self.stored_id, False
         self.checkpoint_id = self._run.clock.checkpoint_id(self.checkpoint_id)
         self.scheduled = self._run.clock.now()
-        fields = {"source": source, "step": self.step, "parents": self._place.parents}
-        parent = self._config(self.stored_id) if self.stored_id is not None else None
-        config = self._config(self.checkpoint_id)
-        self.shown = Shown(self.checkpoint_id, serialize.encode(fields), config, parent, self.step)
         self._source, self.stored = source, False
         self.step += 1
+
+    def shown(self) -> Shown | None:
+        """The checkpoint as frames show it, which differs for one of an earlier run."""
+        if self.checkpoint_id is None:
+            return None
+        config, parent_id = self._config(self.checkpoint_id), self._parent_id
+        metadata = self._fields() if self._taken is None else self._taken.metadata
+        parent = None
+        if parent_id is not None:
+            parent = self._pointer(parent_id) if self._inherited else self._config(parent_id)
+        return Shown(self.checkpoint_id, metadata, config, parent, self.step - 1)
+
+    def _fields(self) -> bytes:
+        return serialize.encode(
+            {"source": self._source, "step": self.step - 1, "parents": self._place.parents}
+        )
 
     def store(
         self, channels: Channels, agenda: Agenda, tasks: list[NodeTask], graphs: frozenset[str]
     ) -> None:
         """Record the checkpoint and its state; `graphs` names the nodes that are graphs."""
-        if self.stored or self.checkpoint_id is None or self.shown is None:
+        if self.stored or self.checkpoint_id is None:
             return
         parts, versions = channels.record(self.checkpoint_id)
         self._run.recorder.put(
@@ -96,13 +109,13 @@ class Lineage:
                 self.stored_id,
                 self._place.ns,
                 self._source,
-                self.shown.step,
+                self.step - 1,
                 self.scheduled.isoformat(timespec="microseconds"),
                 [task.name for task in tasks],
                 parts,
                 versions,
                 tasks=serialize.encode([_listed(task, graphs) for task in tasks]),
-                metadata=serialize.extend_object(self._metadata, self.shown.metadata),
+                metadata=serialize.extend_object(self._metadata, self._fields()),
                 opaque=agenda.dump(),
                 root_id=self._place.root_id,
             )

@@ -196,6 +196,7 @@ class Bench:
         if run_id is None:
             self.runs += 1
             run_id = f"00000000-0000-7000-8000-{self.runs:012}"
+        metadata = serialize.encode(kwargs.pop("metadata", {}))
         configurable = (kwargs.get("config") or {}).get("configurable") or {}
         snapshot = self.record.snapshot(configurable.get("checkpoint_id"))
         return Task(
@@ -209,6 +210,7 @@ class Bench:
             "1",
             serialize.encode(kwargs),
             snapshot=snapshot,
+            metadata=metadata,
             effects=self.record.effects(snapshot),
             resuming=resuming,
         )
