@@ -5,13 +5,14 @@ Owns plain, router and human nodes; `llm_node.py` and `tool_node.py` have the ot
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
 
 from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import InvalidUpdateError
+from duragraph_worker.plan import END
 from duragraph_worker.signature import label
 from duragraph_worker.state import as_dict, changes, private_copy
 
@@ -86,7 +87,7 @@ class Method:
     def check(self, target: str | Send[Any]) -> None:
         """Raises InvalidUpdateError for a jump to what the node doesn't declare."""
         name = target.node if isinstance(target, Send) else target
-        if name not in self.goto:
+        if name != END and name not in self.goto:
             kind = type(target).__name__ if isinstance(target, Send) else "Command"
             raise InvalidUpdateError(
                 f"node {self.node} jumps to {name!r}, which it doesn't declare: annotate it "
@@ -139,7 +140,7 @@ def human(method: Method) -> Call:
 
 
 def _is_pairs(result: Any) -> bool:
-    return isinstance(result, Sequence) and all(
+    return isinstance(result, list | tuple) and all(
         isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)  # noqa: PLR2004
         for pair in result
     )

@@ -45,12 +45,15 @@ def message(value: Any) -> Message:
         return value
     if isinstance(value, str):
         return HumanMessage(value)
-    if isinstance(value, Mapping):
-        return _from_dict(value)
     if isinstance(value, list | tuple) and len(value) == 2:  # noqa: PLR2004 - a pair
-        return _from_dict({"role": value[0], "content": value[1]})
-    if hasattr(value, "model_dump") and hasattr(value, "content"):
-        return _from_dict(value.model_dump())
+        value = {"role": value[0], "content": value[1]}
+    elif hasattr(value, "model_dump") and hasattr(value, "content"):
+        value = value.model_dump()
+    if isinstance(value, Mapping):
+        try:
+            return _from_dict(value)
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ValueError(f"{value!r:.200} is no message: {error!r}") from error
     raise ValueError(
         f"{value!r:.200} is no message: give a string, a (role, text) pair, a dict with `role` "
         "and `content`, or a message object"
@@ -92,10 +95,7 @@ def _from_dict(given: Mapping[str, Any]) -> Message:
         fields.setdefault("invalid_tool_calls", given.get("invalid_tool_calls") or [])
     if unknown:
         fields["additional_kwargs"] = dict(given.get("additional_kwargs") or {}) | unknown
-    try:
-        return cls(**fields)
-    except TypeError as error:
-        raise ValueError(f"{given!r:.200} is no {kind} message: {error}") from None
+    return cls(**fields)
 
 
 def _constructed(given: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """`@Graph`: makes a class of nodes a graph that can be run, streamed and served."""
 
 import importlib
+import inspect
 from collections.abc import AsyncIterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -131,7 +132,8 @@ class Graph:
         shape = Shape(
             graph_id=self.id,
             version=self.version,
-            description=self.description or cls.__doc__,
+            description=self.description
+            or (inspect.cleandoc(cls.__doc__) if cls.__doc__ else None),
             state=self.state,
             input=self.input,
             output=self.output,

@@ -119,6 +119,13 @@ class NodeSpec(Wired):
         return self.kind == "router"
 
     def __set_name__(self, owner: type, name: str) -> None:
+        # A class with slots is made anew by its decorator: the new one takes the old one's place.
+        place = (owner.__module__, owner.__qualname__, name)
+        self.homes[:] = [
+            (other, attribute)
+            for other, attribute in self.homes
+            if (other.__module__, other.__qualname__, attribute) != place
+        ]
         self.homes.append((owner, name))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from duragraph_worker import (
+    END,
     App,
     Command,
     Graph,
@@ -234,7 +235,7 @@ def test_messages_returned_again_change_nothing():
     assert len(run(G, {"messages": ["hi", ("ai", "ho")]}, state=State)["messages"]) == 2
 
 
-@pytest.mark.parametrize("returned", ["text", 5, [1], object()])
+@pytest.mark.parametrize("returned", ["text", "", 5, [1], object()])
 def test_a_result_that_is_no_update_names_node_and_value(returned):
     class G:
         @node
@@ -310,6 +311,27 @@ def test_sends_fan_out_over_data_and_commands_jump():
             return {"done": [len(state["done"])]}
 
     assert sorted(run(G, {"done": []}, state=State)["done"]) == [0, 1, 2, 3]
+
+
+def test_a_command_may_always_end():
+    class G:
+        @node
+        def a(self, state):
+            return Command(goto=END, update={"a": 1})
+
+    assert run(G, {"x": 1}) == {"x": 1, "a": 1}
+
+
+def test_a_graph_may_be_a_frozen_class():
+    @attrs.frozen
+    class G:
+        factor: int
+
+        @node
+        def a(self, state):
+            return {"n": state["n"] * self.factor}
+
+    assert Graph(id="g")(G)(3).run({"n": 2}).output == {"n": 6}
 
 
 def test_a_router_may_send():

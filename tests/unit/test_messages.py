@@ -98,7 +98,16 @@ def test_tool_calls_in_the_shape_of_openai_are_parsed():
 
 @pytest.mark.parametrize(
     "written",
-    [5, {"content": "x"}, {"role": "bogus", "content": "x"}, {"role": "tool", "content": "x"}],
+    [
+        5,
+        {"content": "x"},
+        {"role": "bogus", "content": "x"},
+        {"role": "tool", "content": "x"},
+        {"type": "remove"},
+        {"role": "assistant", "content": "", "tool_calls": [{}]},
+        {"role": "assistant", "content": "", "tool_calls": 5},
+        {"type": "constructor", "id": [], "kwargs": {}},
+    ],
 )
 def test_what_is_no_message_is_refused(written):
     with pytest.raises(ValueError, match="message"):
