@@ -13,6 +13,8 @@ _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 _ESCAPE = re.compile(rb"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED_NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 _REPLACEMENT = rb"\ufffd"
+_HIGH, _LOW, _PAST = 0xD800, 0xDC00, 0xE000
+"""Where high surrogates begin, low ones begin, and both end (Unicode 23.6)."""
 
 dumps = msgspec.json.encode
 
@@ -70,17 +72,17 @@ def _depth(body: bytes) -> int:
 
 
 def _escapes(body: bytes) -> bytes:
-    """Replace `\\u0000` and every surrogate without its other half."""
+    """Replace escaped NULs and every surrogate without its other half."""
     out, last = [], 0
     escapes = iter(_ESCAPE.finditer(body))
     for match in escapes:
         code = _code(match)
-        if code == 0 or 0xDC00 <= code < 0xE000:
+        if code == 0 or _LOW <= code < _PAST:
             out += [body[last : match.start()], _REPLACEMENT]
             last = match.end()
-        elif 0xD800 <= code < 0xDC00:
+        elif _HIGH <= code < _LOW:
             low = _ESCAPE.match(body, match.end())
-            if low is not None and 0xDC00 <= _code(low) < 0xE000:
+            if low is not None and _LOW <= _code(low) < _PAST:
                 next(escapes)
             else:
                 out += [body[last : match.start()], _REPLACEMENT]

@@ -19,13 +19,14 @@ from duragraph import pg
 from duragraph.bus import Bus
 from duragraph.commit import GroupCommit
 from duragraph.config import Config
-from duragraph.frames import Batch
 from duragraph.errors import Busy, Conflict, DuraGraphError, NotFound
+from duragraph.frames import Batch
 from duragraph.metrics import claimed_runs, created_runs
-from duragraph.pg import Pool, checkpoints, runs, workers
-from duragraph.pg.runs import Claimed, Created, Ended, NewRun
-from duragraph.pg.workers import Worker
 from duragraph.models import CancelAction
+from duragraph.pg import Pool, checkpoints, endings, runs, workers
+from duragraph.pg.endings import Ended
+from duragraph.pg.runs import Claimed, Created, NewRun
+from duragraph.pg.workers import Worker
 from duragraph.protocol import POLL_SECONDS, Control, Lease, Poll, Polled, Task
 from duragraph.streams import Streams
 
@@ -131,7 +132,9 @@ class Dispatcher:
         action: CancelAction = "rollback" if new.multitask_strategy == "rollback" else "interrupt"
         with pg.translated():
             async with self._pool.acquire() as conn, conn.transaction():
-                ended = await runs.cancel(conn, new.organization_id, new.thread_id, action=action)
+                ended = await endings.cancel(
+                    conn, new.organization_id, new.thread_id, action=action
+                )
                 created = (await runs.create(conn, [new])).get(new.run_id)
         if created is None:
             return await self.create(new)
@@ -163,7 +166,7 @@ class Dispatcher:
         for task, claim in zip(tasks, claimed, strict=True):
             self._offer(claim.worker_id, task)
         created_runs(len(created), matched=len(claimed))
-        for new, seat in zip(leased, matches, strict=True):
+        for new in leased:
             made = created.get(new.run_id)
             if made is not None and made.active and made.run.status == "pending":
                 self._behind.add(_needs(new))
@@ -359,7 +362,7 @@ class Dispatcher:
         """End those of these runs that are open; returns them. Raises Unavailable."""
         with pg.translated():
             async with self._pool.acquire() as conn, conn.transaction():
-                ended = await runs.cancel(
+                ended = await endings.cancel(
                     conn, organization_id, thread_id, run_ids=run_ids, action=action
                 )
                 await runs.promote(conn, [thread_id])
@@ -377,12 +380,21 @@ class Dispatcher:
                 self.control(run.worker_id, control)
                 self._bus.hint_control(run.worker_id, control)
 
+    def expired(self, worker_id: str, control: Control) -> None:
+        """After the COMMIT that took the lease of a silent worker."""
+        self.control(worker_id, control)
+        self._bus.hint_control(worker_id, control)
+
     def control(self, worker_id: str, control: Control) -> None:
         """A lease was taken from a worker that may poll here."""
         if seat := self._seats.get(worker_id):
             seat.offers.pop(control.run_id, None)
             seat.control.append(control)
-            seat.wake()
+            if control.action == "fenced":
+                # It may be stopped, its polls held by a dead socket: no work before it polls anew.
+                self.forget(worker_id)
+            else:
+                seat.wake()
 
     async def renew(self, worker_id: str, active: Sequence[Lease]) -> list[Control]:
         """Renew leases; returns those the worker has lost. Raises NotFound, Unavailable."""

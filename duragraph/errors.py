@@ -32,7 +32,7 @@ class Unauthorized(DuraGraphError):
 
 
 class Forbidden(DuraGraphError):
-    """This API key may not do that."""
+    """The API key does not allow that."""
 
     code = "forbidden"
 

@@ -16,6 +16,9 @@ BATCH = Histogram(
     ["what"],
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
+REQUESTS = Counter(
+    "duragraph_http_requests_total", "Requests answered.", ["method", "path", "status"]
+)
 
 
 def created_runs(created: int, *, matched: int) -> None:
@@ -26,3 +29,7 @@ def created_runs(created: int, *, matched: int) -> None:
 
 def claimed_runs(claimed: int) -> None:
     CLAIMED.inc(claimed)
+
+
+def answered(method: str, route: str, status: int) -> None:
+    REQUESTS.labels(method, route, str(status)).inc()

@@ -97,6 +97,8 @@ class Run:
     multitask_strategy: MultitaskStrategy
     created_at: str
     updated_at: str
+    langsmith_session_name: None = None
+    """Always null here; clients' types call it required."""
 
 
 @attrs.frozen

@@ -58,7 +58,7 @@ class Reaper:
         await reaping.erase(conn)
 
     def _may_judge(self) -> bool:
-        """After a gap in the sweeps PostgreSQL was away: leases ran out that could not be renewed."""
+        """After a gap PostgreSQL was away: leases ran out that nobody could renew."""
         now = time.monotonic()
         if now - self._swept_at > 2 * self._config.sweep_seconds:
             self._patient_until = now + LEASE_SECONDS
@@ -69,11 +69,13 @@ class Reaper:
         most, seconds = self._config.max_attempts, self._config.run_timeout_seconds
         expired = await reaping.expire(conn, max_attempts=most, timeout_seconds=seconds)
         if expired:
-            log.info("leases ran out", runs=expired)
-            metrics.EXPIRED.inc(expired)
+            log.info("leases ran out", runs=len(expired))
+            metrics.EXPIRED.inc(len(expired))
+        for worker_id, control in expired:
+            self._dispatcher.expired(worker_id, control)
         for run in await reaping.doomed(conn, max_attempts=most, timeout_seconds=seconds):
             await self._bury(conn, run)
-        return expired
+        return len(expired)
 
     async def _bury(self, conn: Connection, run: Doomed) -> None:
         if run.timed_out:

@@ -171,7 +171,7 @@ class Streams:
                 known = progress.get(run_id)
                 for follower in followers:
                     over = known is None or known.status in TERMINAL
-                    if known is not None and known.last_seq > max(follower.heard, follower.seq):
-                        follower.reread()
-                    elif over and not follower.heard_end:
+                    last_seq = 0 if known is None else known.last_seq
+                    unheard = last_seq > max(follower.heard, follower.seq)
+                    if unheard or (over and not follower.heard_end):
                         follower.reread()

@@ -20,7 +20,7 @@ from duragraph.api.io import Call, Reply, page, path_id
 from duragraph.errors import Conflict, Invalid, NotFound
 from duragraph.ids import new_id, system_assistant_id
 from duragraph.models import Assistant, GraphSchema, Id, Json
-from duragraph.pg import Connection, assistants, runs, threads
+from duragraph.pg import Connection, assistants, endings, runs, threads
 
 Field = Literal[
     "assistant_id",
@@ -137,10 +137,10 @@ class DeleteQuery:
 async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
     """Cancels its runs, erases it and, if asked for, the threads it ran on. Raises NotFound."""
     organization_id = call.organization_id
-    ended: list[runs.Ended] = []
+    ended: list[endings.Ended] = []
     async with pg.tenant(call.deps.api, organization_id) as conn, conn.transaction():
         for thread_id, run_ids in await assistants.open_runs(conn, organization_id, assistant_id):
-            ended += await runs.cancel(conn, organization_id, thread_id, run_ids=run_ids)
+            ended += await endings.cancel(conn, organization_id, thread_id, run_ids=run_ids)
             await runs.promote(conn, [thread_id])
         if query.delete_threads:
             of_assistant = await threads.of_assistant(conn, organization_id, assistant_id)

@@ -3,23 +3,14 @@
 from typing import Any
 
 from duragraph import codec
+from duragraph.api import fields
 from duragraph.api.io import Call
 from duragraph.dispatch import Stale
-from duragraph.errors import Invalid, Refused
+from duragraph.errors import Refused
 from duragraph.ids import new_id
 from duragraph.models import NULL, RunCreate, RunKwargs
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import Created, NewRun
-
-RESERVED = frozenset({
-    "langgraph_auth_user", "langgraph_auth_user_id", "langgraph_auth_permissions",
-    "langgraph_request_id", "__langsmith_project__", "__langsmith_example_id__",
-    "__request_start_time_ms__", "__after_seconds__", "__otel_traceparent__",
-    "__otel_tracestate__", "__dd_trace_headers__", "__pregel_node_finished",
-    "__context_provided__",
-})  # fmt: skip
-"""Dropped from what clients put into `configurable` and `context`."""
-RESERVED_METADATA = frozenset({"thread_id", "assistant_id", "run_id", "cron_id"})
 
 
 async def create(call: Call, run_id: str, thread_id: str | None, body: RunCreate) -> Created:
@@ -48,8 +39,7 @@ def new_run(
     if stateless and _resumes(body):
         raise Refused("You must provide a thread_id when resuming.")
     ids = {"graph_id": assistant.graph_id, "assistant_id": assistant.assistant_id}
-    kwargs = _kwargs(assistant, body, temporary=stateless and body.on_completion == "delete")
-    configurable = kwargs.config.get("configurable", {})
+    kwargs = _kwargs(call, assistant, body, temporary=stateless and body.on_completion == "delete")
     checkpoint = body.checkpoint.checkpoint_id if body.checkpoint else None
     return NewRun(
         run_id=run_id,
@@ -63,9 +53,9 @@ def new_run(
         multitask_strategy=body.multitask_strategy,
         base_metadata=codec.dumps(assistant.metadata),
         thread_metadata=codec.dumps(ids),
-        metadata=codec.dumps(ids | _without(body.metadata, RESERVED_METADATA)),
+        metadata=codec.dumps(ids | fields.own_metadata(body.metadata)),
         kwargs=codec.dumps(kwargs),
-        thread_config=codec.dumps(kwargs.config | {"configurable": configurable}),
+        thread_config=codec.dumps(_thread_config(kwargs.config)),
         after_seconds=body.after_seconds,
         checkpoint_id=body.checkpoint_id or checkpoint,
         on_disconnect=body.on_disconnect,
@@ -75,10 +65,10 @@ def new_run(
     )
 
 
-def _kwargs(assistant: Resolved, body: RunCreate, *, temporary: bool) -> RunKwargs:
+def _kwargs(call: Call, assistant: Resolved, body: RunCreate, *, temporary: bool) -> RunKwargs:
     modes = body.stream_mode if isinstance(body.stream_mode, list) else [body.stream_mode]
     durability = body.durability or ("exit" if body.checkpoint_during is False else "async")
-    config, context = merge(assistant, body.config, body.context)
+    config, context = _merge(call, assistant, body)
     return RunKwargs(
         input=NULL if body.command != NULL else body.input,
         command=body.command,
@@ -97,31 +87,24 @@ def _kwargs(assistant: Resolved, body: RunCreate, *, temporary: bool) -> RunKwar
     )
 
 
-def merge(
-    assistant: Resolved, config: dict[str, Any], context: dict[str, Any]
+def _merge(
+    call: Call, assistant: Resolved, body: RunCreate
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run's config and context over the assistant's; each stands in for the other.
-
-    Raises Refused where both are given, Invalid for a `configurable` that is no object.
-    """
-    configurable = config.get("configurable") or {}
-    if not isinstance(configurable, dict):
-        raise Invalid("Expected `object` - at `$.config.configurable`")
-    if configurable and context:
-        raise Refused(
-            "Cannot specify both configurable and context. Prefer setting context alone. "
-            "Context was introduced in LangGraph 0.6.0 and is the long term planned replacement "
-            "for configurable."
-        )
-    given = _without(configurable or context, RESERVED)
+    """The run's config and context over the assistant's. Raises Refused, Invalid."""
+    config, context = fields.mirrored(body.config, body.context)
+    given = context or {}
+    request_id = call.request.headers.get("x-request-id") or new_id()
     base = assistant.config.get("configurable") or {}
-    merged = assistant.config | config | {"configurable": base | given}
-    return merged, assistant.context | given
+    configurable = base | given | {"langgraph_request_id": request_id}
+    return assistant.config | (config or {}) | {"configurable": configurable}, (
+        assistant.context | given
+    )
+
+
+def _thread_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A thread keeps its last run's config, less what belonged to that run."""
+    return config | {"configurable": fields.own_context(config["configurable"])}
 
 
 def _resumes(body: RunCreate) -> bool:
     return b'"resume"' in bytes(body.command)
-
-
-def _without(mapping: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
-    return {k: v for k, v in mapping.items() if k not in keys}

@@ -6,7 +6,8 @@ say how the request is read, and `openapi.py` reads the same annotations.
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeAlias, TypeVar
+from http import HTTPStatus
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
@@ -39,6 +40,17 @@ class Reply(Generic[T]):
     body: T | None = None
     status: int = 200
     headers: dict[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Media:
+    """In a handler's return annotation: what a response that it makes by itself holds."""
+
+    type: str
+
+
+EventStream: TypeAlias = Annotated[web.StreamResponse, Media("text/event-stream")]
+Value: TypeAlias = Annotated[web.StreamResponse, Media("application/json")]
 
 
 @attrs.frozen
@@ -114,7 +126,7 @@ def reply(result: Any, status: int) -> web.Response:
     if isinstance(result, Reply):
         result, status, headers = result.body, result.status, result.headers
     if result is None:
-        return web.Response(status=204 if status == 200 else status, headers=headers)
+        return web.Response(status=204 if status == HTTPStatus.OK else status, headers=headers)
     return web.Response(
         body=codec.dumps(result), status=status, headers=headers, content_type="application/json"
     )

@@ -41,9 +41,7 @@ CORS = {
 EXPOSED = "x-pagination-total, x-pagination-next, content-location, location"
 
 
-def gate(
-    config: Config, mounts: Iterable[str]
-) -> Middleware:
+def gate(config: Config, mounts: Iterable[str]) -> Middleware:
     """The one middleware: three checks in a row would cost three frames on every request."""
     keys = [hashlib.sha256(key.encode()).digest() for key in config.api_keys]
     free = frozenset(mount + path for mount in mounts for path in OPEN)
@@ -82,7 +80,7 @@ def failure(request: web.Request, error: Exception) -> web.Response:
     """`{"detail", "code", "hint"?}`; what we didn't foresee goes to the log, not to the client."""
     if isinstance(error, web.HTTPException):
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        if 300 <= error.status < 400:
+        if isinstance(error, web.HTTPRedirection):
             headers["Location"] = error.headers["Location"]
         return _error(
             error.status, error.reason, error.reason.lower().replace(" ", "_"), headers=headers
@@ -108,7 +106,7 @@ def _error(
 
 def _check_key(request: web.Request, keys: list[bytes]) -> None:
     given = hashlib.sha256(request.headers.get("x-api-key", "").encode()).digest()
-    if not any([hmac.compare_digest(given, key) for key in keys]):
+    if not sum(hmac.compare_digest(given, key) for key in keys):
         raise Unauthorized(hint="Send a valid key as x-api-key.")
 
 

@@ -3,28 +3,40 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Literal
 
 import attrs
 import msgspec
 from aiohttp import web
 
 from duragraph import codec, pg
-from duragraph.api import intake, sse
+from duragraph.api import fields, intake, sse
 from duragraph.api.io import Call, Reply
 from duragraph.errors import NotFound
 from duragraph.frames import Batch
 from duragraph.ids import new_id
 from duragraph.models import EMPTY, Run, RunCreate, Thread
-from duragraph.pg import events, runs, threads
+from duragraph.pg import endings, events, runs, threads
+
+Field = Literal[
+    "run_id",
+    "thread_id",
+    "assistant_id",
+    "metadata",
+    "status",
+    "kwargs",
+    "multitask_strategy",
+    "created_at",
+    "updated_at",
+]
 
 
 @attrs.frozen
 class Page:
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
-    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: fields.Limit = 10
+    offset: fields.Offset = 0
     status: str | None = None
-    select: list[str] | None = None
+    select: list[Field] | None = None
 
 
 @attrs.frozen
@@ -85,7 +97,7 @@ async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.Strea
             return await sse.value(call, result, _locate(_path(run), "join"))
 
 
-async def search(call: Call, thread_id: str, *, query: Page) -> list[Run]:
+async def search(call: Call, thread_id: str, *, query: Page) -> Reply[list[Run]]:
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
         found = await runs.search(
             conn,
@@ -97,7 +109,7 @@ async def search(call: Call, thread_id: str, *, query: Page) -> list[Run]:
         )
         if not found and await threads.get(conn, call.organization_id, thread_id) is None:
             raise NotFound(f"Thread with ID {thread_id} not found")
-    return found
+    return Reply(fields.select(found, query.select))
 
 
 async def get(call: Call, thread_id: str, run_id: str) -> Run:
@@ -111,8 +123,8 @@ async def get(call: Call, thread_id: str, run_id: str) -> Run:
 async def delete(call: Call, thread_id: str, run_id: str) -> None:
     org = call.organization_id
     async with pg.tenant(call.deps.api, org) as conn, conn.transaction():
-        ended = await runs.cancel(conn, org, thread_id, run_ids=[run_id])
-        deleted = await runs.delete(conn, org, thread_id, run_id)
+        ended = await endings.cancel(conn, org, thread_id, run_ids=[run_id])
+        deleted = await endings.delete(conn, org, thread_id, run_id)
         await runs.promote(conn, [thread_id])
     if not deleted:
         raise NotFound("Run not found")

@@ -82,7 +82,8 @@ def begun(request: web.Request) -> Iterator[None]:
 
 async def cut_all(app: web.Application) -> None:
     """At a shutdown: clients reconnect, to another replica or to this one when it is back."""
-    for connection in list(app[OPEN]):
+    under_way = app[OPEN]
+    for connection in list(under_way):
         connection.abort()
 
 

@@ -11,7 +11,7 @@ from duragraph.api.io import Call, Reply, page
 from duragraph.errors import Conflict, NotFound
 from duragraph.ids import new_id
 from duragraph.models import Id, Thread, ThreadStatus
-from duragraph.pg import runs, threads
+from duragraph.pg import endings, threads
 
 Field = Literal[
     "thread_id",
@@ -119,7 +119,7 @@ async def update(call: Call, thread_id: str, *, body: ThreadUpdate) -> Thread | 
 async def delete(call: Call, thread_id: str) -> None:
     """Cancels its runs and erases it with its history."""
     async with pg.tenant(call.deps.api, call.organization_id) as conn, conn.transaction():
-        ended = await runs.cancel(conn, call.organization_id, thread_id)
+        ended = await endings.cancel(conn, call.organization_id, thread_id)
         if not await threads.delete(conn, call.organization_id, [thread_id]):
             raise NotFound(f"Thread with ID {thread_id} not found")
     call.deps.dispatcher.ended(ended)

@@ -1,6 +1,7 @@
 """From a state update to a hidden run and its checkpoint.
 
-Reducers are user code: a worker applies the update, leased and fenced, in the thread's active place.
+Reducers are user code: a worker applies the update, leased and fenced, in the
+thread's active place.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from duragraph.dispatch import Stale
 from duragraph.errors import Conflict, Refused, Unavailable
 from duragraph.ids import new_id
 from duragraph.models import Checkpoint, CheckpointRef, Id
-from duragraph.pg import events, runs, states
+from duragraph.pg import endings, events, runs, states
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.threads import Place
 
@@ -117,7 +118,7 @@ def _hidden_run(
 
 async def _take_back(call: Call, run_id: str, place: Place) -> None:
     async with pg.tenant(call.deps.api, call.organization_id) as conn, conn.transaction():
-        ended = await runs.cancel(
+        ended = await endings.cancel(
             conn, call.organization_id, place.thread_id, run_ids=[run_id], action="rollback"
         )
         await runs.promote(conn, [place.thread_id])

@@ -55,7 +55,7 @@ class Child:
     _keeper: subprocess.Popen[bytes]
 
     def fileno(self) -> int:
-        assert self._keeper.stdout is not None  # noqa: S101 - opened as a pipe in `running`
+        assert self._keeper.stdout is not None
         return self._keeper.stdout.fileno()
 
     def wait(self) -> int:
@@ -121,6 +121,6 @@ def running(
             start_new_session=True,  # Ctrl-C is DuraGraph's; the servers stop after it
         ) as keeper,
     ):
-        assert keeper.stdout is not None  # noqa: S101 - opened as a pipe above
+        assert keeper.stdout is not None
         # Leaving the block closes the keeper's input, which stops the server, and waits.
         yield Child(name=name, pid=int(keeper.stdout.readline() or 0), log=log, keeper=keeper)

@@ -70,7 +70,7 @@ async def tenant(pool: Pool, organization_id: str) -> AsyncIterator[Connection]:
     """A connection that sees `organization_id`'s rows only. Raises Unavailable."""
     with translated():
         async with pool.acquire() as conn:
-            await cast(TenantConnection, conn).serve(organization_id)
+            await cast("TenantConnection", conn).serve(organization_id)
             yield conn
 
 

@@ -23,11 +23,12 @@ with k as (
     where k.next <> '{}'
     order by k.checkpoint_id, c.ns, c.checkpoint_id desc
 )
-select k.start_id, k.organization_id, k.thread_id, k.checkpoint_id, k.ns, k.step, k.next, k.versions,
-    k.opaque, k.metadata, k.created_at, p.channels, p.values, p.depths
+select k.start_id, k.organization_id, k.thread_id, k.checkpoint_id, k.ns, k.step, k.next,
+    k.versions, k.opaque, k.metadata, k.created_at, p.channels, p.values, p.depths
 from (select * from k union all select * from below) k
 left join lateral (
-    select array_agg(v.channel) as channels, array_agg(v.value) as values, array_agg(v.depth) as depths
+    select array_agg(v.channel) as channels, array_agg(v.value) as values,
+        array_agg(v.depth) as depths
     from jsonb_each_text(k.versions) h
     join channel_value v on v.organization_id = k.organization_id and v.thread_id = k.thread_id
         and v.version = h.value::uuid and v.channel = h.key

@@ -3,26 +3,30 @@
 import attrs
 
 from duragraph.pg import Connection, rows
+from duragraph.protocol import Control
 
 # A run's lease is judged by the database's clock alone. The run goes back in its thread's one
 # place, under a new epoch at its next claim.
 EXPIRE = """
 with x as (
-    select run_id from run
+    select run_id, worker_id, epoch from run
     where status = 'running' and lease_until < now() and attempt < $1
         and leased_at > now() - make_interval(secs => $2)
     order by run_id limit 500 for update skip locked
 )
-update run r set status = 'pending', worker_id = null, epoch = epoch + 1, lease_until = null,
+update run r set status = 'pending', worker_id = null, epoch = r.epoch + 1, lease_until = null,
     updated_at = clock_timestamp()
 from x where r.run_id = x.run_id
-returning r.run_id
+returning x.worker_id, x.run_id, x.epoch
 """
 
 
-async def expire(conn: Connection, *, max_attempts: int, timeout_seconds: float) -> int:
-    """Make runs of silent workers claimable again; returns how many."""
-    return len(await conn.fetch(EXPIRE, max_attempts, timeout_seconds))
+async def expire(
+    conn: Connection, *, max_attempts: int, timeout_seconds: float
+) -> list[tuple[str, Control]]:
+    """Make runs of silent workers claimable again; returns what to tell which worker."""
+    records = await conn.fetch(EXPIRE, max_attempts, timeout_seconds)
+    return [(r["worker_id"], Control(r["run_id"], r["epoch"], "fenced")) for r in records]
 
 
 @attrs.frozen
@@ -62,7 +66,8 @@ with r as (
     returning run_id, organization_id, thread_id, ms, last_seq
 ), e as (
     insert into event (run_id, seq, organization_id, n, frames)
-    select run_id, last_seq, organization_id, 1, 'error'::bytea || '\\x09'::bytea || convert_to($4::json::text, 'UTF8')
+    select run_id, last_seq, organization_id, 1, 'error'::bytea || '\\x09'::bytea ||
+        convert_to($4::json::text, 'UTF8')
     from r
 ), t as (
     update thread t set status = case when t.open_runs > 1 then 'busy' else 'error' end, error = $4,

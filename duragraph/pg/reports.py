@@ -39,9 +39,11 @@ RECORD = f"""
 with x as materialized (
     select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::bytea[],
         $7::text[], $8::json[], $9::text[], $10::bool[], $11::json[], $12::uuid[])
-    as x(run_id, worker_id, epoch, batch, n, frames, outcome, error, trace, interrupted, interrupts, head_id)
+    as x(run_id, worker_id, epoch, batch, n, frames, outcome, error, trace, interrupted,
+        interrupts, head_id)
 ), locked as materialized (
-    select t.thread_id from x join run using (run_id) join thread t using (organization_id, thread_id)
+    select t.thread_id
+    from x join run using (run_id) join thread t using (organization_id, thread_id)
     where x.outcome is not null or x.head_id is not null
     order by t.thread_id for update of t
 ), ok as (
@@ -68,52 +70,61 @@ with x as materialized (
     insert into event (run_id, seq, organization_id, n, frames)
     select run_id, last_seq, organization_id, n, frames from ok where n > 0
 ), ck as (
-    insert into checkpoint (organization_id, thread_id, run_id, checkpoint_id, parent_id, root_id, ns,
-        source, step, next, tasks, metadata, versions, opaque, created_at)
-    select ok.organization_id, ok.thread_id, ok.run_id, c.checkpoint_id, c.parent_id, c.root_id, c.ns, c.source,
-        c.step, c.next::text[], c.tasks, c.metadata, c.versions, c.opaque, c.created_at
-    from unnest($13::uuid[], $14::uuid[], $15::uuid[], $16::uuid[], $17::text[], $18::text[], $19::int[],
-        $20::text[], $21::json[], $22::json[], $23::jsonb[], $24::bytea[], $25::text[])
-    as c(run_id, checkpoint_id, parent_id, root_id, ns, source, step, next, tasks, metadata, versions,
-        opaque, created_at)
+    insert into checkpoint (organization_id, thread_id, run_id, checkpoint_id, parent_id, root_id,
+        ns, source, step, next, tasks, metadata, versions, opaque, created_at)
+    select ok.organization_id, ok.thread_id, ok.run_id, c.checkpoint_id, c.parent_id, c.root_id,
+        c.ns, c.source, c.step, c.next::text[], c.tasks, c.metadata, c.versions, c.opaque, c.created_at
+    from unnest($13::uuid[], $14::uuid[], $15::uuid[], $16::uuid[], $17::text[], $18::text[],
+        $19::int[], $20::text[], $21::json[], $22::json[], $23::jsonb[], $24::bytea[], $25::text[])
+    as c(run_id, checkpoint_id, parent_id, root_id, ns, source, step, next, tasks, metadata,
+        versions, opaque, created_at)
     join ok using (run_id)
 ), cv as (
-    insert into channel_value (organization_id, thread_id, channel, version, base_id, depth, value, codec)
-    select ok.organization_id, ok.thread_id, c.channel, c.version, c.base_id, c.depth, c.value, c.codec
-    from unnest($26::uuid[], $27::text[], $28::uuid[], $29::uuid[], $30::int[], $31::json[], $32::bytea[])
+    insert into channel_value (organization_id, thread_id, channel, version, base_id, depth,
+        value, codec)
+    select ok.organization_id, ok.thread_id, c.channel, c.version, c.base_id, c.depth, c.value,
+        c.codec
+    from unnest($26::uuid[], $27::text[], $28::uuid[], $29::uuid[], $30::int[], $31::json[],
+        $32::bytea[])
     as c(run_id, channel, version, base_id, depth, value, codec) join ok using (run_id)
 ), sw as (
-    insert into step_write (organization_id, thread_id, run_id, checkpoint_id, ns, task_id, result, error,
-        interrupts, opaque)
-    select ok.organization_id, ok.thread_id, ok.run_id, w.checkpoint_id, w.ns, w.task_id, w.result, w.error,
-        w.interrupts, w.opaque
-    from unnest($33::uuid[], $34::uuid[], $35::text[], $36::text[], $37::json[], $38::text[], $39::json[],
-        $40::bytea[])
-    as w(run_id, checkpoint_id, ns, task_id, result, error, interrupts, opaque) join ok using (run_id)
-    on conflict (organization_id, thread_id, checkpoint_id, task_id) do update set run_id = excluded.run_id,
-        result = excluded.result, error = excluded.error, interrupts = excluded.interrupts,
+    insert into step_write (organization_id, thread_id, run_id, checkpoint_id, ns, task_id,
+        result, error, interrupts, opaque)
+    select ok.organization_id, ok.thread_id, ok.run_id, w.checkpoint_id, w.ns, w.task_id,
+        w.result, w.error, w.interrupts, w.opaque
+    from unnest($33::uuid[], $34::uuid[], $35::text[], $36::text[], $37::json[], $38::text[],
+        $39::json[], $40::bytea[])
+    as w(run_id, checkpoint_id, ns, task_id, result, error, interrupts, opaque)
+    join ok using (run_id)
+    on conflict (organization_id, thread_id, checkpoint_id, task_id) do update set
+        run_id = excluded.run_id, result = excluded.result, error = excluded.error, interrupts = excluded.interrupts,
         opaque = excluded.opaque
 ), ef as (
     insert into effect (organization_id, thread_id, checkpoint_id, key, result)
     select ok.organization_id, ok.thread_id, e.checkpoint_id, e.key, e.result
-    from unnest($41::uuid[], $42::uuid[], $43::text[], $44::json[]) as e(run_id, checkpoint_id, key, result)
+    from unnest($41::uuid[], $42::uuid[], $43::text[], $44::json[])
+    as e(run_id, checkpoint_id, key, result)
     join ok using (run_id)
     on conflict do nothing
 ), th as (
     update thread t set
         checkpoint_id = coalesce(ok.head_id, t.checkpoint_id),
-        state_updated_at = case when ok.head_id is null then t.state_updated_at else clock_timestamp() end,
+        state_updated_at = case when ok.head_id is null then t.state_updated_at
+            else clock_timestamp() end,
         open_runs = t.open_runs - done::int,
         active_run_id = case when done then null else t.active_run_id end,
         status = case
             when not done or t.open_runs > 1 then t.status
             when ok.kind = 'run' and ok.outcome <> 'success' then 'error'
             when ok.interrupted then 'interrupted'
-            when ok.kind = 'update_state' and ok.outcome <> 'success' and t.error is not null then 'error'
+            when ok.kind = 'update_state' and ok.outcome <> 'success' and t.error is not null
+                then 'error'
             else 'idle' end,
         error = case when done and ok.kind = 'run' then ok.error else t.error end,
-        interrupts = case when done and ok.outcome = 'success' then ok.interrupts else t.interrupts end,
-        erase_at = case when done and t.temporary and ok.on_completion = 'delete' and t.open_runs = 1
+        interrupts = case when done and ok.outcome = 'success' then ok.interrupts
+            else t.interrupts end,
+        erase_at = case when done and t.temporary and ok.on_completion = 'delete'
+            and t.open_runs = 1
             then now() + interval '5 min' end,
         updated_at = case when done then clock_timestamp() else t.updated_at end
     from (select *, coalesce(outcome <> 'pending', false) as done from ok) ok
@@ -121,7 +132,8 @@ with x as materialized (
         and (done or ok.head_id is not null)
     returning ok.run_id, done, t.open_runs
 )
-select ok.run_id, ok.thread_id, ok.ms, ok.last_seq, case when th.done then th.open_runs end as open_runs
+select ok.run_id, ok.thread_id, ok.ms, ok.last_seq,
+    case when th.done then th.open_runs end as open_runs
 from ok left join th using (run_id)
 """
 
@@ -206,7 +218,8 @@ def _checkpoints(report: Report) -> Iterable[tuple[Any, ...]]:
     for c in report.checkpoints:
         yield (
             report.run_id, c.checkpoint_id, c.parent_id, c.root_id, c.ns, c.source, c.step,
-            _text_array(c.next), c.tasks, c.metadata, codec.dumps(c.versions), c.opaque, c.created_at,
+            _text_array(c.next), c.tasks, c.metadata, codec.dumps(c.versions), c.opaque,
+            c.created_at,
         )  # fmt: skip
 
 
@@ -220,7 +233,8 @@ def _writes(report: Report) -> Iterable[tuple[Any, ...]]:
     # One statement can't write a row twice: of a task's writes in a batch the last counts.
     for w in {(w.checkpoint_id, w.task_id): w for w in report.writes}.values():
         yield (
-            report.run_id, w.checkpoint_id, w.ns, w.task_id, w.result, w.error, w.interrupts, w.opaque
+            report.run_id, w.checkpoint_id, w.ns, w.task_id, w.result, w.error, w.interrupts,
+            w.opaque,
         )  # fmt: skip
 
 

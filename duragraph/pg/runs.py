@@ -1,16 +1,15 @@
 """Runs: create, claim, renew, promote, cancel. What workers report is in `reports.py`."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 from asyncpg import Record
 
-from duragraph.models import CancelAction, MultitaskStrategy, OnCompletion, OnDisconnect, Run
+from duragraph.models import MultitaskStrategy, OnCompletion, OnDisconnect, Run
 from duragraph.pg import Connection
 from duragraph.protocol import LEASE_SECONDS, Control, Lease
 
-COLUMNS = "run_id, thread_id, assistant_id, metadata, status, kwargs, multitask_strategy, created_at, updated_at"
+COLUMNS = ", ".join(f.name for f in attrs.fields(Run) if f.default is attrs.NOTHING)
 
 
 @attrs.frozen
@@ -61,11 +60,12 @@ CREATE = f"""
 with x as materialized (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[],
         $7::text[], $8::text[], $9::text[], $10::jsonb[], $11::jsonb[], $12::jsonb[], $13::json[],
-        $14::jsonb[], $15::float8[], $16::uuid[], $17::text[], $18::text[], $19::bool[], $20::bool[],
-        $21::uuid[], $22::text[])
+        $14::jsonb[], $15::float8[], $16::uuid[], $17::text[], $18::text[], $19::bool[],
+        $20::bool[], $21::uuid[], $22::text[])
     as x(run_id, organization_id, thread_id, assistant_id, revision, graph_id, queue, kind,
-        multitask_strategy, base_metadata, thread_metadata, metadata, kwargs, thread_config, after_seconds,
-        checkpoint_id, on_disconnect, on_completion, make_thread, temporary, worker_id, graph_version)
+        multitask_strategy, base_metadata, thread_metadata, metadata, kwargs, thread_config,
+        after_seconds, checkpoint_id, on_disconnect, on_completion, make_thread, temporary,
+        worker_id, graph_version)
 ), known as materialized (
     select x.* from x join assistant a using (organization_id, assistant_id)
     where a.revision = x.revision
@@ -89,12 +89,14 @@ with x as materialized (
     where t.organization_id = x.organization_id and t.thread_id = x.thread_id and t.erase_at is null
         and (select count(*) from locked) > 0
         and (x.multitask_strategy <> 'reject' or t.open_runs = 0)
-    returning t.organization_id, t.thread_id, t.active_run_id, t.last_ms, t.metadata, t.checkpoint_id
+    returning t.organization_id, t.thread_id, t.active_run_id, t.last_ms, t.metadata,
+        t.checkpoint_id
 ), made as (
     insert into thread (organization_id, thread_id, status, open_runs, active_run_id, last_ms,
         metadata, config, temporary)
     select organization_id, thread_id, 'busy', 1, case when after_seconds <= 0 then run_id end,
-        (extract(epoch from clock_timestamp()) * 1000)::bigint, thread_metadata, thread_config, temporary
+        (extract(epoch from clock_timestamp()) * 1000)::bigint, thread_metadata, thread_config,
+        temporary
     from known
     where make_thread and not exists (select from locked l where l.thread_id = known.thread_id
         and l.organization_id = known.organization_id)
@@ -108,15 +110,17 @@ with x as materialized (
         using (organization_id, thread_id)
 ), r as (
     insert into run (run_id, organization_id, thread_id, assistant_id, graph_id, graph_version,
-        queue, kind, status, active, multitask_strategy, metadata, kwargs, not_before, worker_id, epoch,
-        lease_until, leased_at, attempt, ms, checkpoint_id, base_id, on_disconnect, on_completion, created_at)
+        queue, kind, status, active, multitask_strategy, metadata, kwargs, not_before, worker_id,
+        epoch, lease_until, leased_at, attempt, ms, checkpoint_id, base_id, on_disconnect,
+        on_completion, created_at)
     select run_id, organization_id, thread_id, assistant_id, graph_id,
         case when leased then graph_version end, queue, kind,
         case when leased then 'running' else 'pending' end, active, multitask_strategy,
         base_metadata || thread_has || metadata, kwargs,
         case when after_seconds > 0 then now() + make_interval(secs => after_seconds) end,
         case when leased then worker_id end, leased::int,
-        case when leased then now() + interval '{LEASE_SECONDS} s' end, case when leased then now() end, leased::int,
+        case when leased then now() + interval '{LEASE_SECONDS} s' end,
+        case when leased then now() end, leased::int,
         case when active then last_ms else 0 end, checkpoint_id,
         case when active then head_id end, on_disconnect, on_completion,
         clock_timestamp() + make_interval(secs => after_seconds)
@@ -136,7 +140,8 @@ async def create(conn: Connection, new: Sequence[NewRun]) -> dict[str, Created]:
 
 # Finds out why `create` made nothing.
 WHY_NOT = """
-select (select revision from assistant where organization_id = $1 and assistant_id = $2) as revision,
+select
+    (select revision from assistant where organization_id = $1 and assistant_id = $2),
     t.thread_id is not null as thread_exists, coalesce(t.open_runs, 0) as open_runs
 from (select) as one
 left join thread t on t.organization_id = $1 and t.thread_id = $3 and t.erase_at is null
@@ -178,7 +183,8 @@ with slot as (
     select run_id from run
     where organization_id = $1 and status = 'pending' and active and queue = $2
         and graph_id = any($3::text[])
-        and (graph_version is null or (graph_id, graph_version) in (select * from unnest($3::text[], $4::text[])))
+        and (graph_version is null
+            or (graph_id, graph_version) in (select * from unnest($3::text[], $4::text[])))
     order by priority desc, run_id
     limit cardinality($5::uuid[])
     for update skip locked
@@ -194,8 +200,8 @@ with slot as (
     where r.run_id = numbered.run_id
     returning r.*
 )
-select r.run_id, r.organization_id, r.thread_id, r.assistant_id, r.graph_id, r.graph_version, r.kind,
-    r.kwargs, r.metadata, r.worker_id, r.epoch, r.attempt,
+select r.run_id, r.organization_id, r.thread_id, r.assistant_id, r.graph_id, r.graph_version,
+    r.kind, r.kwargs, r.metadata, r.worker_id, r.epoch, r.attempt,
     case when k.run_id = r.run_id then k.checkpoint_id
         else coalesce(r.checkpoint_id, t.checkpoint_id) end as start_id,
     coalesce(k.run_id = r.run_id, false) as resuming
@@ -229,7 +235,10 @@ held as (
     where r.worker_id = $1 and r.status = 'running'
 ), renewed as (
     update run r set lease_until = now() + interval '{LEASE_SECONDS} s'
-    from (select run_id from run join held using (run_id) order by run_id for update of run skip locked) h
+    from (
+        select run_id from run join held using (run_id)
+        order by run_id for update of run skip locked
+    ) h
     where r.run_id = h.run_id
 )
 select x.run_id, x.epoch, r.status = 'interrupted' and r.worker_id = $1 as cancelled
@@ -256,7 +265,8 @@ with t as materialized (
     order by thread_id for update
 ), first as (
     select distinct on (r.organization_id, r.thread_id) r.run_id, r.organization_id, r.thread_id,
-        t.checkpoint_id, greatest(t.last_ms + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint) as ms
+        t.checkpoint_id,
+        greatest(t.last_ms + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint) as ms
     from run r join t using (organization_id, thread_id)
     where r.status = 'pending' and not r.active and (r.not_before is null or r.not_before <= now())
     order by r.organization_id, r.thread_id, coalesce(r.not_before, r.created_at), r.run_id
@@ -288,108 +298,6 @@ async def promote_strays(conn: Connection) -> int:
     """Delayed runs that are due, and whatever a crash left in line behind nothing."""
     strays = [r["thread_id"] for r in await conn.fetch(STRAYS)]
     return await promote(conn, strays) if strays else 0
-
-
-@attrs.frozen
-class Ended:
-    """A run that was ended from outside. `worker_id` held it under `epoch` until now."""
-
-    run_id: str
-    status: str
-    worker_id: str | None
-    epoch: int
-    ms: int
-    last_seq: int
-    base_id: str | None
-    active: bool
-
-
-LOCK_THREAD = """
-select thread_id from thread where organization_id = $1 and thread_id = $2 for update
-"""
-
-END_RUNS = """
-with o as materialized (
-    select * from run
-    where organization_id = $1 and thread_id = $2 and status in ('pending', 'running')
-        and ($3::uuid[] is null or run_id = any($3))
-    order by run_id for update
-)
-update run r set status = 'interrupted', active = false, epoch = o.epoch + 1,
-    erase_at = case when $4 then now() + interval '5 min' end, updated_at = clock_timestamp()
-from o where r.run_id = o.run_id
-returning o.run_id, o.status, o.worker_id, o.epoch, o.ms, o.last_seq, o.base_id, o.active
-"""
-
-# A thread is `interrupted` when its head leaves nodes to run.
-SETTLE_THREAD = """
-update thread t set
-    open_runs = t.open_runs - $3,
-    active_run_id = case when $4 then null else t.active_run_id end,
-    checkpoint_id = case when $5 then $6 else t.checkpoint_id end,
-    status = case when t.open_runs > $3 then 'busy'
-        when exists (select from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.next <> '{}'
-            and c.checkpoint_id = case when $5 then $6 else t.checkpoint_id end)
-        then 'interrupted' else 'idle' end,
-    error = coalesce($7, t.error),
-    interrupts = case when $4 then '{}' else t.interrupts end,
-    updated_at = clock_timestamp()
-where t.organization_id = $1 and t.thread_id = $2
-"""
-
-ERASE_PROGRESS = """
-with gone as (
-    delete from checkpoint where organization_id = $1 and thread_id = $2 and run_id = any($3::uuid[])
-    returning checkpoint_id
-), parts as (
-    delete from channel_value where organization_id = $1 and thread_id = $2
-        and version in (select checkpoint_id from gone)
-), writes as (
-    delete from step_write where organization_id = $1 and thread_id = $2
-        and (run_id = any($3::uuid[]) or checkpoint_id in (select checkpoint_id from gone))
-)
-delete from effect where organization_id = $1 and thread_id = $2
-    and checkpoint_id in (select checkpoint_id from gone)
-"""
-
-USER_INTERRUPT = b'{"error":"UserInterrupt","message":"User interrupted the run"}'
-USER_ROLLBACK = b'{"error":"UserRollback","message":"User rolled back the run"}'
-
-
-async def cancel(
-    conn: Connection,
-    organization_id: str,
-    thread_id: str,
-    *,
-    run_ids: Sequence[str] | None = None,
-    action: CancelAction = "interrupt",
-) -> list[Ended]:
-    """End these open runs (all of the thread's by default) from their acknowledged state.
-
-    Must run in a transaction. The thread's next run is not yet promoted.
-    """
-    await conn.fetch(LOCK_THREAD, organization_id, thread_id)
-    rollback = action == "rollback"
-    records = await conn.fetch(END_RUNS, organization_id, thread_id, run_ids, rollback)
-    ended = [Ended(*r) for r in records]
-    if not ended:
-        return []
-    was_active = next((e for e in ended if e.active), None)
-    undo = rollback and was_active is not None and was_active.status == "running"
-    error = USER_ROLLBACK if rollback else USER_INTERRUPT
-    await conn.execute(
-        SETTLE_THREAD,
-        organization_id,
-        thread_id,
-        len(ended),
-        was_active is not None,
-        undo,
-        was_active.base_id if was_active else None,
-        error if was_active is not None and was_active.status == "running" else None,
-    )
-    if rollback:
-        await conn.execute(ERASE_PROGRESS, organization_id, thread_id, [e.run_id for e in ended])
-    return ended
 
 
 GET = f"""
@@ -432,27 +340,6 @@ async def search(
     """Newest first."""
     records = await conn.fetch(SEARCH, organization_id, thread_id, status, limit, offset)
     return [Run(*r) for r in records]
-
-
-# The head leaves a deleted run's checkpoints; parts that later checkpoints build on stay.
-DELETE = """
-with gone as (
-    delete from run where organization_id = $1 and thread_id = $2 and run_id = $3 and erase_at is null
-    returning base_id
-), k as (
-    delete from checkpoint where organization_id = $1 and thread_id = $2 and run_id = $3
-        and exists (select from gone) returning checkpoint_id
-), t as (
-    update thread set checkpoint_id = (select base_id from gone)
-    where organization_id = $1 and thread_id = $2 and checkpoint_id in (select checkpoint_id from k)
-)
-select count(*) from gone
-"""
-
-
-async def delete(conn: Connection, organization_id: str, thread_id: str, run_id: str) -> bool:
-    """Erase a run and its checkpoints. Cancel it first; must run in that transaction."""
-    return bool(await conn.fetchval(DELETE, organization_id, thread_id, run_id))
 
 
 def _run(record: Record | None) -> Run | None:

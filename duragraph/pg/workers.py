@@ -14,14 +14,16 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 
 UPSERT_GRAPH = """
-insert into graph (organization_id, graph_id, version, queue, description, input_schema, output_schema,
+insert into graph (organization_id, graph_id, version, queue, description, input_schema,
+    output_schema,
     state_schema, config_schema, context_schema, drawing, drawing_xray, subgraphs)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 on conflict (organization_id, graph_id, version) do update set queue = excluded.queue,
     description = excluded.description, input_schema = excluded.input_schema,
     output_schema = excluded.output_schema, state_schema = excluded.state_schema,
     config_schema = excluded.config_schema, context_schema = excluded.context_schema,
-    drawing = excluded.drawing, drawing_xray = excluded.drawing_xray, subgraphs = excluded.subgraphs,
+    drawing = excluded.drawing, drawing_xray = excluded.drawing_xray,
+        subgraphs = excluded.subgraphs,
     registered_at = clock_timestamp()
 """
 
@@ -32,7 +34,8 @@ with a as (
     on conflict do nothing
     returning *
 )
-insert into assistant_version (organization_id, assistant_id, version, graph_id, name, config, context, metadata)
+insert into assistant_version (organization_id, assistant_id, version, graph_id, name, config,
+    context, metadata)
 select organization_id, assistant_id, version, graph_id, name, config, context, metadata from a
 """
 

@@ -1,0 +1,162 @@
+"""The API described by itself: OpenAPI 3.1 from the route table and the handlers' annotations.
+
+Workers speak msgpack, which is not described here; see `duragraph/protocol.py`.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import attrs
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from duragraph import __version__
+from duragraph.api.io import Media, Reply, Route
+from duragraph.api.middleware import OPEN, STATUS
+from duragraph.models import Id
+
+JSON = "application/json"
+REFERENCE = "#/components/schemas/{name}"
+NO_BODY = 204
+
+Schema = dict[str, Any]
+
+
+@attrs.frozen
+class Error:
+    """Why a request failed. `code` is for programs, `detail` and `hint` are for people."""
+
+    detail: str
+    code: str
+    hint: str | UnsetType = UNSET
+
+
+class Components:
+    """Schemas of types; those of classes are collected to be referred to."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, Schema] = {}
+
+    def schema(self, type: Any) -> Schema:
+        (schema,), found = msgspec.json.schema_components([type], ref_template=REFERENCE)
+        self.schemas |= found
+        return schema
+
+    def fields(self, type: Any) -> dict[str, Schema]:
+        """The properties of an attrs class, which itself is not collected."""
+        _, found = msgspec.json.schema_components([type], ref_template=REFERENCE)
+        properties: dict[str, Schema] = found.pop(type.__name__)["properties"]
+        self.schemas |= found
+        return properties
+
+    def selected(self, rows: Any) -> Schema:
+        """A list whose rows may lack keys, since the client selects them."""
+        schema = self.schema(rows)
+        row = self.schemas[schema["items"]["$ref"].rpartition("/")[2]]
+        return schema | {"items": {k: v for k, v in row.items() if k not in {"required", "title"}}}
+
+
+def document(routes: Iterable[Route]) -> Schema:
+    """The whole document. Paths are given once, without their mounts."""
+    components = Components()
+    paths: dict[str, Schema] = {}
+    for route in routes:
+        if not route.path.startswith("/workers"):
+            operations = paths.setdefault(route.path, {})
+            operations[route.method.lower()] = _operation(route, components)
+    error = {"content": {JSON: {"schema": components.schema(Error)}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "DuraGraph",
+            "version": __version__,
+            "description": "A durable control plane for agent graphs.",
+        },
+        "servers": [{"url": "/"}, {"url": "/api/v1"}],
+        "security": [{}, {"key": []}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.schemas.items())),
+            "responses": {code: {"description": _words(code)} | error for code in STATUS},
+            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
+        },
+    }
+
+
+def _operation(route: Route, components: Components) -> Schema:
+    room = route.handler.__module__.rpartition(".")[2]
+    hints = inspect.get_annotations(route.handler, eval_str=True)
+    body, query = hints.get("body"), hints.get("query")
+    selects = any(t and "select" in attrs.fields_dict(t) for t in (body, query))
+    operation: Schema = {
+        "operationId": f"{room}_{route.handler.__name__}",
+        "tags": [room],
+        "summary": _words(route.handler.__name__),
+        "parameters": [*_path(route, components), *(_query(query, components) if query else [])],
+        "responses": _successes(route, hints["return"], components, selects=selects)
+        | _failures(route),
+    }
+    if documentation := inspect.getdoc(route.handler):
+        operation["description"] = documentation
+    if body is not None:
+        operation["requestBody"] = {
+            "required": not route.body_optional,
+            "content": {JSON: {"schema": components.schema(body)}},
+        }
+    return operation
+
+
+def _path(route: Route, components: Components) -> Iterable[Schema]:
+    for name in re.findall(r"{(\w+)}", route.path):
+        type = Id if name.endswith("_id") else Annotated[str, msgspec.Meta(min_length=1)]
+        yield {"name": name, "in": "path", "required": True, "schema": components.schema(type)}
+
+
+def _query(type: Any, components: Components) -> Iterable[Schema]:
+    for name, schema in components.fields(type).items():
+        alternatives = [s for s in schema.get("anyOf", [schema]) if s != {"type": "null"}]
+        plain = alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
+        default = schema.get("default")
+        shown = plain if default is None else plain | {"default": default}
+        yield {"name": name, "in": "query", "schema": shown}
+
+
+def _successes(route: Route, type: Any, components: Components, *, selects: bool) -> Schema:
+    """By status: each member of the return annotation is one answer."""
+    members = get_args(type) if get_origin(type) in {Union, UnionType} else (type,)
+    answers: Schema = {}
+    for member in members:
+        if get_origin(member) is Annotated:
+            (media,) = (m for m in get_args(member)[1:] if isinstance(m, Media))
+            answers["200"] = _answer(media.type, {})
+            continue
+        noun = get_args(member)[0] if get_origin(member) is Reply else member
+        if noun is NoneType or noun is None:
+            status = NO_BODY if route.status == web.HTTPOk.status_code else route.status
+            answers[str(status)] = {"description": "No body."}
+        else:
+            schema = components.selected(noun) if selects else components.schema(noun)
+            answers[str(route.status)] = _answer(JSON, schema)
+    return answers
+
+
+def _answer(media_type: str, schema: Schema) -> Schema:
+    return {"description": "Success.", "content": {media_type: {"schema": schema}}}
+
+
+def _failures(route: Route) -> Schema:
+    codes = {"unavailable", "internal"} if route.path in OPEN else set(STATUS)
+    codes |= {"invalid"} if route.path in OPEN else set()
+    return {
+        str(status): {"$ref": f"#/components/responses/{code}"}
+        for code, status in STATUS.items()
+        if code in codes
+    }
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()

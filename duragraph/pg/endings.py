@@ -1,0 +1,138 @@
+"""Runs that end from outside: cancelled, rolled back, deleted.
+
+Each is part of a transaction that has locked the thread. The run's epoch grows, so whatever its
+worker still reports is refused.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+
+from duragraph.models import CancelAction
+from duragraph.pg import Connection
+
+
+@attrs.frozen
+class Ended:
+    """A run that was ended from outside. `worker_id` held it under `epoch` until now."""
+
+    run_id: str
+    status: str
+    worker_id: str | None
+    epoch: int
+    ms: int
+    last_seq: int
+    base_id: str | None
+    active: bool
+
+
+LOCK_THREAD = """
+select thread_id from thread where organization_id = $1 and thread_id = $2 for update
+"""
+
+END_RUNS = """
+with o as materialized (
+    select * from run
+    where organization_id = $1 and thread_id = $2 and status in ('pending', 'running')
+        and ($3::uuid[] is null or run_id = any($3))
+    order by run_id for update
+)
+update run r set status = 'interrupted', active = false, epoch = o.epoch + 1,
+    erase_at = case when $4 then now() + interval '5 min' end, updated_at = clock_timestamp()
+from o where r.run_id = o.run_id
+returning o.run_id, o.status, o.worker_id, o.epoch, o.ms, o.last_seq, o.base_id, o.active
+"""
+
+# A thread is `interrupted` when its head leaves nodes to run.
+SETTLE_THREAD = """
+update thread t set
+    open_runs = t.open_runs - $3,
+    active_run_id = case when $4 then null else t.active_run_id end,
+    checkpoint_id = case when $5 then $6 else t.checkpoint_id end,
+    status = case when t.open_runs > $3 then 'busy'
+        when exists (select from checkpoint c where c.organization_id = $1 and c.thread_id = $2
+            and c.next <> '{}'
+            and c.checkpoint_id = case when $5 then $6 else t.checkpoint_id end)
+        then 'interrupted' else 'idle' end,
+    error = coalesce($7, t.error),
+    interrupts = case when $4 then '{}' else t.interrupts end,
+    updated_at = clock_timestamp()
+where t.organization_id = $1 and t.thread_id = $2
+"""
+
+ERASE_PROGRESS = """
+with gone as (
+    delete from checkpoint where organization_id = $1 and thread_id = $2
+        and run_id = any($3::uuid[])
+    returning checkpoint_id
+), parts as (
+    delete from channel_value where organization_id = $1 and thread_id = $2
+        and version in (select checkpoint_id from gone)
+), writes as (
+    delete from step_write where organization_id = $1 and thread_id = $2
+        and (run_id = any($3::uuid[]) or checkpoint_id in (select checkpoint_id from gone))
+)
+delete from effect where organization_id = $1 and thread_id = $2
+    and checkpoint_id in (select checkpoint_id from gone)
+"""
+
+USER_INTERRUPT = b'{"error":"UserInterrupt","message":"User interrupted the run"}'
+USER_ROLLBACK = b'{"error":"UserRollback","message":"User rolled back the run"}'
+
+
+async def cancel(
+    conn: Connection,
+    organization_id: str,
+    thread_id: str,
+    *,
+    run_ids: Sequence[str] | None = None,
+    action: CancelAction = "interrupt",
+) -> list[Ended]:
+    """End these open runs (all of the thread's by default) from their acknowledged state.
+
+    Must run in a transaction. The thread's next run is not yet promoted.
+    """
+    await conn.fetch(LOCK_THREAD, organization_id, thread_id)
+    rollback = action == "rollback"
+    records = await conn.fetch(END_RUNS, organization_id, thread_id, run_ids, rollback)
+    ended = [Ended(*r) for r in records]
+    if not ended:
+        return []
+    was_active = next((e for e in ended if e.active), None)
+    undo = rollback and was_active is not None and was_active.status == "running"
+    error = USER_ROLLBACK if rollback else USER_INTERRUPT
+    await conn.execute(
+        SETTLE_THREAD,
+        organization_id,
+        thread_id,
+        len(ended),
+        was_active is not None,
+        undo,
+        was_active.base_id if was_active else None,
+        error if was_active is not None and was_active.status == "running" else None,
+    )
+    if rollback:
+        await conn.execute(ERASE_PROGRESS, organization_id, thread_id, [e.run_id for e in ended])
+    return ended
+
+
+# The head leaves a deleted run's checkpoints; parts that later checkpoints build on stay.
+DELETE = """
+with gone as (
+    delete from run where organization_id = $1 and thread_id = $2 and run_id = $3
+        and erase_at is null
+    returning base_id
+), k as (
+    delete from checkpoint where organization_id = $1 and thread_id = $2 and run_id = $3
+        and exists (select from gone) returning checkpoint_id
+), t as (
+    update thread set checkpoint_id = (select base_id from gone)
+    where organization_id = $1 and thread_id = $2 and checkpoint_id in (select checkpoint_id from k)
+)
+select count(*) from gone
+"""
+
+
+async def delete(conn: Connection, organization_id: str, thread_id: str, run_id: str) -> bool:
+    """Erase a run and its checkpoints. Cancel it first; must run in that transaction."""
+    return bool(await conn.fetchval(DELETE, organization_id, thread_id, run_id))

@@ -1,0 +1,56 @@
+"""What operators ask of the database, across tenants: is it there, how much waits, who works."""
+
+import asyncio
+
+import attrs
+
+from duragraph.errors import Unavailable
+from duragraph.pg import Connection, Pool, translated
+
+ALIVE = "select 1 as alive"
+PATIENCE_SECONDS = 5.0
+
+
+async def alive(pool: Pool) -> bool:
+    """Whether the database answers in time."""
+    try:
+        with translated():
+            async with asyncio.timeout(PATIENCE_SECONDS), pool.acquire() as conn:
+                await conn.fetchval(ALIVE)
+    except (Unavailable, TimeoutError):
+        return False
+    return True
+
+
+@attrs.frozen
+class Load:
+    """Unfinished runs of a graph by status, and the seconds since the oldest could have run."""
+
+    graph_id: str
+    status: str
+    runs: int
+    oldest_seconds: float
+
+
+LOAD = """
+select graph_id, status, count(*) as runs,
+    greatest(0, extract(epoch from now() - min(created_at)))::float8 as oldest_seconds
+from run where status in ('pending', 'running')
+group by graph_id, status order by graph_id, status
+"""
+
+
+async def load(conn: Connection) -> list[Load]:
+    return [Load(*r) for r in await conn.fetch(LOAD)]
+
+
+CAPACITY = """
+select coalesce(sum(slots), 0)::int from worker
+where not draining and last_seen_at > now() - interval '1 min'
+"""
+
+
+async def capacity(conn: Connection) -> int:
+    """Slots of the workers that were heard of in the last minute."""
+    slots: int = await conn.fetchval(CAPACITY)
+    return slots
