@@ -73,7 +73,8 @@ with x as materialized (
     insert into checkpoint (organization_id, thread_id, run_id, checkpoint_id, parent_id, root_id,
         ns, source, step, next, tasks, metadata, versions, opaque, created_at)
     select ok.organization_id, ok.thread_id, ok.run_id, c.checkpoint_id, c.parent_id, c.root_id,
-        c.ns, c.source, c.step, c.next::text[], c.tasks, c.metadata, c.versions, c.opaque, c.created_at
+        c.ns, c.source, c.step, c.next::text[], c.tasks, c.metadata, c.versions, c.opaque,
+        c.created_at
     from unnest($13::uuid[], $14::uuid[], $15::uuid[], $16::uuid[], $17::text[], $18::text[],
         $19::int[], $20::text[], $21::json[], $22::json[], $23::jsonb[], $24::bytea[], $25::text[])
     as c(run_id, checkpoint_id, parent_id, root_id, ns, source, step, next, tasks, metadata,
@@ -97,8 +98,8 @@ with x as materialized (
     as w(run_id, checkpoint_id, ns, task_id, result, error, interrupts, opaque)
     join ok using (run_id)
     on conflict (organization_id, thread_id, checkpoint_id, task_id) do update set
-        run_id = excluded.run_id, result = excluded.result, error = excluded.error, interrupts = excluded.interrupts,
-        opaque = excluded.opaque
+        run_id = excluded.run_id, result = excluded.result, error = excluded.error,
+        interrupts = excluded.interrupts, opaque = excluded.opaque
 ), ef as (
     insert into effect (organization_id, thread_id, checkpoint_id, key, result)
     select ok.organization_id, ok.thread_id, e.checkpoint_id, e.key, e.result
