@@ -1,4 +1,4 @@
-"""The command `duragraph-worker`: serves the graphs that its arguments name."""
+"""The command `duragraph-worker`: serves, checks or draws the graphs that its arguments name."""
 
 import logging
 import os
@@ -7,13 +7,15 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from duragraph import logs
-from duragraph.errors import DuraGraphError
+from duragraph import __version__, logs
+from duragraph.errors import DuraGraphError, Invalid
 from duragraph.logs import LogFormat, LogLevel
+from duragraph_worker.blueprint import GraphError
+from duragraph_worker.draw import mermaid
 from duragraph_worker.loading import load
 from duragraph_worker.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
 
-app = App(name="duragraph-worker", help="Serve graphs to a DuraGraph plane.")
+app = App(name="duragraph-worker", version=__version__, help="Serve graphs to a DuraGraph plane.")
 
 
 @app.default
@@ -50,6 +52,10 @@ def serve(
 
     """
     logs.configure(level=log_level, format=log_format)
+    if not targets:
+        raise Invalid(
+            "no graph to serve", hint="name some, each as module:name or path/file.py:name"
+        )
     graphs = [load(target) for target in targets]
     Worker(url, graphs=graphs, queue=queue, slots=slots, api_key=api_key, name=name).run()
     # Sync nodes may still be at work in threads, which the interpreter would wait for.
@@ -57,9 +63,24 @@ def serve(
     os._exit(0)
 
 
+@app.command
+def validate(*targets: str) -> None:
+    """Load graphs, and say what is wrong with them."""
+    for plan in map(load, targets):
+        sys.stdout.write(f"{plan.graph_id} {plan.version}: {len(plan.nodes)} nodes, all in order\n")
+
+
+@app.command
+def draw(target: str) -> None:
+    """Write a graph as Mermaid text."""
+    sys.stdout.write(mermaid(load(target)))
+
+
 def main() -> None:
     try:
         app()
+    except GraphError as error:
+        sys.exit(f"duragraph-worker: {error}")
     except DuraGraphError as error:
         sys.exit(f"duragraph-worker: {error.message}" + (f"; {error.hint}" if error.hint else ""))
 

@@ -65,9 +65,5 @@ def _from_file(path: Path) -> ModuleType:
 
 
 def _graphs_hint(module: ModuleType) -> str:
-    names = [
-        name
-        for name, value in vars(module).items()
-        if isinstance(getattr(value, "plan", None), Plan)
-    ]
+    names = [name for name, value in vars(module).items() if hasattr(value, "blueprint")]
     return f"its graphs: {', '.join(names)}" if names else "it has no class decorated with @Graph"
