@@ -52,7 +52,7 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
         else:
             _begin(root)
             await root.drive()
-        outcome = Outcome("success")
+        outcome = Outcome("success", interrupted=bool(root.tasks))
     except GraphInterrupt:
         outcome = _interrupted(root)
     except asyncio.CancelledError:

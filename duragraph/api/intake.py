@@ -4,7 +4,7 @@ from typing import Any
 
 from duragraph import codec
 from duragraph.api import fields
-from duragraph.api.io import Call
+from duragraph.api.io import Call, path_id
 from duragraph.dispatch import Stale
 from duragraph.errors import Refused
 from duragraph.ids import new_id
@@ -40,7 +40,6 @@ def new_run(
         raise Refused("You must provide a thread_id when resuming.")
     ids = {"graph_id": assistant.graph_id, "assistant_id": assistant.assistant_id}
     kwargs = _kwargs(call, assistant, body, temporary=stateless and body.on_completion == "delete")
-    checkpoint = body.checkpoint.checkpoint_id if body.checkpoint else None
     return NewRun(
         run_id=run_id,
         organization_id=call.organization_id,
@@ -57,7 +56,7 @@ def new_run(
         kwargs=codec.dumps(kwargs),
         thread_config=codec.dumps(_thread_config(kwargs.config)),
         after_seconds=body.after_seconds,
-        checkpoint_id=body.checkpoint_id or checkpoint,
+        checkpoint_id=kwargs.config["configurable"].get("checkpoint_id"),
         on_disconnect=body.on_disconnect,
         on_completion=body.on_completion,
         make_thread=stateless or body.if_not_exists == "create",
@@ -96,9 +95,15 @@ def _merge(
     request_id = call.request.headers.get("x-request-id") or new_id()
     base = assistant.config.get("configurable") or {}
     configurable = base | given | {"langgraph_request_id": request_id}
+    if checkpoint_id := _start(body) or configurable.get("checkpoint_id"):
+        configurable["checkpoint_id"] = path_id("checkpoint_id", str(checkpoint_id))
     return assistant.config | (config or {}) | {"configurable": configurable}, (
         assistant.context | given
     )
+
+
+def _start(body: RunCreate) -> str | None:
+    return body.checkpoint_id or (body.checkpoint.checkpoint_id if body.checkpoint else None)
 
 
 def _thread_config(config: dict[str, Any]) -> dict[str, Any]:
