@@ -137,6 +137,11 @@ class Context:
         """1 at first; grows with every retry of the node and every takeover of the run."""
         return self._run.task.attempt + self._tries
 
+    @property
+    def epoch(self) -> int:
+        """The lease's fencing number; whoever takes the run over has a higher one."""
+        return self._run.task.epoch
+
     def now(self) -> datetime:
         """The time of the checkpoint that scheduled the task."""
         return self._scheduled
