@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from duragraph import pg
-from duragraph.api import MOUNTS, ROUTES, middleware, sse
+from duragraph.api import MOUNTS, ROUTES, middleware, openapi, sse, system
 from duragraph.assistants import Assistants
 from duragraph.bus import Bus
 from duragraph.config import Config
@@ -43,6 +43,7 @@ def build_app(config: Config) -> web.Application:
         client_max_size=config.max_body_bytes,
     )
     app[sse.OPEN] = set[asyncio.Transport]()
+    app[system.PAGES] = system.Pages.of(openapi.document(ROUTES))
     app.cleanup_ctx.append(lifetime)
     app.on_shutdown.append(_close_streams)
     for mount in MOUNTS:

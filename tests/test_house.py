@@ -25,7 +25,7 @@ FLOORS = (
 )
 """A file imports only from floors below its own."""
 
-API_SHARED = {"io", "fields", "sse", "middleware", "intake", "updates"}
+API_SHARED = {"io", "fields", "sse", "middleware", "openapi", "docs", "intake", "updates"}
 """What the endpoints of `api/` may have in common; they never import each other."""
 
 WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "logs"}

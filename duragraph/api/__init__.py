@@ -1,11 +1,17 @@
 """The route table: one line an endpoint. Each is mounted at `/` and at `/api/v1`."""
 
-from duragraph.api import assistants, runs, states, threads, workers
+from duragraph.api import assistants, runs, states, system, threads, workers
 from duragraph.api.io import Route
 
 MOUNTS = ("", "/api/v1")
 
 ROUTES = (
+    Route("GET", "/", system.ok),
+    Route("GET", "/ok", system.ok),
+    Route("GET", "/info", system.info),
+    Route("GET", "/metrics", system.metrics),
+    Route("GET", "/openapi.json", system.openapi),
+    Route("GET", "/docs", system.page),
     Route("POST", "/assistants", assistants.create),
     Route("POST", "/assistants/search", assistants.search),
     Route("POST", "/assistants/count", assistants.count),
@@ -35,7 +41,7 @@ ROUTES = (
     Route("DELETE", "/threads/{thread_id}/runs/{run_id}", runs.delete),
     Route("GET", "/threads/{thread_id}/runs/{run_id}/join", runs.join),
     Route("GET", "/threads/{thread_id}/runs/{run_id}/stream", runs.join_stream),
-    Route("POST", "/threads/{thread_id}/runs/{run_id}/cancel", runs.cancel),
+    Route("POST", "/threads/{thread_id}/runs/{run_id}/cancel", runs.cancel, status=202),
     Route("POST", "/runs", runs.create_stateless),
     Route("POST", "/runs/stream", runs.stream_stateless),
     Route("POST", "/runs/wait", runs.wait_stateless),

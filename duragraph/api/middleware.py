@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from duragraph import codec
 from duragraph.config import Config
 from duragraph.errors import DuraGraphError, Unauthorized
+from duragraph.metrics import answered
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ def gate(config: Config, mounts: Iterable[str]) -> Middleware:
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 - the last stop: logged, never leaked
                 response = failure(request, error)
+        answered(request.method, _route(request), response.status)
         if allowed and not response.prepared:
             response.headers.update(cors(request, config))
         return response
@@ -102,6 +104,12 @@ def _error(
     return web.Response(
         body=codec.dumps(body), status=status, headers=headers, content_type="application/json"
     )
+
+
+def _route(request: web.Request) -> str:
+    """As it stands in the route table: a bounded set, whatever clients ask for."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
 
 
 def _check_key(request: web.Request, keys: list[bytes]) -> None:

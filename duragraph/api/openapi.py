@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import attrs
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import __version__
 from duragraph.api.io import Media, Reply, Route
@@ -42,7 +42,7 @@ class Components:
         self.schemas: dict[str, Schema] = {}
 
     def schema(self, type: Any) -> Schema:
-        (schema,), found = msgspec.json.schema_components([type], ref_template=REFERENCE)
+        (schema,), found = msgspec.json.schema_components([_shown(type)], ref_template=REFERENCE)
         self.schemas |= found
         return schema
 
@@ -112,8 +112,8 @@ def _operation(route: Route, components: Components) -> Schema:
 
 def _path(route: Route, components: Components) -> Iterable[Schema]:
     for name in re.findall(r"{(\w+)}", route.path):
-        type = Id if name.endswith("_id") else Annotated[str, msgspec.Meta(min_length=1)]
-        yield {"name": name, "in": "path", "required": True, "schema": components.schema(type)}
+        kind = Id if name.endswith("_id") else Annotated[str, msgspec.Meta(min_length=1)]
+        yield {"name": name, "in": "path", "required": True, "schema": components.schema(kind)}
 
 
 def _query(type: Any, components: Components) -> Iterable[Schema]:
@@ -142,6 +142,19 @@ def _successes(route: Route, type: Any, components: Components, *, selects: bool
             schema = components.selected(noun) if selects else components.schema(noun)
             answers[str(route.status)] = _answer(JSON, schema)
     return answers
+
+
+def _shown(type: Any) -> Any:
+    """A body's class without defaults of raw JSON, which msgspec can't put into a schema."""
+    if not attrs.has(type) or not any(isinstance(f.default, Raw) for f in attrs.fields(type)):
+        return type
+    fields = {
+        f.name: attrs.field(
+            type=f.type, default=attrs.Factory(bytes) if isinstance(f.default, Raw) else f.default
+        )
+        for f in attrs.fields(type)
+    }
+    return attrs.make_class(type.__name__, fields, class_body={"__doc__": type.__doc__})
 
 
 def _answer(media_type: str, schema: Schema) -> Schema:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from duragraph import codec, pg
 from duragraph.api import fields, intake, sse
-from duragraph.api.io import Call, Reply
+from duragraph.api.io import Call, EventStream, Reply, Value
 from duragraph.errors import NotFound
 from duragraph.frames import Batch
 from duragraph.ids import new_id
@@ -61,11 +61,11 @@ async def create_stateless(call: Call, *, body: RunCreate) -> Reply[Run]:
     return Reply(created.run, headers={"Content-Location": f"/runs/{created.run.run_id}"})
 
 
-async def stream(call: Call, thread_id: str, *, body: RunCreate) -> web.StreamResponse:
+async def stream(call: Call, thread_id: str, *, body: RunCreate) -> EventStream:
     return await _stream(call, thread_id, body)
 
 
-async def stream_stateless(call: Call, *, body: RunCreate) -> web.StreamResponse:
+async def stream_stateless(call: Call, *, body: RunCreate) -> EventStream:
     return await _stream(call, None, body)
 
 
@@ -79,11 +79,11 @@ async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.Str
             return await sse.stream(call, batches, _locate(path, "stream"))
 
 
-async def wait(call: Call, thread_id: str, *, body: RunCreate) -> web.StreamResponse:
+async def wait(call: Call, thread_id: str, *, body: RunCreate) -> Value:
     return await _wait(call, thread_id, body)
 
 
-async def wait_stateless(call: Call, *, body: RunCreate) -> web.StreamResponse:
+async def wait_stateless(call: Call, *, body: RunCreate) -> Value:
     return await _wait(call, None, body)
 
 
@@ -131,7 +131,7 @@ async def delete(call: Call, thread_id: str, run_id: str) -> None:
     call.deps.dispatcher.ended(ended)
 
 
-async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> web.StreamResponse:
+async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> Value:
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     if run is None:
@@ -145,13 +145,13 @@ async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> we
 
 async def join_stream(
     call: Call, thread_id: str, run_id: str, *, query: Joining
-) -> web.StreamResponse:
+) -> EventStream:
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     return await _join_stream(call, run, query, _path(run) if run else None)
 
 
-async def join_stream_stateless(call: Call, run_id: str, *, query: Joining) -> web.StreamResponse:
+async def join_stream_stateless(call: Call, run_id: str, *, query: Joining) -> EventStream:
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
         run = await runs.get_stateless(conn, call.organization_id, run_id)
     return await _join_stream(call, run, query, f"/runs/{run_id}")
@@ -177,7 +177,7 @@ async def _join_stream(
 
 async def cancel(
     call: Call, thread_id: str, run_id: str, *, query: Cancelling
-) -> Reply[None] | web.StreamResponse:
+) -> Reply[None] | Value:
     with call.deps.streams.subscribe(run_id) as follower:
         await _cancel(call, thread_id, run_id, query.action)
         if not query.wait:
@@ -202,7 +202,7 @@ async def _cancel(call: Call, thread_id: str, run_id: str, action: str) -> None:
         raise NotFound("No runs found to cancel.")
     raise NotFound(
         "No matching runs to cancel. Please verify the thread ID and run IDs are correct, "
-        "and the runs haven't already completed or been canceled."
+        "and the runs haven't been deleted or completed."
     )
 
 

@@ -1,14 +1,15 @@
 """Is it there, what is it, how busy is it, what can it do. None of this needs a key."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import attrs
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from duragraph import __version__, pg
-from duragraph.api.io import Call, Media, Reply
+from duragraph import __version__, codec, pg
+from duragraph.api import docs
+from duragraph.api.io import Call, Media, Reply, Value
 from duragraph.metrics import REQUESTS
 from duragraph.pg import health
 from duragraph.pg.health import Load
@@ -16,10 +17,14 @@ from duragraph.pg.health import Load
 
 @attrs.frozen
 class Pages:
-    """Written once, when the plane starts."""
+    """What the plane says of itself, written once when it is built."""
 
     openapi: bytes
     docs: bytes
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self:
+        return cls(codec.dumps(document), docs.page(document).encode())
 
 
 PAGES = web.AppKey("pages", Pages)
@@ -162,24 +167,17 @@ def _requests() -> list[Requests]:
     ]
 
 
-async def openapi(call: Call) -> Annotated[web.Response, Media("application/json")]:
-    """This API's description."""
+async def openapi(call: Call) -> Value:
+    """The API's description."""
     return web.Response(body=call.request.app[PAGES].openapi, content_type="application/json")
 
 
-DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-
-
-async def docs(call: Call) -> Annotated[web.Response, Media("text/html")]:
+async def page(call: Call) -> Annotated[web.Response, Media("text/html")]:
     """The description as a page that loads nothing and runs nothing."""
     headers = {
-        "Content-Security-Policy": DOCS_POLICY + "; frame-ancestors 'none'",
+        "Content-Security-Policy": docs.POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     }
-    return web.Response(
-        body=call.request.app[PAGES].docs,
-        content_type="text/html",
-        charset="utf-8",
-        headers=headers,
-    )
+    body = call.request.app[PAGES].docs
+    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
