@@ -6,11 +6,8 @@ queries: a hint wakes the claiming, and a sweep finds what no hint told of.
 """
 
 import asyncio
-import time
-from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeAlias
 
 import attrs
 import structlog
@@ -26,67 +23,15 @@ from duragraph.models import CancelAction
 from duragraph.pg import Pool, checkpoints, endings, runs, workers
 from duragraph.pg.endings import Ended
 from duragraph.pg.runs import Claimed, Created, NewRun
-from duragraph.pg.workers import Worker
-from duragraph.protocol import POLL_SECONDS, Control, Lease, Poll, Polled, Task
+from duragraph.protocol import Control, Lease, Poll, Polled, Task
+from duragraph.seats import Needs, Offer, Seat, Seats, deal, serves
 from duragraph.streams import Streams
 
 log = structlog.get_logger(__name__)
 
-ROUND_TRIP_SECONDS = 0.5
-"""Between a poll's answer and the next poll of a worker that is well."""
-REOFFER_SECONDS = 1.0
-"""A task whose worker has not named it active for so long was lost on the road."""
-
-Needs: TypeAlias = tuple[str, str, str]
-"""Organization, queue and graph: what a run needs of a worker."""
-
 
 class Stale(Conflict):
     """The assistant changed while a run of it was being created."""
-
-
-@attrs.define
-class Offer:
-    task: Task
-    sent_at: float = 0.0
-
-
-@attrs.define(eq=False)
-class Seat:
-    """A worker that polls this plane."""
-
-    worker: Worker
-    free: int = 0
-    offers: dict[str, Offer] = attrs.field(factory=dict)
-    """Leased to it, and not yet named active by it."""
-    control: list[Control] = attrs.field(factory=list)
-    polls: "deque[asyncio.Future[None]]" = attrs.field(factory=deque)
-    woken: bool = False
-    seen_at: float = attrs.field(factory=time.monotonic)
-
-    @property
-    def ready(self) -> bool:
-        """Free, and waiting here or about to be back: its answered poll is on the road."""
-        back = bool(self.polls) or time.monotonic() - self.seen_at < ROUND_TRIP_SECONDS
-        return self.free > 0 and back
-
-    def wake(self) -> None:
-        """Answer one of its polls; a second one would find nothing left."""
-        while self.polls and not self.woken:
-            poll = self.polls.popleft()
-            if not poll.done():
-                poll.set_result(None)
-                self.woken = True
-
-    def take(self) -> Polled:
-        """What is due to it now."""
-        self.woken = False
-        now = self.seen_at = time.monotonic()
-        due = [o for o in self.offers.values() if now - o.sent_at > REOFFER_SECONDS]
-        for offer in due:
-            offer.sent_at = now
-        control, self.control = self.control, []
-        return Polled([offer.task for offer in due], control)
 
 
 class Dispatcher:
@@ -95,8 +40,7 @@ class Dispatcher:
         self._pool = pool
         self._bus = bus
         self._streams = streams
-        self._seats: dict[str, Seat] = {}
-        self._serving: defaultdict[Needs, list[Seat]] = defaultdict(list)
+        self._seats = Seats()
         self._behind: set[Needs] = set()
         self._look = asyncio.Event()
         self._creates: GroupCommit[NewRun, Created | None] = GroupCommit(
@@ -144,10 +88,9 @@ class Dispatcher:
     async def _flush(self, batch: Sequence[NewRun]) -> list[Created | None]:
         matches = [self._match(new) for new in batch]
         leased = [
-            new if seat is None else attrs.evolve(new, worker_id=seat.worker.worker_id,
-                                                  graph_version=_version(seat, new.graph_id))
+            new if seat is None else _leased(new, seat)
             for new, seat in zip(batch, matches, strict=True)
-        ]  # fmt: skip
+        ]
         created: dict[str, Created] = {}
         try:
             with pg.translated():
@@ -178,11 +121,9 @@ class Dispatcher:
         needs = _needs(new)
         if new.after_seconds > 0 or needs in self._behind:
             return None
-        for seat in self._serving.get(needs, ()):
-            if seat.ready:
-                seat.free -= 1
-                return seat
-        return None
+        if (seat := self._seats.ready(needs)) is not None:
+            seat.free -= 1
+        return seat
 
     # polling
 
@@ -193,27 +134,12 @@ class Dispatcher:
         for run_id in active & seat.offers.keys():
             del seat.offers[run_id]
         seat.free = 0 if seat.worker.draining else max(0, body.slots - len(seat.offers))
+        if seat.free and not self._behind.isdisjoint(serves(seat.worker)):
+            self._look.set()
         if not (polled := seat.take()).tasks and not polled.control:
-            await self._hold(seat)
+            await seat.wait()
             polled = seat.take()
         return polled
-
-    async def _hold(self, seat: Seat) -> None:
-        poll: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        seat.polls.append(poll)
-        if seat.ready and any(needs in self._behind for needs in _offers(seat.worker)):
-            self._look.set()
-        try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(poll, POLL_SECONDS)
-        except asyncio.CancelledError:
-            seat.woken = False
-            if seat.offers:
-                seat.wake()
-            raise
-        finally:
-            with suppress(ValueError):
-                seat.polls.remove(poll)
 
     async def _seat(self, worker_id: str) -> Seat:
         if seat := self._seats.get(worker_id):
@@ -223,20 +149,11 @@ class Dispatcher:
                 worker = await workers.get(conn, worker_id)
         if worker is None:
             raise NotFound("No such worker.", hint="Register again.")
-        seat = self._seats.setdefault(worker_id, Seat(worker))
-        for needs in _offers(worker):
-            if seat not in self._serving[needs]:
-                self._serving[needs].append(seat)
-        return seat
+        return self._seats.add(worker)
 
     def forget(self, worker_id: str) -> None:
-        """The worker drains, or polls elsewhere now."""
-        if seat := self._seats.pop(worker_id, None):
-            for needs in _offers(seat.worker):
-                self._serving[needs].remove(seat)
-            for poll in seat.polls:
-                if not poll.done():
-                    poll.set_result(None)
+        """The worker drains."""
+        self._seats.forget(worker_id)
 
     # claiming
 
@@ -266,20 +183,13 @@ class Dispatcher:
         await self._creates.run()
 
     async def _claim(self) -> None:
-        alike: defaultdict[tuple[object, ...], list[Seat]] = defaultdict(list)
-        for seat in self._seats.values():
-            if seat.ready:
-                w = seat.worker
-                alike[w.organization_id, w.queue, tuple(w.graphs), tuple(w.versions)].append(seat)
-        for seats in alike.values():
+        for seats in list(self._seats.alike()):
             await self._claim_for(seats)
-        stale = time.monotonic() - 3 * POLL_SECONDS
-        for worker_id in [s.worker.worker_id for s in self._seats.values() if s.seen_at < stale]:
-            self.forget(worker_id)
+        self._seats.forget_silent()
 
     async def _claim_for(self, seats: list[Seat]) -> None:
         """Lease to these workers, which serve the same graphs, what waits for them."""
-        slots = _deal(seats)
+        slots = deal(seats)
         taken = {seat: slots.count(seat.worker.worker_id) for seat in seats}
         for seat, count in taken.items():
             seat.free -= count
@@ -305,7 +215,7 @@ class Dispatcher:
             self._offer(claim.worker_id, task)
         claimed_runs(len(claimed))
         behind = len(claimed) == len(slots)
-        for needs in _offers(worker):
+        for needs in serves(worker):
             (self._behind.add if behind else self._behind.discard)(needs)
         if behind:
             self._look.set()
@@ -408,22 +318,13 @@ def _needs(new: NewRun) -> Needs:
     return new.organization_id, new.queue, new.graph_id
 
 
-def _offers(worker: Worker) -> list[Needs]:
-    return [(worker.organization_id, worker.queue, graph_id) for graph_id in worker.graphs]
-
-
-def _version(seat: Seat, graph_id: str) -> str:
-    return seat.worker.versions[seat.worker.graphs.index(graph_id)]
+def _leased(new: NewRun, seat: Seat) -> NewRun:
+    version = seat.version(new.graph_id)
+    return attrs.evolve(new, worker_id=seat.worker.worker_id, graph_version=version)
 
 
 def _running(created: Created | None) -> bool:
     return created is not None and created.run.status == "running"
-
-
-def _deal(seats: Sequence[Seat]) -> list[str]:
-    """Worker ids in turn, one for each free slot."""
-    rounds = range(max(seat.free for seat in seats))
-    return [seat.worker.worker_id for n in rounds for seat in seats if seat.free > n]
 
 
 def _claimed(new: NewRun, created: Created) -> Claimed:
