@@ -50,7 +50,9 @@ async def start_plane(config):
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(**settings) -> Plane:
-            runner = web.AppRunner(build_app(attrs.evolve(config, **settings)), shutdown_timeout=1)
+            app = build_app(attrs.evolve(config, **settings))
+            # As `duragraph` runs it: a poll whose worker is gone must not be dealt a run.
+            runner = web.AppRunner(app, shutdown_timeout=1, handler_cancellation=True)
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
