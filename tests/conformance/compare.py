@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 ABSENT = "(absent)"
-NAME = re.compile(r"<(\w+) \d+>")
+NAME = re.compile(r"<\w+ \d+>")
 
 
 @attrs.frozen
@@ -29,7 +29,7 @@ class Difference:
     @property
     def where(self) -> str:
         """What the patterns in `explained.py` are matched against."""
-        return f"{self.scenario} · {self.call} · {self.path}"
+        return unnumbered(f"{self.scenario} · {self.call} · {self.path}")
 
 
 def differences(scenario: str, reference: list[Any], ours: list[Any]) -> Iterator[Difference]:
@@ -119,7 +119,8 @@ def kind(item: Any) -> str:
 
 
 def unnumbered(text: str) -> str:
-    return NAME.sub(r"<\1>", text)
+    """Ids are told apart by what they are paired with, not by the kind they were named for."""
+    return NAME.sub("<id>", text)
 
 
 def text(value: Any) -> str:

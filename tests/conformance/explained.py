@@ -85,6 +85,122 @@ EXPLAINED = (
         r"|__pregel_node_finished))$",
         ours=ONLY_REFERENCE,
     ),
+    Explained(
+        what="A run may be `running` already when its creation is answered",
+        why="A worker that waits for it gets it in the statement that makes it.",
+        where=r"POST (/threads/<id>)?/runs .*json\.status$",
+        reference='"pending"',
+        ours='"running"',
+    ),
+    Explained(
+        what="Other words for what is wrong with a request's fields",
+        why="The contract leaves the text of a 422 open; the reference prints its schemas.",
+        where=r"json\.detail$",
+        reference="Failed validating",
+    ),
+    Explained(
+        what="Messages of `InvalidUpdateError` and of cancelled runs are worded otherwise",
+        why="The reference links its own documentation and names its routes.",
+        where=r"\.(error|message)$",
+        reference="docs.langchain.com|requested via POST",
+    ),
+    Explained(
+        what="Other words in the `detail` of some refusals",
+        why="Each says what is wrong and where; the reference's are less exact.",
+        where=r"json\.detail$",
+        reference='^"(Invalid (assistant|checkpoint ID|thread ID|xray value|limit)|Not Found)',
+    ),
+    Explained(
+        what="Fields with a wrong value are refused, also those that the endpoint does not use",
+        why="One body shape for all endpoints that create runs.",
+        where=r"bad_bodies · .* status$",
+        reference="^200",
+        ours="^422",
+    ),
+    Explained(
+        what="An id in a path that is no UUID, or a number in a query that is none, is always 422",
+        why="The reference answers 400 at some routes and 422 at others.",
+        where=r"missing · .* status$",
+        reference="^400",
+        ours="^422",
+    ),
+    Explained(
+        what="`Allow` names all methods of the resource",
+        why="The reference names those of one of its routes.",
+        where=r"headers\.allow$",
+    ),
+    Explained(
+        what="Threads are searched by `values` also while one of them has none",
+        why="The reference fails with 500.",
+        where=r"threads/search .* status$",
+        reference="^500",
+        ours="^200",
+    ),
+    Explained(
+        what="Joining a run that does not exist names no place to come back to",
+        why="There is nothing to reconnect to.",
+        where=r"/runs/<id>/(join|stream) · headers\.(content-location|location|transfer-encoding)$",
+        ours=ONLY_REFERENCE,
+    ),
+    Explained(
+        what="A preflight's answer has no body, and `location` is exposed to browsers",
+        why="Browsers need `location` to reconnect; the reference forgets it.",
+        where=r"cors · .*(access-control-expose-headers|content-type|text)$",
+    ),
+    Explained(
+        what="A checkpoint that does not exist is echoed, and `checkpoint_ns` is always there",
+        why="Clients read one shape.",
+        where=r"/state/<id> · json\.(checkpoint|checkpoint_id|checkpoint\.checkpoint_ns)$",
+    ),
+    Explained(
+        what="After a join the state names the node that waits for it in `next`",
+        why="The reference loses it when it reads the checkpoint back.",
+        where=r"fanout/.*\.(next|tasks)\[\]$",
+        reference=ONLY_OURS,
+        ours="gather",
+    ),
+    Explained(
+        what="`durability: exit` leaves a second checkpoint in a graph that asks a model",
+        why="A recorded reply belongs to the checkpoint that its node started from.",
+        where=r"tokens/durability · (09|12) ",
+    ),
+    Explained(
+        what="`wait` with modes beside `values` returns the state with each interrupt once",
+        why="The reference repeats the interrupt for each mode and leaves out the state.",
+        where=r"/runs/wait .*\"stream_mode\":\[.* · json\.(__interrupt__\[\]|\w+)$",
+    ),
+    Explained(
+        what="A jump to a node that does not exist fails the run",
+        why="The reference ignores it.",
+        where=r"commands · 3[89] |commands · 4[0-3] ",
+    ),
+    Explained(
+        what="Cancelling a pending run leaves the thread `interrupted` if nodes are left to run",
+        why="The reference calls it idle.",
+        where=r"cancelled_waits · 11 .*json\.status$",
+        reference="idle",
+        ours="interrupted",
+    ),
+    Explained(
+        what="A thread's `values` are those of its newest checkpoint also while a run is under way",
+        why="The reference copies them when the run ends.",
+        where=r"multitask · 06 GET /threads/<id> · json\.values\.",
+    ),
+    Explained(
+        what="A thread's `config` is that of its last run",
+        why="The reference keeps the first value of a key.",
+        where=r"configuration · .* GET /threads/<id> · json\.config\.configurable\.suffix$",
+    ),
+    Explained(
+        what="JSON Schemas are titled by graph and part, without defaults of null",
+        why="They are made by msgspec, not by pydantic; the types are the same.",
+        where=r"_schema\.(title|properties\.\w+\.default)$",
+    ),
+    Explained(
+        what="Schemas of messages describe DuraGraph's message types",
+        why="The fields are LangChain's, the schema's text and order are not.",
+        where=r"tokens/description · .*_schema\.(\$defs|properties\.messages)",
+    ),
 )
 
 

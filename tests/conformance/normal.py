@@ -19,9 +19,9 @@ HEX = re.compile(r"\b[0-9a-f]{32}\b")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 EVENT_ID = re.compile(r"\d{13}-\d+")
 URL = re.compile(r"http://(127\.0\.0\.1|localhost):\d+")
-LEAKED = re.compile(r"(has in-flight runs: )\[.*")
+LEAKED = re.compile(r"(has in-flight runs).*")
 """The reference prints the whole runs, with their times, into this error."""
-KINDS = {"thread": "thread", "run": "run", "assistant": "assistant", "checkpoint": "checkpoint"}
+KINDS = ("thread", "run", "assistant", "checkpoint")
 MESSAGE_TYPES = {"ai", "human", "system", "tool", "AIMessageChunk", "remove"}
 GRAPHS = ("echo", "fanout", "router", "cycle", "interrupt", "error", "tokens", "subgraph")
 
@@ -46,7 +46,7 @@ class Names:
         return self.of(id, "message") if UUID.search(id) else id
 
     def text(self, text: str, key: str = "") -> str:
-        kind = next((kind for part, kind in KINDS.items() if part in key), "id")
+        kind = next((kind for kind in KINDS if key.endswith(f"{kind}_id")), "id")
         text = URL.sub("<server>", TIME.sub("<time>", text))
         text = LEAKED.sub(r"\1", text)
         text = re.sub(

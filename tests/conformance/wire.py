@@ -28,7 +28,7 @@ KEPT_HEADERS = (
 )
 CORS_HEADERS = "access-control-"
 HEARTBEAT = b": heartbeat\r\n\r\n"
-TIMEOUT = aiohttp.ClientTimeout(total=40)
+TIMEOUT = aiohttp.ClientTimeout(total=20)
 
 
 class UnexpectedError(Exception):
