@@ -8,7 +8,7 @@ from duragraph.api.io import Call, path_id
 from duragraph.dispatch import Stale
 from duragraph.errors import Refused
 from duragraph.ids import new_id
-from duragraph.models import NULL, RunCreate, RunKwargs
+from duragraph.models import RunCreate, RunKwargs
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import Created, NewRun
 
@@ -52,7 +52,9 @@ def new_run(
         multitask_strategy=body.multitask_strategy,
         base_metadata=codec.dumps(assistant.metadata),
         thread_metadata=codec.dumps(ids),
-        metadata=codec.dumps(ids | fields.own_metadata(body.metadata)),
+        metadata=codec.dumps(
+            ids | kwargs.config.get("metadata", {}) | fields.own_metadata(body.metadata)
+        ),
         kwargs=codec.dumps(kwargs),
         thread_config=codec.dumps(_thread_config(kwargs.config)),
         after_seconds=body.after_seconds,
@@ -69,7 +71,7 @@ def _kwargs(call: Call, assistant: Resolved, body: RunCreate, *, temporary: bool
     durability = body.durability or ("exit" if body.checkpoint_during is False else "async")
     config, context = _merge(call, assistant, body)
     return RunKwargs(
-        input=NULL if body.command != NULL else body.input,
+        input=body.input,
         command=body.command,
         config=config,
         context=context,
@@ -89,17 +91,21 @@ def _kwargs(call: Call, assistant: Resolved, body: RunCreate, *, temporary: bool
 def _merge(
     call: Call, assistant: Resolved, body: RunCreate
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run's config and context over the assistant's. Raises Refused, Invalid."""
-    config, context = fields.mirrored(body.config, body.context)
-    given = context or {}
+    """The run's config and context over the assistant's. Raises Refused, Invalid.
+
+    What is configurable stands in for a context that is not given, not the other way round.
+    """
+    _, context = fields.mirrored(body.config, body.context)
     request_id = call.request.headers.get("x-request-id") or new_id()
     base = assistant.config.get("configurable") or {}
+    given = fields.own_context(body.config.get("configurable") or {})
     configurable = base | given | {"langgraph_request_id": request_id}
     if checkpoint_id := _start(body) or configurable.get("checkpoint_id"):
         configurable["checkpoint_id"] = path_id("checkpoint_id", str(checkpoint_id))
-    return assistant.config | (config or {}) | {"configurable": configurable}, (
-        assistant.context | given
-    )
+    config = assistant.config | body.config | {"configurable": configurable}
+    if "metadata" in config:
+        config["metadata"] = fields.own_metadata(config["metadata"])
+    return config, assistant.context | (context or {})
 
 
 def _start(body: RunCreate) -> str | None:
