@@ -51,7 +51,7 @@ async def call(
                 raise
             if not isinstance(error, node.retry.on):
                 raise
-            await asyncio.sleep(_wait(node.retry, tries, clock))
+            await asyncio.sleep(wait(node.retry, tries, clock))
             tries += 1
 
 
@@ -86,7 +86,8 @@ async def _within(node: Node, seen: Any, injected: Mapping[str, Any]) -> Any:
         raise RuntimeError(f"Node {node.name!r} called sys.exit({error.code!r})") from error
 
 
-def _wait(retry: Retry, tries: int, clock: Clock) -> float:
+def wait(retry: Retry, tries: int, clock: Clock) -> float:
+    """Seconds before the next try, after `tries` that were retries themselves."""
     seconds = min(retry.first * retry.factor**tries, retry.longest)
     # Jitter spreads those who failed together: between half and the whole of the wait.
     return seconds * (1 + clock.jitter()) / 2 if retry.jitter else seconds

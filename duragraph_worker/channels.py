@@ -33,7 +33,7 @@ class Cell:
     """One channel's value, its JSON, and what the record holds of it."""
 
     __slots__ = (
-        "_depth", "_json", "_length", "_recorded", "_recorded_length", "_tail",
+        "_appended", "_depth", "_json", "_length", "_recorded", "_tail",
         "channel", "value", "version",
     )  # fmt: skip
 
@@ -47,14 +47,15 @@ class Cell:
         """How many elements `_json` covers, of a list."""
         self._tail: tuple[int, int, bytes] | None = None
         self._recorded: Any = _MISSING
-        self._recorded_length = 0
+        self._appended = True
+        """Since the record, the list has only grown."""
         self._depth = 0
 
     def restore(self, value: Any, data: bytes, *, version: str, depth: int) -> None:
         """Take over a value as it is on record."""
         self.value = self._recorded = value
         self.version, self._depth, self._json = version, depth, data
-        self._length = self._recorded_length = _length(value)
+        self._length = _length(value)
 
     def copy(self) -> "Cell":
         twin = Cell(self.channel)
@@ -72,16 +73,20 @@ class Cell:
         value, rest = self.value, iter(updates)
         if value is _MISSING:
             value = next(rest).value if self.channel.empty is None else self.channel.empty()
+        kept = True
         for update in rest:
-            value = reducer(value, update.value)
-        if _grew(self.value, value):
+            # What a reducer changes in place is a copy, so that the change can be seen.
+            current = value.copy() if type(value) is list else value
+            value = reducer(current, update.value)
+            kept = kept and value is not current
+        if kept and _grew(self.value, value):
             self.value = value
         else:
             self._set(value, None)
 
     def _set(self, value: Any, encoded: bytes | None) -> None:
         self.value, self._json, self._tail = value, encoded, None
-        self._length = _length(value)
+        self._length, self._appended = _length(value), False
 
     def json(self) -> bytes:
         """The value as JSON."""
@@ -95,17 +100,14 @@ class Cell:
 
     def part(self, checkpoint_id: str) -> ChannelWrite | None:
         """What to record of the value at `checkpoint_id`; None if the record holds it already."""
-        last, length = self._recorded, self._recorded_length
-        # A reducer may have changed the recorded list in place: then its length tells.
-        appended = _grew(last, self.value) and len(last) == length
-        if appended and len(self.value) == length:
+        last, base = self._recorded, self.version
+        appended = self._appended and _grew(last, self.value)
+        if appended and len(self.value) == len(last):
             return None
-        base = self.version
-        self._recorded, self._recorded_length = self.value, _length(self.value)
-        self.version = checkpoint_id
+        self._recorded, self._appended, self.version = self.value, True, checkpoint_id
         if appended and self._depth + 1 < SNAPSHOT_EVERY:
             self._depth += 1
-            tail = self._tail_json(length)
+            tail = self._tail_json(len(last))
             return ChannelWrite(self.channel.name, tail, base_id=base, depth=self._depth)
         self._depth = 0
         return ChannelWrite(self.channel.name, self.json())

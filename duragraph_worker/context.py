@@ -99,10 +99,10 @@ class Context:
         checkpoint_id: str,
         scheduled: datetime,
         tries: int,
-        metadata: dict[str, Any],
+        metadata: bytes,
         anchor: Anchor,
     ) -> None:
-        """`tries` counts the tries before this one; `metadata` goes with streamed messages."""
+        """`tries` counts those before this one; `metadata`, JSON, goes with messages."""
         loop = asyncio.get_running_loop()
         self._run, self._task, self._frames = run, task, frames
         self._scheduled, self._tries, self._metadata = scheduled, tries, metadata

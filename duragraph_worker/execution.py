@@ -223,9 +223,7 @@ class Execution:
             writes.take_input(task, self.agenda.start or b"null", self.channels, chosen)
             return
         node = self.plan.nodes[task.name]
-        metadata: dict[str, Any] = {}
         if self.frames.messages:
-            metadata = self._message_metadata(task)
             self.frames.known(self.channels.values())
         if node.subgraph is not None:
             node = attrs.evolve(node, call=self._graph_call(task, node, node.subgraph))
@@ -234,14 +232,19 @@ class Execution:
             node,
             task,
             channels=self.channels,
-            context=lambda tries: self._context(task, tries, metadata),
+            context=lambda tries: self._context(task, tries),
             clock=self.run.clock,
         )
         writes.take(task, returned, self.channels, node)
         if self.frames.messages:
-            self.frames.returned(task, metadata)
+            self.frames.returned(task, self._message_metadata(task))
 
-    def _context(self, task: NodeTask, tries: int, metadata: dict[str, Any]) -> Context:
+    def _context(self, task: NodeTask, tries: int) -> Context:
+        metadata = b""
+        if self.frames.messages:
+            tags = self.run.config.get("tags")
+            more = {"checkpoint_ns": task.ns, **({"tags": tags} if tags else {})}
+            metadata = self._message_metadata(task, **more)
         return Context(
             self.run,
             task,
@@ -249,7 +252,7 @@ class Execution:
             checkpoint_id=self.lineage.checkpoint_id or "",
             scheduled=self.lineage.scheduled,
             tries=tries,
-            metadata={**metadata, "checkpoint_ns": task.ns},
+            metadata=metadata,
             anchor=self._anchor,
         )
 
@@ -411,11 +414,10 @@ class Execution:
             "langgraph_checkpoint_ns": task.ns,
         }
 
-    def _message_metadata(self, task: NodeTask) -> dict[str, Any]:
-        shown = {**self.run.metadata, "thread_id": self.run.task.thread_id}
-        if tags := self.run.config.get("tags"):
-            shown["tags"] = tags
-        return {**shown, **self._task_metadata(task)}
+    def _message_metadata(self, task: NodeTask, **streamed: Any) -> bytes:
+        """As frames of messages carry it; those that stream say a little more."""
+        run = {**self.run.metadata, "thread_id": self.run.task.thread_id}
+        return serialize.encode({**run, **self._task_metadata(task), **streamed})
 
 
 def _descendants(snapshot: Snapshot) -> Iterable[Snapshot]:

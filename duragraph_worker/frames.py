@@ -175,14 +175,14 @@ class Frames:
             if message.id:
                 self._run.messages_seen.add(message.id)
 
-    def message(self, message: Message, metadata: dict[str, Any], *, streamed: bool) -> None:
+    def message(self, message: Message, metadata: bytes, *, streamed: bool) -> None:
         """A message, or the next chunk of one, with the metadata of the task that made it."""
         if not self.messages or not message.id:
             return
         if streamed:
             self._run.messages_seen.add(message.id)
         if self.wants("messages-tuple"):
-            self._put("messages", serialize.encode([message, metadata]))
+            self._put("messages", serialize.join_array([serialize.encode(message), metadata]))
             return
         first = message.id not in self._partial
         if isinstance(message, AIMessageChunk):
@@ -192,14 +192,15 @@ class Frames:
         else:
             self._message_frame(message, "messages/complete", metadata if first else None)
 
-    def _message_frame(self, message: Message, event: str, metadata: dict[str, Any] | None) -> None:
+    def _message_frame(self, message: Message, event: str, metadata: bytes | None) -> None:
         # These never carry a namespace, unlike all others.
         put = self._run.recorder.put
         if metadata is not None:
-            put(Frame("messages/metadata", serialize.encode({message.id: {"metadata": metadata}})))
+            told = {message.id: {"metadata": Raw(metadata)}}
+            put(Frame("messages/metadata", serialize.encode(told)))
         put(Frame(event, serialize.encode([message])))
 
-    def returned(self, task: NodeTask, metadata: dict[str, Any]) -> None:
+    def returned(self, task: NodeTask, metadata: bytes) -> None:
         """Show the messages of a task's update that were not streamed."""
         for message in _messages_in({u.channel: u.value for u in task.updates}):
             if message.id and message.id not in self._run.messages_seen:
