@@ -3,13 +3,15 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from itertools import groupby
 
 from aiohttp import web
 
 from duragraph import pg
 from duragraph.api import MOUNTS, ROUTES, middleware, openapi, sse, system
+from duragraph.api.io import Route
 from duragraph.assistants import Assistants
 from duragraph.bus import Bus
 from duragraph.config import Config
@@ -47,10 +49,23 @@ def build_app(config: Config) -> web.Application:
     app.cleanup_ctx.append(lifetime)
     app.on_shutdown.append(_close_streams)
     for mount in MOUNTS:
-        for route in ROUTES:
-            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-                app.router.add_route(method, mount + route.path, route.endpoint())
+        for path, routes in groupby(ROUTES, key=lambda route: route.path):
+            _add(app.router.add_resource(mount + path), list(routes))
     return app
+
+
+def _add(resource: web.Resource, routes: Sequence[Route]) -> None:
+    """The routes of one path. GET answers HEAD; other methods don't fall through to `{…_id}`."""
+    endpoints = {route.method: route.endpoint() for route in routes}
+    if "GET" in endpoints:
+        endpoints["HEAD"] = endpoints["GET"]
+    for method, endpoint in endpoints.items():
+        resource.add_route(method, endpoint)
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMethodNotAllowed(request.method, endpoints)
+
+    resource.add_route("*", refuse)
 
 
 async def _assemble(config: Config, stack: AsyncExitStack) -> Deps:

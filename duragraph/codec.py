@@ -12,6 +12,7 @@ T = TypeVar("T")
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 _ESCAPE = re.compile(rb"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED_NEWLINES = bytes.maketrans(b"\r\n", b"  ")
+_WHOLE = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?\d+)\.0+(?![\deE])')
 _REPLACEMENT = rb"\ufffd"
 _HIGH, _LOW, _PAST = 0xD800, 0xDC00, 0xE000
 """Where high surrogates begin, low ones begin, and both end (Unicode 23.6)."""
@@ -24,18 +25,29 @@ def loads(body: bytes, type: type[T], *, max_depth: int = 128) -> T:
 
     Raises Invalid, naming the path of what is wrong.
     """
+    body = clean(body, max_depth=max_depth)
     try:
-        return msgspec.json.decode(clean(body, max_depth=max_depth), type=type)
+        return _decode(body, type)
     except msgspec.ValidationError as error:
         raise Invalid(str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise Invalid("Invalid JSON in request body", hint=str(error)) from None
 
 
+def _decode(body: bytes, type: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=type)
+    except msgspec.ValidationError as error:
+        if "got `float`" not in str(error):
+            raise
+    # JSON has one kind of number: clients may send the integer 10 as 10.0.
+    return msgspec.json.decode(_WHOLE.sub(lambda m: m[1] or m[0], body), type=type)
+
+
 def check(value: Any, type: Any, *, where: str) -> None:
     """Raises Invalid unless `value`, called `where`, has the shape of `type`."""
     try:
-        msgspec.convert(value, type)
+        _decode(dumps(value), type)
     except msgspec.ValidationError as error:
         raise Invalid(str(error).replace("`$", f"`{where}")) from None
 

@@ -132,7 +132,7 @@ def _successes(route: Route, type: Any, components: Components, *, selects: bool
     for member in members:
         if get_origin(member) is Annotated:
             (media,) = (m for m in get_args(member)[1:] if isinstance(m, Media))
-            answers["200"] = _answer(media.type, {})
+            answers.setdefault("200", _success())["content"][media.type] = {"schema": {}}
             continue
         noun = get_args(member)[0] if get_origin(member) is Reply else member
         if noun is NoneType or noun is None:
@@ -140,7 +140,8 @@ def _successes(route: Route, type: Any, components: Components, *, selects: bool
             answers[str(status)] = {"description": "No body."}
         else:
             schema = components.selected(noun) if selects else components.schema(noun)
-            answers[str(route.status)] = _answer(JSON, schema)
+            content = answers.setdefault(str(route.status), _success())["content"]
+            content[JSON] = {"schema": schema}
     return answers
 
 
@@ -157,8 +158,8 @@ def _shown(type: Any) -> Any:
     return attrs.make_class(type.__name__, fields, class_body={"__doc__": type.__doc__})
 
 
-def _answer(media_type: str, schema: Schema) -> Schema:
-    return {"description": "Success.", "content": {media_type: {"schema": schema}}}
+def _success() -> Schema:
+    return {"description": "Success.", "content": {}}
 
 
 def _failures(route: Route) -> Schema:

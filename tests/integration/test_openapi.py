@@ -1,6 +1,7 @@
 """The plane describes itself, and says how it is, to whoever asks."""
 
 import re
+from itertools import groupby
 
 import pytest
 
@@ -33,6 +34,16 @@ def test_every_reference_leads_somewhere():
         target = found
         for part in reference.removeprefix("#/").split("/"):
             target = target[part]
+
+
+def test_routes_of_one_path_stand_together():
+    paths = [path for path, _ in groupby(ROUTES, key=lambda route: route.path)]
+    assert len(paths) == len(set(paths)), "what stands apart is shadowed by the 405 of the first"
+
+
+async def test_a_literal_path_is_never_taken_for_an_id(plane):
+    answer = await plane.call("PUT", "/threads/search")
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
 def test_selected_rows_may_lack_keys():
