@@ -88,7 +88,6 @@ create table if not exists assistant (
     updated_at      timestamptz not null default clock_timestamp(),
     primary key (organization_id, assistant_id)
 );
-create index if not exists assistant_by_time on assistant (organization_id, created_at desc);
 
 create table if not exists assistant_version (
     organization_id uuid not null,
@@ -127,7 +126,10 @@ create table if not exists thread (
     state_updated_at timestamptz not null default clock_timestamp(),
     primary key (organization_id, thread_id)
 ) with (fillfactor = 80);
-create index if not exists thread_by_time on thread (organization_id, updated_at desc);
+-- Partial, so that no plan made while the table is small can take it for a look-up by id.
+create index if not exists thread_by_time on thread (organization_id, updated_at desc) where not temporary;
+create index if not exists thread_without_active_run on thread (organization_id, thread_id)
+    where open_runs > 0 and active_run_id is null;
 create index if not exists thread_to_erase on thread (erase_at) where erase_at is not null;
 
 -- Written by: create, claim, report, cancel, reap. One table; the lease is five of its columns.
@@ -285,18 +287,19 @@ create or replace trigger erase_state after delete on thread for each row execut
 create or replace trigger erase_state after delete on run for each row execute function erase_state();
 
 -- The values of a checkpoint as clients see them: each channel's parts joined, as JSON.
+-- `offset 0` keeps each look-up one of its own: joined, it could read a whole thread's parts.
 create or replace function fold(org uuid, thread uuid, heads jsonb) returns json
 language sql stable parallel safe as $$
     with recursive part as (
         select h.key as channel, v.base_id, v.value, v.depth
         from jsonb_each_text(heads) h
-        join channel_value v on v.organization_id = org and v.thread_id = thread
-            and v.version = h.value::uuid and v.channel = h.key
+        cross join lateral (select * from channel_value v where v.organization_id = org
+            and v.thread_id = thread and v.version = h.value::uuid and v.channel = h.key offset 0) v
         union all
         select p.channel, v.base_id, v.value, v.depth
         from part p
-        join channel_value v on v.organization_id = org and v.thread_id = thread
-            and v.version = p.base_id and v.channel = p.channel
+        cross join lateral (select * from channel_value v where v.organization_id = org
+            and v.thread_id = thread and v.version = p.base_id and v.channel = p.channel offset 0) v
     ), whole as (
         select channel,
             case when count(*) = 1 then min(value::text)

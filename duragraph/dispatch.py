@@ -275,7 +275,7 @@ class Dispatcher:
                 ended = await endings.cancel(
                     conn, organization_id, thread_id, run_ids=run_ids, action=action
                 )
-                await runs.promote(conn, [thread_id])
+                await runs.promote(conn, [(organization_id, thread_id)])
         self.ended(ended)
         return ended
 

@@ -91,4 +91,4 @@ class Reaper:
         self._streams.publish(Batch(run.run_id, ms, last_seq, [("error", error)], ended=True))
         if run.worker_id is not None:
             self._dispatcher.control(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
-        await runs.promote(conn, [run.thread_id])
+        await runs.promote(conn, [(run.organization_id, run.thread_id)])

@@ -64,7 +64,9 @@ class Reports:
                 recorded = await reports.record(conn, batch)
                 refused = [b for b in batch if b.report.run_id not in recorded]
                 verdicts = await reports.judge(conn, refused) if refused else {}
-                behind = [r.thread_id for r in recorded.values() if r.open_runs]
+                behind = [
+                    (r.organization_id, r.thread_id) for r in recorded.values() if r.open_runs
+                ]
                 promoted = await runs.promote(conn, behind) if behind else 0
         for sent in batch:
             if (known := recorded.get(sent.report.run_id)) is not None:

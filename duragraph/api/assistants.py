@@ -141,7 +141,7 @@ async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
     async with pg.tenant(call.deps.api, organization_id) as conn, conn.transaction():
         for thread_id, run_ids in await assistants.open_runs(conn, organization_id, assistant_id):
             ended += await endings.cancel(conn, organization_id, thread_id, run_ids=run_ids)
-            await runs.promote(conn, [thread_id])
+            await runs.promote(conn, [(organization_id, thread_id)])
         if query.delete_threads:
             of_assistant = await threads.of_assistant(conn, organization_id, assistant_id)
             await threads.delete(conn, organization_id, of_assistant)

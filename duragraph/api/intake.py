@@ -39,7 +39,8 @@ def new_run(
     if stateless and _resumes(body):
         raise Refused("You must provide a thread_id when resuming.")
     ids = {"graph_id": assistant.graph_id, "assistant_id": assistant.assistant_id}
-    kwargs = _kwargs(call, assistant, body, temporary=stateless and body.on_completion == "delete")
+    temporary = stateless and body.on_completion == "delete"
+    kwargs = _kwargs(call, assistant, body, temporary=temporary)
     return NewRun(
         run_id=run_id,
         organization_id=call.organization_id,
@@ -62,7 +63,7 @@ def new_run(
         on_disconnect=body.on_disconnect,
         on_completion=body.on_completion,
         make_thread=stateless or body.if_not_exists == "create",
-        temporary=stateless,
+        temporary=temporary,
     )
 
 

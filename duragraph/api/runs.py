@@ -125,7 +125,7 @@ async def delete(call: Call, thread_id: str, run_id: str) -> None:
     async with pg.tenant(call.deps.api, org) as conn, conn.transaction():
         ended = await endings.cancel(conn, org, thread_id, run_ids=[run_id])
         deleted = await endings.delete(conn, org, thread_id, run_id)
-        await runs.promote(conn, [thread_id])
+        await runs.promote(conn, [(org, thread_id)])
     if not deleted:
         raise NotFound("Run not found")
     call.deps.dispatcher.ended(ended)
@@ -143,9 +143,7 @@ async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> Va
             return await sse.value(call, result, _locate(_path(run), "join"))
 
 
-async def join_stream(
-    call: Call, thread_id: str, run_id: str, *, query: Joining
-) -> EventStream:
+async def join_stream(call: Call, thread_id: str, run_id: str, *, query: Joining) -> EventStream:
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     return await _join_stream(call, run, query, _path(run) if run else None)

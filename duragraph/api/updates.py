@@ -121,7 +121,7 @@ async def _take_back(call: Call, run_id: str, place: Place) -> None:
         ended = await endings.cancel(
             conn, call.organization_id, place.thread_id, run_ids=[run_id], action="rollback"
         )
-        await runs.promote(conn, [place.thread_id])
+        await runs.promote(conn, [(call.organization_id, place.thread_id)])
     call.deps.dispatcher.ended(ended)
     if ended:
         raise Unavailable(

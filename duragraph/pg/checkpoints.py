@@ -30,8 +30,12 @@ left join lateral (
     select array_agg(v.channel) as channels, array_agg(v.value) as values,
         array_agg(v.depth) as depths
     from jsonb_each_text(k.versions) h
-    join channel_value v on v.organization_id = k.organization_id and v.thread_id = k.thread_id
-        and v.version = h.value::uuid and v.channel = h.key
+    cross join lateral (
+        select * from channel_value v
+        where v.organization_id = k.organization_id and v.thread_id = k.thread_id
+            and v.version = h.value::uuid and v.channel = h.key
+        offset 0
+    ) v
 ) p on true
 """
 

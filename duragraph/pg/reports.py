@@ -27,6 +27,7 @@ class Recorded:
     """`last_seq` numbers the report's last frame; `open_runs` is set when the run ended."""
 
     run_id: str
+    organization_id: str
     thread_id: str
     ms: int
     last_seq: int
@@ -124,8 +125,7 @@ with x as materialized (
         error = case when done and ok.kind = 'run' then ok.error else t.error end,
         interrupts = case when done and ok.outcome = 'success' then ok.interrupts
             else t.interrupts end,
-        erase_at = case when done and t.temporary and ok.on_completion = 'delete'
-            and t.open_runs = 1
+        erase_at = case when done and t.temporary and t.open_runs = 1
             then now() + interval '5 min' end,
         updated_at = case when done then clock_timestamp() else t.updated_at end
     from (select *, coalesce(outcome <> 'pending', false) as done from ok) ok
@@ -133,7 +133,7 @@ with x as materialized (
         and (done or ok.head_id is not null)
     returning ok.run_id, done, t.open_runs
 )
-select ok.run_id, ok.thread_id, ok.ms, ok.last_seq,
+select ok.run_id, ok.organization_id, ok.thread_id, ok.ms, ok.last_seq,
     case when th.done then th.open_runs end as open_runs
 from ok left join th using (run_id)
 """

@@ -260,43 +260,50 @@ async def renew(conn: Connection, worker_id: str, active: Sequence[Lease]) -> li
 # Threads whose place is free give it to the first in line that is due.
 PROMOTE = """
 with t as materialized (
-    select organization_id, thread_id, checkpoint_id, last_ms from thread
-    where thread_id = any($1::uuid[]) and active_run_id is null and open_runs > 0
-    order by thread_id for update
+    select t.organization_id, t.thread_id, t.checkpoint_id, t.last_ms
+    from unnest($1::uuid[], $2::uuid[]) as x(organization_id, thread_id)
+    join thread t using (organization_id, thread_id)
+    where t.active_run_id is null and t.open_runs > 0
+    order by t.thread_id for update of t
 ), first as (
-    select distinct on (r.organization_id, r.thread_id) r.run_id, r.organization_id, r.thread_id,
-        t.checkpoint_id,
+    select t.*, r.run_id,
         greatest(t.last_ms + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint) as ms
-    from run r join t using (organization_id, thread_id)
-    where r.status = 'pending' and not r.active and (r.not_before is null or r.not_before <= now())
-    order by r.organization_id, r.thread_id, coalesce(r.not_before, r.created_at), r.run_id
+    from t cross join lateral (
+        select run_id from run r
+        where r.organization_id = t.organization_id and r.thread_id = t.thread_id
+            and r.status = 'pending' and not r.active
+            and (r.not_before is null or r.not_before <= now())
+        order by coalesce(r.not_before, r.created_at), r.run_id limit 1
+    ) r
 ), placed as (
     update thread t set active_run_id = f.run_id, last_ms = f.ms
-    from first f where (t.organization_id, t.thread_id) = (f.organization_id, f.thread_id)
-    returning f.run_id
+    from first f where t.organization_id = f.organization_id and t.thread_id = f.thread_id
 )
 update run r set active = true, ms = f.ms, base_id = f.checkpoint_id, updated_at = clock_timestamp()
-from first f where r.run_id = f.run_id and exists (select from placed p where p.run_id = r.run_id)
+from first f where r.run_id = f.run_id
 returning r.run_id
 """
 
 
-async def promote(conn: Connection, thread_ids: Sequence[str]) -> int:
-    """Make the next run of each of these threads claimable; returns how many."""
-    return len(await conn.fetch(PROMOTE, thread_ids))
+async def promote(conn: Connection, threads: Sequence[tuple[str, str]]) -> int:
+    """Make the next run of each of these (organization, thread) claimable; returns how many."""
+    return len(await conn.fetch(PROMOTE, *zip(*threads, strict=True)))
 
 
 STRAYS = """
-select distinct r.thread_id from run r join thread t using (organization_id, thread_id)
-where r.status = 'pending' and not r.active and t.active_run_id is null
-    and (r.not_before is null or r.not_before <= now())
+select organization_id, thread_id from thread t
+where open_runs > 0 and active_run_id is null and exists (
+    select from run r
+    where r.organization_id = t.organization_id and r.thread_id = t.thread_id
+        and r.status = 'pending' and not r.active
+        and (r.not_before is null or r.not_before <= now()))
 limit 500
 """
 
 
 async def promote_strays(conn: Connection) -> int:
     """Delayed runs that are due, and whatever a crash left in line behind nothing."""
-    strays = [r["thread_id"] for r in await conn.fetch(STRAYS)]
+    strays = [(r["organization_id"], r["thread_id"]) for r in await conn.fetch(STRAYS)]
     return await promote(conn, strays) if strays else 0
 
 

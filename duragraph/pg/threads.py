@@ -73,7 +73,8 @@ async def place(conn: Connection, organization_id: str, thread_id: str) -> Place
 
 
 _MATCHING = f"""
-t.organization_id = $1 and t.erase_at is null and ($2::uuid[] is null or t.thread_id = any($2))
+t.organization_id = $1 and not t.temporary and t.erase_at is null
+    and ($2::uuid[] is null or t.thread_id = any($2))
     and t.metadata @> $3 and ($4::text is null or t.status = $4)
     and ($5::jsonb is null or exists (
         select from checkpoint c where c.organization_id = t.organization_id
