@@ -7,6 +7,7 @@ Contract: the LangGraph server's OpenAPI document and recorded answers.
 from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
+import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 Json = Raw
@@ -152,6 +153,20 @@ class ThreadState:
 
 
 @attrs.frozen
+class Configuration:
+    """What is known of a `config`; whatever else it holds is kept as it is."""
+
+    tags: list[str] = attrs.field(factory=list)
+    recursion_limit: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 25
+    configurable: dict[str, Any] = attrs.field(factory=dict)
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+
+
+_SCHEMA = msgspec.json.schema_components([Configuration])[1]["Configuration"]
+Config: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=_SCHEMA)]
+
+
+@attrs.frozen
 class RunCreate:
     """The body of every run-creating request; unknown keys are ignored."""
 
@@ -159,7 +174,7 @@ class RunCreate:
     input: Json = NULL
     command: Json = NULL
     metadata: dict[str, Any] = attrs.field(factory=dict)
-    config: dict[str, Any] = attrs.field(factory=dict)
+    config: Config = attrs.field(factory=dict)
     context: dict[str, Any] = attrs.field(factory=dict)
     checkpoint: CheckpointRef | None = None
     checkpoint_id: Id | None = None
@@ -172,7 +187,7 @@ class RunCreate:
     if_not_exists: Literal["create", "reject"] = "reject"
     on_completion: OnCompletion = "delete"
     on_disconnect: OnDisconnect = "continue"
-    after_seconds: float = 0
+    after_seconds: Annotated[float, Meta(ge=0, le=1e9)] = 0
     durability: Durability | None = None
     checkpoint_during: bool | None = None
     webhook: str | None = None

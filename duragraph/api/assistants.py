@@ -7,7 +7,6 @@ from msgspec import Meta
 
 from duragraph import codec, pg
 from duragraph.api.fields import (
-    Config,
     Limit,
     Object,
     Offset,
@@ -19,7 +18,7 @@ from duragraph.api.fields import (
 from duragraph.api.io import Call, Reply, page, path_id
 from duragraph.errors import Conflict, Invalid, NotFound
 from duragraph.ids import new_id, system_assistant_id
-from duragraph.models import Assistant, GraphSchema, Id, Json
+from duragraph.models import Assistant, Config, GraphSchema, Id, Json
 from duragraph.pg import Connection, assistants, endings, runs, threads
 
 Field = Literal[

@@ -3,31 +3,16 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-import attrs
-import msgspec
 from msgspec import Meta
 
 from duragraph import codec
 from duragraph.errors import Refused
+from duragraph.models import Configuration
 
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 Offset: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 SortOrder: TypeAlias = Literal["asc", "desc"]
 Object: TypeAlias = dict[str, Any]
-
-
-@attrs.frozen
-class Configuration:
-    """What is known of a `config`; whatever else it holds is kept as it is."""
-
-    tags: list[str] = attrs.field(factory=list)
-    recursion_limit: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 25
-    configurable: Object = attrs.field(factory=dict)
-    metadata: Object = attrs.field(factory=dict)
-
-
-_SCHEMA = msgspec.json.schema_components([Configuration])[1]["Configuration"]
-Config: TypeAlias = Annotated[Object, Meta(extra_json_schema=_SCHEMA)]
 
 RESERVED_METADATA = frozenset(
     {"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"}
