@@ -125,7 +125,9 @@ async def apply_schema(dsn: str) -> None:
 
 
 async def _init(conn: "asyncpg.Connection[Any]") -> None:
-    await conn.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=str, format="text")
+    await conn.set_type_codec(
+        "uuid", schema="pg_catalog", encoder=_uuid_out, decoder=_uuid_in, format="binary"
+    )
     await conn.set_type_codec(
         "json", schema="pg_catalog", encoder=bytes, decoder=Raw, format="binary"
     )
@@ -139,6 +141,15 @@ async def _init(conn: "asyncpg.Connection[Any]") -> None:
 
 async def _keep(conn: "asyncpg.Connection[Any]") -> None:
     """In place of the reset query that asyncpg runs at every release; we leave no state behind."""
+
+
+def _uuid_out(value: str) -> bytes:
+    return bytes.fromhex(str(value).replace("-", ""))
+
+
+def _uuid_in(value: bytes) -> str:
+    h = value.hex()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
 def _jsonb_out(value: bytes) -> bytes:

@@ -24,7 +24,7 @@ with k as (
     order by k.checkpoint_id, c.ns, c.checkpoint_id desc
 )
 select k.start_id, k.organization_id, k.thread_id, k.checkpoint_id, k.ns, k.step, k.next,
-    k.versions, k.opaque, k.metadata, k.created_at, p.channels, p.values, p.depths
+    k.versions, k.opaque, k.metadata, k.created_at, k.parent_id, p.channels, p.values, p.depths
 from (select * from k union all select * from below) k
 left join lateral (
     select array_agg(v.channel) as channels, array_agg(v.value) as values,
@@ -134,6 +134,7 @@ def _snapshot(
             created_at=r["created_at"],
             writes=writes.get(r["checkpoint_id"], []),
             children=children,
+            parent_id=r["parent_id"],
         )
 
     root = next(r for r in group if r["checkpoint_id"] == start_id)

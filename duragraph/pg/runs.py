@@ -1,6 +1,7 @@
 """Runs: create, claim, renew, promote, cancel. What workers report is in `reports.py`."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import attrs
 from asyncpg import Record
@@ -42,6 +43,9 @@ class NewRun:
     temporary: bool
     worker_id: str | None = None
     graph_version: str | None = None
+
+
+_ROW = attrgetter(*(f.name for f in attrs.fields(NewRun)))
 
 
 @attrs.frozen
@@ -134,7 +138,7 @@ from r join placed p using (run_id)
 
 async def create(conn: Connection, new: Sequence[NewRun]) -> dict[str, Created]:
     """By run id. Absent: its thread is missing, or busy under `reject`, or its assistant moved."""
-    records = await conn.fetch(CREATE, *zip(*(attrs.astuple(n) for n in new), strict=True))
+    records = await conn.fetch(CREATE, *zip(*map(_ROW, new), strict=True))
     return {r["run_id"]: _created(r) for r in records}
 
 
