@@ -10,7 +10,9 @@ import logging
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
+
+import msgspec
 
 from duragraph.protocol import Control, Lease
 from duragraph_worker import heartbeat
@@ -19,6 +21,15 @@ RESTART_SECONDS = 0.2
 _LONGEST_LINE = 1 << 24
 
 log = logging.getLogger(__name__)
+
+
+class _News(msgspec.Struct):
+    """A line of the child's."""
+
+    sent: float = 0.0
+    active: list[Lease] = []
+    lost: list[Control] = []
+    failed: str | None = None
 
 
 class Heartbeat:
@@ -38,17 +49,19 @@ class Heartbeat:
         self._renewed = renewed
         self._lost = lost
         self._held: set[Lease] = set()
+        self._dropped: list[Lease] = []
         self._child: Process | None = None
 
     def hold(self, leases: Iterable[Lease]) -> None:
         """Renew these from now on: the child is told before any task started after this runs."""
         taken = [lease for lease in leases if lease not in self._held]
         self._held.update(taken)
-        self._say("+", taken)
+        self._say(taken)
 
     def drop(self, lease: Lease) -> None:
+        """Renew this no longer. The child learns it with the next news, which saves a write."""
         self._held.discard(lease)
-        self._say("-", [lease])
+        self._dropped.append(lease)
 
     async def run(self) -> NoReturn:
         """Until cancelled. Restarts the child when it ends."""
@@ -71,27 +84,35 @@ class Heartbeat:
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _listen(self, child: Process) -> None:
-        assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - piped above
+        assert child.stdin is not None and child.stdout is not None  # noqa: PT018 - piped above
         child.stdin.write(json.dumps(self._order).encode() + b"\n")
         self._child = child
-        self._say("+", self._held)
+        self._say(self._held)
         async for line in child.stdout:
-            self._hear(json.loads(line))
+            self._hear(line)
 
-    def _say(self, sign: str, leases: Iterable[Lease]) -> None:
+    def _say(self, taken: Iterable[Lease]) -> None:
         """Write lines to the child, if it lives; a new one is told everything anyway."""
         if self._child is None or self._child.stdin is None or self._child.stdin.is_closing():
             return
-        lines = "".join(f"{sign}{lease.run_id} {lease.epoch}\n" for lease in leases)
-        self._child.stdin.write(lines.encode())
+        lines = [f"-{lease.run_id} {lease.epoch}\n" for lease in self._dropped]
+        lines += [f"+{lease.run_id} {lease.epoch}\n" for lease in taken]
+        self._dropped.clear()
+        if lines:
+            self._child.stdin.write("".join(lines).encode())
 
-    def _hear(self, news: dict[str, Any]) -> None:
-        if "failed" in news:
-            log.warning("leases could not be renewed", extra={"why": news["failed"]})
+    def _hear(self, line: bytes) -> None:
+        try:
+            news = msgspec.json.decode(line, type=_News)
+        except msgspec.DecodeError as error:
+            news = _News(failed=f"an answer that is not the plane's: {error}")
+        if news.failed is not None:
+            log.warning("leases could not be renewed", extra={"why": news.failed})
             return
-        for lost in news["lost"]:
-            self._lost(Control(**lost))
-        gone = {(lost["run_id"], lost["epoch"]) for lost in news["lost"]}
-        for lease in news["active"]:
-            if (lease["run_id"], lease["epoch"]) not in gone:
-                self._renewed(Lease(**lease), news["sent"])
+        for lost in news.lost:
+            self._lost(lost)
+        gone = {(lost.run_id, lost.epoch) for lost in news.lost}
+        for lease in news.active:
+            if (lease.run_id, lease.epoch) not in gone:
+                self._renewed(lease, news.sent)
+        self._say(())

@@ -124,11 +124,13 @@ class Recording:
 
     def take(self, room: int) -> tuple[Report, int]:
         """The next batch and its rough bytes: what fits into `room`, but at least one item."""
-        weight = 0
-        while self._pending and (not self._flying or weight + self.next_weight() <= room):
-            weight += self.next_weight()
+        total = 0
+        while weight := self.next_weight():
+            if self._flying and total + weight > room:
+                break
+            total += weight
             self._flying.append(self._pending.popleft())
-        return _report(self.lease, self._batch, self._flying), weight
+        return _report(self.lease, self._batch, self._flying), total
 
     def put_back(self) -> None:
         """The batch taken last was refused unread: what it held comes first again."""
@@ -197,10 +199,11 @@ class Reporter:
         total = 0
         while self._ready:
             recording = next(iter(self._ready))
-            if batch and total + recording.next_weight() > self._room:
+            weight = recording.next_weight()
+            if batch and total + weight > self._room:
                 break
             del self._ready[recording]
-            if recording.next_weight():
+            if weight:
                 batch[recording], weight = recording.take(self._room - total)
                 total += weight
         return batch, total
