@@ -51,6 +51,7 @@ class Heartbeat:
         self._held: set[Lease] = set()
         self._dropped: list[Lease] = []
         self._child: Process | None = None
+        self._failing = False
 
     def hold(self, leases: Iterable[Lease]) -> None:
         """Renew these from now on: the child is told before any task started after this runs."""
@@ -106,9 +107,9 @@ class Heartbeat:
             news = msgspec.json.decode(line, type=_News)
         except msgspec.DecodeError as error:
             news = _News(failed=f"an answer that is not the plane's: {error}")
-        if news.failed is not None:
-            log.warning("leases could not be renewed", extra={"why": news.failed})
-            return
+        if news.failed is not None and not self._failing:
+            log.warning("leases can't be renewed at present", extra={"why": news.failed})
+        self._failing = news.failed is not None
         for lost in news.lost:
             self._lost(lost)
         gone = {(lost.run_id, lost.epoch) for lost in news.lost}

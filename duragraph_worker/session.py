@@ -27,6 +27,8 @@ from duragraph_worker.report import Reporter
 
 DRAIN_SECONDS = 8.0
 """A drain lasts no longer: the leases it could not give back run out soon after."""
+GOODBYE_SECONDS = 1.0
+"""The same where there is nothing to give back."""
 REMEMBERED = 10_000
 """Runs whose last epoch is remembered, against tasks offered twice."""
 
@@ -96,7 +98,7 @@ class Session:
 
     async def _give_back(self) -> None:
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(DRAIN_SECONDS if self._attempts else GOODBYE_SECONDS):
                 # First, or what is given back could be handed to a poll that just ended.
                 await self._plane.drain(self._id)
                 for attempt in self._attempts.values():
@@ -104,7 +106,8 @@ class Session:
                 for job in self._jobs():
                     await asyncio.wait([job])
         except TimeoutError:
-            log.warning("not all runs could be given back: their leases will run out")
+            lost = len(self._attempts)
+            log.warning("the plane is away: leases will run out", extra={"runs": lost})
 
     def _jobs(self) -> list[asyncio.Task[None]]:
         return [each.job for each in self._attempts.values() if each.job is not None]
