@@ -5,15 +5,16 @@ the process, which are the node's failures.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from duragraph_worker import serialize, state
 from duragraph_worker.agenda import NodeTask
 from duragraph_worker.channels import Channels
 from duragraph_worker.context import Context
-from duragraph_worker.errors import NodeCancelledError, NodeTimeoutError
+from duragraph_worker.errors import GraphInterrupt, NodeCancelledError, NodeTimeoutError
 from duragraph_worker.plan import Node, Plan, Retry
+from duragraph_worker.record import Fenced
 from duragraph_worker.run import Clock
 
 ContextOf = Callable[[int], Context]
@@ -82,8 +83,29 @@ async def _within(node: Node, seen: Any, injected: Mapping[str, Any]) -> Any:
         if current is not None and current.cancelling():
             raise
         raise NodeCancelledError(f"Node {node.name!r} raised asyncio.CancelledError") from error
+    except BaseExceptionGroup as group:
+        raise _unwrapped(group) from group
     except SystemExit as error:
         raise RuntimeError(f"Node {node.name!r} called sys.exit({error.code!r})") from error
+
+
+def _unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a group of tasks in a body means: a lost lease, questions, or the group itself."""
+    leaves = list(_leaves(group))
+    if (fenced := next((e for e in leaves if isinstance(e, Fenced)), None)) is not None:
+        return fenced
+    stops = [e for e in leaves if isinstance(e, GraphInterrupt)]
+    if stops:
+        return GraphInterrupt(tuple(asked for stop in stops for asked in stop.interrupts))
+    return group if isinstance(group, Exception) else leaves[0]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def wait(retry: Retry, tries: int, clock: Clock) -> float:

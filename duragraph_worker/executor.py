@@ -5,6 +5,7 @@ no network: progress goes into a `record.Recorder`.
 """
 
 import asyncio
+from typing import Any
 
 import msgspec
 
@@ -50,6 +51,7 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
         if run.task.kind == "update_state":
             await update_state(root)
         else:
+            run.load_context()
             _begin(root)
             await root.drive()
         outcome = Outcome("success", interrupted=bool(root.tasks))
@@ -113,9 +115,7 @@ def _take_over(root: Execution, snapshot: Snapshot) -> None:
     run = root.run
     mine = serialize.decode(snapshot.metadata).get("run_id") == run.task.run_id
     if (command := _commanded(root, snapshot)) is not None and command.run_id == run.task.run_id:
-        run.answers = Answers.of(command.resume, command.run_id)
-        if run.task.run_id in _answered_by(snapshot):
-            run.answers.value = None
+        _bring_answers(run, command.resume, snapshot)
     root.go_on(snapshot.writes, armed=mine, quiet=True)
 
 
@@ -128,19 +128,31 @@ def _go_on(root: Execution, snapshot: Snapshot) -> None:
     travels = addressed and resume is None
     if given is not None and (before is None or before.run_id != run.task.run_id):
         _command(root, snapshot, before, keep=not travels)
-    run.answers = Answers.of(resume, run.task.run_id)
+    _bring_answers(run, resume, snapshot)
     _refuse_ambiguity(run.answers, snapshot)
     if not travels:
         root.go_on(snapshot.writes, armed=False, quiet=False)
         if addressed and all(task.result is not None for task in root.tasks):
             # The thread has moved past this checkpoint: its tasks are what is wanted again.
             root.replay()
-    elif serialize.decode(snapshot.metadata).get("source") in ("update", "fork"):
-        root.go_on(armed=False, quiet=False)
+    elif _fresh(run, snapshot):
+        root.go_on(snapshot.writes, armed=False, quiet=False)
     else:
         root.fork()
         root.go_on(armed=False, quiet=False)
     root.show_values()
+
+
+def _fresh(run: Run, snapshot: Snapshot) -> bool:
+    """Whether nobody but this run went on from a checkpoint that was made to go on from."""
+    made_to = serialize.decode(snapshot.metadata).get("source") in ("update", "fork")
+    return made_to and (run.task.attempt > 1 or not snapshot.writes)
+
+
+def _bring_answers(run: Run, resume: Any, snapshot: Snapshot) -> None:
+    run.answers = Answers.of(resume, run.task.run_id)
+    if run.task.run_id in _answered_by(snapshot):
+        run.answers.value = None
 
 
 def _commanded(root: Execution, snapshot: Snapshot) -> RunCommand | None:

@@ -222,6 +222,7 @@ class Local:
             return ended
         finally:
             thread.busy = False
+            thread.close()
 
     def _output(self, values: dict[str, Any]) -> dict[str, Any]:
         keys = self._plan.output_keys

@@ -120,10 +120,6 @@ class Run:
             "run_id": task.run_id,
         }
         modes = kwargs.stream_mode if kwargs.stream_mode is not None else ["values"]
-        context = kwargs.context
-        if context is not None and plan.context_type is not None:
-            revive = state.reviver(plan.context_type)
-            context = context if revive is None else revive(context)
         return cls(
             plan,
             task,
@@ -134,9 +130,19 @@ class Run:
             metadata,
             frozenset([modes] if isinstance(modes, str) else modes),
             kwargs.durability or ("exit" if kwargs.checkpoint_during is False else "async"),
-            context,
+            kwargs.context,
             effects={effect.key: effect.result for effect in task.effects},
         )
+
+    def load_context(self) -> None:
+        """Turn the context into its declared type. Raises ValueError if it doesn't fit."""
+        revive = None if self.context is None else state.reviver(self.plan.context_type)
+        if revive is None:
+            return
+        try:
+            self.context = revive(self.context)
+        except (TypeError, msgspec.ValidationError) as error:
+            raise ValueError(f"The run's context does not fit the graph's: {error}") from error
 
     @property
     def recursion_limit(self) -> int:

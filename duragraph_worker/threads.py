@@ -7,9 +7,8 @@ be torn by a crash; it is dropped at the next opening.
 import asyncio
 import os
 import struct
-import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -19,7 +18,6 @@ import msgspec
 from duragraph import protocol
 from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Item, Snapshot, Write
 from duragraph_worker import serialize
-from duragraph_worker.writes import RUN_TASK
 
 _LENGTH = struct.Struct("<I")
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Checkpoint, Write, Effect)}
@@ -107,35 +105,31 @@ class Record:
             yield checkpoint
             at = checkpoint.parent_id
 
-    def items(self) -> Iterable[Item]:
-        """All that was added and counts, in an order that can be added again."""
-        yield from self.checkpoints.values()
-        for by_task in self._writes.values():
-            yield from by_task.values()
-        for effects in self._effects.values():
-            yield from effects
-
 
 class Thread:
-    """A record that grows with a run; with a `file`, on disk as well."""
+    """A record that grows with a run; with a `path`, on disk as well."""
 
     def __init__(self, thread_id: str, path: Path | None = None) -> None:
         self.thread_id = thread_id
         self.record = Record()
         self.busy = False
-        self._file = _opened(path, self.record) if path is not None else None
-        if self._file is not None:
-            # A graph object has no end that its user must announce.
-            weakref.finalize(self, self._file.close)
+        self._path = path
+        self._file: BinaryIO | None = None
+        if path is not None and path.exists():
+            _read(path, self.record)
 
     def put(self, item: Item) -> None:
         if isinstance(item, Frame):
             return
         self.record.add(item)
-        if self._file is not None:
-            body = msgspec.msgpack.encode((type(item).__name__, item))
-            self._file.write(_LENGTH.pack(len(body)) + body)
-            self._file.flush()
+        if self._path is not None:
+            self._append(self._path, msgspec.msgpack.encode((type(item).__name__, item)))
+
+    def _append(self, path: Path, body: bytes) -> None:
+        if self._file is None:
+            self._file = path.open("ab")
+        self._file.write(_LENGTH.pack(len(body)) + body)
+        self._file.flush()
 
     async def settled(self) -> None:
         """On disk, whatever happens to the machine."""
@@ -143,8 +137,10 @@ class Thread:
             await asyncio.to_thread(os.fsync, self._file.fileno())
 
     def close(self) -> None:
+        """Let go of the file until the next run."""
         if self._file is not None:
             self._file.close()
+            self._file = None
 
 
 class Threads:
@@ -170,18 +166,16 @@ class Threads:
             self._open.pop(thread_id, None)
 
 
-def _opened(path: Path, record: Record) -> BinaryIO:
-    file = path.open("a+b")
-    file.seek(0)
-    data, at = file.read(), 0
+def _read(path: Path, record: Record) -> None:
+    data, at = path.read_bytes(), 0
     while (end := _record_end(data, at)) is not None:
         kind, body = msgspec.msgpack.decode(
             data[at + _LENGTH.size : end], type=tuple[str, msgspec.Raw]
         )
         record.add(protocol.unpack(bytes(body), _KINDS[kind]))
         at = end
-    file.truncate(at)
-    return file
+    if at < len(data):
+        os.truncate(path, at)
 
 
 def _record_end(data: bytes, at: int) -> int | None:
@@ -189,8 +183,3 @@ def _record_end(data: bytes, at: int) -> int | None:
         return None
     end = at + _LENGTH.size + int(_LENGTH.unpack_from(data, at)[0])
     return end if end <= len(data) else None
-
-
-def finished(writes: Iterable[Write]) -> set[str]:
-    """The tasks whose result is recorded."""
-    return {write.task_id for write in writes if write.result is not None} - {RUN_TASK}

@@ -4,6 +4,7 @@ import asyncio
 import operator
 from typing import Any
 
+import attrs
 import msgspec
 import pytest
 
@@ -165,3 +166,17 @@ async def test_a_node_knows_where_it_runs():
     await bench.run({}, run_id="r", context={"user": 1}, attempt=3)
     task = bench.task()
     assert bench.values["seen"] == ["r", task.thread_id, "n", {"user": 1}, 3]
+
+
+async def test_a_context_that_does_not_fit_is_the_runs_error():
+    @attrs.frozen
+    class Wanted:
+        user: int
+
+    graph = plan(node("n", lambda s, ctx: {"seen": ctx.context}), context_type=Wanted)
+    bench = Bench(graph)
+    await bench.run({}, context={"user": 1})
+    assert bench.values["seen"] == {"user": 1}
+    error = told((await Bench(graph).run({}, context={"user": "x"})).error)
+    assert error["error"] == "ValueError"
+    assert "context" in error["message"]

@@ -1,5 +1,6 @@
 """Questions to people: raised, answered by order or by id, in parallel and in subgraphs."""
 
+import asyncio
 import operator
 from typing import Any
 
@@ -105,6 +106,23 @@ async def test_an_interrupt_passes_through_a_broad_except():
 
     outcome = await Bench(plan(node("a", careless))).run({})
     assert questions(outcome) == ["really?"]
+
+
+async def test_questions_of_a_task_group_are_asked_together():
+    async def both(state: Any, ctx: Any) -> Any:
+        async def ask(name: str) -> Any:
+            return ctx.interrupt(name)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(name)) for name in "ab"]
+        return {"answers": [task.result() for task in tasks]}
+
+    bench = Bench(plan(node("n", both), channels=channels(answers=operator.add)))
+    first = await bench.run({})
+    a, b = ids(first)
+    assert questions(first) == ["a", "b"]
+    await bench.run(None, command={"resume": {a: "A", b: "B"}})
+    assert bench.values["answers"] == ["A", "B"]
 
 
 async def test_a_human_node_asks_before_its_body_runs():
