@@ -1,0 +1,169 @@
+"""What a client saw, what the nodes did and what the database holds, each judged by the others."""
+
+import time
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import asyncpg
+import attrs
+
+STEPS = 10
+"""Nodes of `Ten`."""
+
+
+@attrs.frozen
+class Line:
+    """A node's body began: a line of the side log."""
+
+    run_id: str
+    node: str
+    epoch: int
+    pid: int
+    at: float
+
+
+def side_log(path: Path) -> list[Line]:
+    lines = (line.split() for line in path.read_text().splitlines())
+    return [Line(run, node, int(epoch), int(pid), float(at)) for run, node, epoch, pid, at in lines]
+
+
+@attrs.define
+class Seen:
+    """What one client saw of one run, over all its connections."""
+
+    thread_id: str = ""
+    run_id: str = ""
+    last_event_id: str = "0"
+    ids: list[tuple[int, int]] = attrs.field(factory=list)
+    trails: list[list[str]] = attrs.field(factory=list)
+    errors: list[Any] = attrs.field(factory=list)
+    connections: int = 1
+    silences: list[float] = attrs.field(factory=list)
+    """Seconds between frames."""
+    _at: float = attrs.field(factory=time.monotonic)
+
+    def add(self, part: Any) -> None:
+        """Take a part of the stream as the SDK gives it."""
+        now = time.monotonic()
+        self.silences.append(now - self._at)
+        self._at = now
+        self.last_event_id = part.id
+        ms, _, seq = part.id.partition("-")
+        self.ids.append((int(ms), int(seq)))
+        if part.event == "metadata":
+            self.run_id = part.data["run_id"]
+        elif part.event == "values":
+            self.trails.append(part.data.get("trail", []))
+        elif part.event == "error":
+            self.errors.append(part.data)
+
+    def check(self) -> None:
+        """Every frame once and in order, every state of the run once and in order."""
+        who = f"run {self.run_id}, {self.connections} connections"
+        sequence = [seq for _, seq in self.ids]
+        lengths = [len(trail) for trail in self.trails]
+        final = self.trails[-1] if self.trails else []
+        assert not self.errors, (who, self.errors)
+        assert sequence == list(range(1, len(sequence) + 1)), (who, sequence)
+        assert len({ms for ms, _ in self.ids}) == 1, (who, self.ids)
+        assert lengths == list(range(STEPS + 1)), (who, lengths, final)
+        assert all(trail == final[: len(trail)] for trail in self.trails), (who, self.trails)
+        assert [each.partition(":")[0] for each in final] == [f"n{n}" for n in range(STEPS)], who
+
+
+def check_no_recorded_step_ran_again(seen: Iterable[Seen], log: Iterable[Line]) -> None:
+    """A node that was recorded under one epoch never began under a later one."""
+    recorded = {}
+    for each in seen:
+        for entry in each.trails[-1]:
+            node, _, epoch = entry.partition(":")
+            recorded[each.run_id, node] = int(epoch)
+    again = [line for line in log if line.epoch > recorded.get((line.run_id, line.node), 1 << 30)]
+    assert not again, again
+
+
+def takeovers(log: Iterable[Line], killed: dict[int, float]) -> list[float]:
+    """Seconds from the death of a run's worker to the first node that another began.
+
+    An epoch grows by two a takeover, at the lease's end and at the claim: where it grew by more,
+    heirs were killed before they began a node, and each counts with its share.
+    """
+    found = []
+    for lines in _by_run(log).values():
+        for before, after in pairwise(lines):
+            if after.epoch > before.epoch and before.pid in killed:
+                heirs = (after.epoch - before.epoch) // 2
+                found.append((after.at - killed[before.pid]) / heirs)
+    return found
+
+
+def _by_run(log: Iterable[Line]) -> dict[str, list[Line]]:
+    by_run: dict[str, list[Line]] = {}
+    for line in sorted(log, key=lambda line: line.at):
+        by_run.setdefault(line.run_id, []).append(line)
+    return by_run
+
+
+def spread(seconds: Iterable[float]) -> str:
+    given = sorted(seconds)
+    if not given:
+        return "none"
+    return f"{len(given)}: min {given[0]:.1f} median {median(given):.1f} max {given[-1]:.1f} s"
+
+
+AUDIT = {
+    "a run in no state that there is": """
+        select r.run_id, r.status, r.active from run r join thread t using (organization_id, thread_id)
+        where not case
+            when r.status = 'pending' and r.active then t.active_run_id = r.run_id and r.lease_until is null
+            when r.status = 'running' then r.active and t.active_run_id = r.run_id
+                and r.lease_until is not null and r.worker_id is not null
+            when r.status = 'pending' then r.not_before > now() or t.active_run_id is not null
+            else not r.active and r.lease_until is null end""",
+    "a run without its thread": """
+        select run_id from run left join thread t using (organization_id, thread_id)
+        where t.thread_id is null""",
+    "a thread that miscounts its runs": """
+        select t.thread_id, t.status, t.open_runs, t.active_run_id from thread t left join lateral (
+            select count(*) as open, (array_agg(r.run_id) filter (where r.active))[1] as active_id
+            from run r where (r.organization_id, r.thread_id) = (t.organization_id, t.thread_id)
+                and r.status in ('pending', 'running')) o on true
+        where t.open_runs <> o.open or (t.status = 'busy') <> (o.open > 0)
+            or t.active_run_id is distinct from o.active_id""",
+    "a gap in an event log": """
+        select * from (
+            select e.run_id, e.seq, e.n, coalesce(lag(e.seq) over (partition by e.run_id order by e.seq), 0) as before
+            from event e) s
+        where seq - n <> before""",
+    "a log that ends elsewhere than its run says": """
+        select r.run_id, r.last_seq, max(e.seq) from run r left join event e using (run_id)
+        group by r.run_id having r.last_seq <> coalesce(max(e.seq), 0)""",
+    "a checkpoint without its parent": """
+        select c.checkpoint_id from checkpoint c left join checkpoint p
+            on (p.organization_id, p.thread_id, p.checkpoint_id) = (c.organization_id, c.thread_id, c.parent_id)
+        where c.parent_id is not null and p.checkpoint_id is null""",
+    "a step recorded twice": """
+        select thread_id, run_id, ns, step from checkpoint where run_id is not null
+        group by organization_id, thread_id, run_id, ns, step having count(*) > 1""",
+    "a head that is no checkpoint": """
+        select t.thread_id from thread t left join checkpoint c using (organization_id, thread_id, checkpoint_id)
+        where t.checkpoint_id is not null and c.checkpoint_id is null""",
+}
+"""Rows of these must not exist, at any time."""
+
+OPEN = "select run_id, status from run where status in ('pending', 'running')"
+
+
+async def audit(database_url: str) -> int:
+    """Raises AssertionError for any state that must not be; returns how many runs are open."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        for what, sql in AUDIT.items():
+            rows = await connection.fetch(sql)
+            assert not rows, (what, len(rows), [dict(row) for row in rows[:3]])
+        return len(await connection.fetch(OPEN))
+    finally:
+        await connection.close()
