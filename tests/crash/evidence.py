@@ -116,9 +116,11 @@ def spread(seconds: Iterable[float]) -> str:
 
 AUDIT = {
     "a run in no state that there is": """
-        select r.run_id, r.status, r.active from run r join thread t using (organization_id, thread_id)
+        select r.run_id, r.status, r.active
+        from run r join thread t using (organization_id, thread_id)
         where not case
-            when r.status = 'pending' and r.active then t.active_run_id = r.run_id and r.lease_until is null
+            when r.status = 'pending' and r.active
+                then t.active_run_id = r.run_id and r.lease_until is null
             when r.status = 'running' then r.active and t.active_run_id = r.run_id
                 and r.lease_until is not null and r.worker_id is not null
             when r.status = 'pending' then r.not_before > now() or t.active_run_id is not null
@@ -135,22 +137,25 @@ AUDIT = {
             or t.active_run_id is distinct from o.active_id""",
     "a gap in an event log": """
         select * from (
-            select e.run_id, e.seq, e.n, coalesce(lag(e.seq) over (partition by e.run_id order by e.seq), 0) as before
-            from event e) s
+            select run_id, seq, n, lag(seq, 1, 0) over (partition by run_id order by seq) as before
+            from event) s
         where seq - n <> before""",
     "a log that ends elsewhere than its run says": """
         select r.run_id, r.last_seq, max(e.seq) from run r left join event e using (run_id)
         group by r.run_id having r.last_seq <> coalesce(max(e.seq), 0)""",
     "a checkpoint without its parent": """
-        select c.checkpoint_id from checkpoint c left join checkpoint p
-            on (p.organization_id, p.thread_id, p.checkpoint_id) = (c.organization_id, c.thread_id, c.parent_id)
-        where c.parent_id is not null and p.checkpoint_id is null""",
+        select c.checkpoint_id from checkpoint c
+        where c.parent_id is not null and not exists (
+            select from checkpoint p
+            where p.thread_id = c.thread_id and p.checkpoint_id = c.parent_id)""",
     "a step recorded twice": """
         select thread_id, run_id, ns, step from checkpoint where run_id is not null
         group by organization_id, thread_id, run_id, ns, step having count(*) > 1""",
     "a head that is no checkpoint": """
-        select t.thread_id from thread t left join checkpoint c using (organization_id, thread_id, checkpoint_id)
-        where t.checkpoint_id is not null and c.checkpoint_id is null""",
+        select t.thread_id from thread t
+        where t.checkpoint_id is not null and not exists (
+            select from checkpoint c
+            where c.thread_id = t.thread_id and c.checkpoint_id = t.checkpoint_id)""",
 }
 """Rows of these must not exist, at any time."""
 

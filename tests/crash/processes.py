@@ -72,11 +72,11 @@ def new_postgres(home: Path) -> tuple[Process, str]:
     """Not started. Its URL is the same at every start: a socket in `home`."""
 
     @contextlib.contextmanager
-    def open() -> Iterator[Child]:
+    def opened() -> Iterator[Child]:
         with postgres.start(home) as started:
             yield started.server
 
-    return Process(open), f"postgresql://postgres@/postgres?host={home}"
+    return Process(opened), f"postgresql://postgres@/postgres?host={home}"
 
 
 def new_nats(home: Path) -> tuple[Process, str]:
@@ -84,11 +84,11 @@ def new_nats(home: Path) -> tuple[Process, str]:
     port = free_port()
 
     @contextlib.contextmanager
-    def open() -> Iterator[Child]:
+    def opened() -> Iterator[Child]:
         with nats.start(home, port=port) as started:
             yield started.server
 
-    return Process(open), f"nats://127.0.0.1:{port}"
+    return Process(opened), f"nats://127.0.0.1:{port}"
 
 
 def new_plane(log: Path, *, database_url: str, nats_url: str, **settings: object) -> "Plane":
