@@ -71,8 +71,9 @@ def test_only_the_owner_reaches_the_socket(tmp_path):
 
 
 def test_a_stop_leaves_no_process(tmp_path):
+    before = psutil.Process().children(recursive=True)
     with embedded.start(tmp_path) as servers:
-        started = psutil.Process().children(recursive=True)
+        started = set(psutil.Process().children(recursive=True)).difference(before)
         assert {child.pid for child in servers.children} <= {each.pid for each in started}
     assert not any(each.is_running() for each in started)
 
