@@ -6,6 +6,9 @@ from typing import Any
 
 import structlog
 
+INSIST_SECONDS = 2.0
+"""Between two cancellations of a loop that has not ended."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -23,11 +26,15 @@ class Supervisor:
         task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
-        """Cancel all, wait for all; safe to call twice."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel all until all have ended; safe to call twice.
+
+        Once is not enough: a library may swallow it, as `asyncio.wait_for` of Python 3.11 does
+        when what it waits for ends at the same moment.
+        """
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(list(self._tasks), timeout=INSIST_SECONDS)
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         name = self._tasks.pop(task)
