@@ -19,6 +19,7 @@ import stamina
 from cyclopts import Parameter
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import NotFoundError
 from rich.console import Console
 from rich.markup import escape
 from rich.prompt import Confirm, Prompt
@@ -41,10 +42,11 @@ class DemoError(Exception):
 
 def demo(*, url: Url = None) -> None:
     """Run the bundled example and show its stream. The exit code is 0 only if it ended right."""
+    stamina.instrumentation.set_on_retry_hooks([])  # waiting for the worker is no news
     try:
         with contextlib.nullcontext(url) if url else _own_plane() as address:
             asyncio.run(_converse(get_client(url=address)))
-    except (DemoError, LookupError, httpx.HTTPError) as error:
+    except (DemoError, httpx.HTTPError) as error:
         sys.exit(f"duragraph demo: {error}")
 
 
@@ -95,10 +97,9 @@ async def _converse(client: LangGraphClient) -> None:
     await _check(client, thread_id)
 
 
-@stamina.retry(on=(httpx.TransportError, LookupError), attempts=None, timeout=READY_SECONDS)
+@stamina.retry(on=(httpx.TransportError, NotFoundError), attempts=None, timeout=READY_SECONDS)
 async def _worker_is_there(client: LangGraphClient) -> None:
-    if not await client.assistants.search(graph_id=GRAPH, limit=1):
-        raise LookupError(f"No worker serves the graph {GRAPH!r}.")
+    await client.assistants.search(graph_id=GRAPH, limit=1)
 
 
 async def _show(client: LangGraphClient, thread_id: str, **what: Any) -> list[Any]:
