@@ -6,7 +6,7 @@ nothing of it runs on. Starts no run twice under one epoch.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from duragraph.errors import DuraGraphError
@@ -28,7 +28,7 @@ from duragraph_worker.report import Reporter
 DRAIN_SECONDS = 8.0
 """A drain lasts no longer: the leases it could not give back run out soon after."""
 GOODBYE_SECONDS = 1.0
-"""The same where there is nothing to give back."""
+"""The same where nothing is to be given back, and for polls to come home."""
 REMEMBERED = 10_000
 """Runs whose last epoch is remembered, against tasks offered twice."""
 
@@ -53,6 +53,7 @@ class Session:
         self._plans = plans
         self._free = slots
         self._freed = asyncio.Event()
+        self._draining = False
         self._held = [False, False]
         """Which of the two polls the plane holds."""
         self._attempts: dict[Lease, Attempt] = {}
@@ -90,17 +91,18 @@ class Session:
         sides = [group.create_task(side.run()) for side in (self._heartbeat, self._reporter)]
         polls = [group.create_task(self._poll(place, start)) for place in (0, 1)]
         await stop.wait()
-        for poll in polls:
-            poll.cancel()
-        await self._give_back()
-        for task in [*sides, *self._jobs()]:
+        await self._give_back(polls)
+        for task in [*sides, *polls, *self._jobs()]:
             task.cancel()
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, polls: Sequence[asyncio.Task[None]]) -> None:
+        self._draining = True
+        self._freed.set()
         try:
             async with asyncio.timeout(DRAIN_SECONDS if self._attempts else GOODBYE_SECONDS):
-                # First, or what is given back could be handed to a poll that just ended.
                 await self._plane.drain(self._id)
+                # Answered by the drain, with tasks perhaps; another replica's are not waited for.
+                await asyncio.wait(polls, timeout=GOODBYE_SECONDS)
                 for attempt in self._attempts.values():
                     attempt.stop("released")
                 for job in self._jobs():
@@ -113,8 +115,7 @@ class Session:
         return [each.job for each in self._attempts.values() if each.job is not None]
 
     async def _poll(self, place: int, start: Callable[[Task], None]) -> None:
-        while True:
-            await self._turn(place)
+        while await self._turn(place):
             self._held[place] = True
             try:
                 request = Poll(max(0, self._free), list(self._attempts))
@@ -129,14 +130,15 @@ class Session:
             for task in fresh:
                 start(task)
 
-    async def _turn(self, place: int) -> None:
-        """Wait for a free slot, unless this poll must be held to hear of cancels.
+    async def _turn(self, place: int) -> bool:
+        """Wait for a free slot, unless this poll must be held to hear of cancels; False at the end.
 
         Two held without a slot would hear too late of a slot that the plane has miscounted.
         """
-        while self._free <= 0 and self._held[1 - place]:
+        while self._free <= 0 and self._held[1 - place] and not self._draining:
             self._freed.clear()
             await self._freed.wait()
+        return not self._draining
 
     def _start(self, group: asyncio.TaskGroup, task: Task) -> None:
         if (epoch := self._epochs.pop(task.run_id, None)) is not None:
@@ -149,6 +151,8 @@ class Session:
         attempt = Attempt(task, self._reporter.open(lease), plan)
         self._attempts[lease] = attempt
         self._free -= attempt.slots
+        if self._draining:
+            attempt.stop("released")
         attempt.job = group.create_task(self._attempt(lease, attempt))
 
     async def _attempt(self, lease: Lease, attempt: Attempt) -> None:

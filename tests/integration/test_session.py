@@ -42,6 +42,8 @@ class Peer:
         self.polls: list[Poll] = []
         self.reports: list[Report] = []
         self.drained: list[str] = []
+        self.late: list[Task] = []
+        """Leased as the drain arrives."""
         self.forgotten: set[str] = set()
 
     def app(self) -> web.Application:
@@ -83,7 +85,12 @@ class Peer:
             async with self.changed:
                 self.changed.notify_all()
                 await self.changed.wait_for(
-                    lambda: self.control or (poll.slots and self.tasks) or self._gone(request)
+                    lambda: (
+                        self.control
+                        or (poll.slots and self.tasks)
+                        or self._gone(request)
+                        or self.drained
+                    )
                 )
                 if self._gone(request):
                     return forgot()
@@ -103,6 +110,7 @@ class Peer:
 
     async def _drain(self, request: web.Request) -> web.Response:
         self.drained.append(request.match_info["id"])
+        await self.say(*self.late)
         return web.json_response({})
 
     async def _heartbeat(self, request: web.Request) -> web.Response:
@@ -242,6 +250,16 @@ async def test_stopping_gives_unfinished_runs_back():
         assert log.cancelled.qsize() == 1
     assert peer.drained == ["w1"]
     assert len(peer.registered) == 1
+
+
+async def test_a_task_that_comes_while_draining_goes_back_unstarted():
+    async with serving() as (peer, log, worker):
+        await peer.say(task("slow"))
+        await log.began.get()
+        peer.late = [task("quick", "late")]
+        worker.stop()
+        assert (await peer.outcome("late")).status == "released"
+        assert log.began.empty()
 
 
 async def test_a_graph_that_is_not_served_goes_back():
