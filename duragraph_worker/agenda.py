@@ -69,6 +69,16 @@ class NodeTask:
     replayed: bool = False
     """Its result comes from the record."""
 
+    def metadata(self, step: int) -> dict[str, Any]:
+        """As streams and subgraphs tell of the task, in LangGraph's words."""
+        return {
+            "langgraph_step": step,
+            "langgraph_node": self.name,
+            "langgraph_triggers": self.triggers,
+            "langgraph_path": self.path,
+            "langgraph_checkpoint_ns": self.ns,
+        }
+
     @property
     def pushed(self) -> bool:
         return bool(self.path[0] == PUSH)

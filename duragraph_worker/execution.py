@@ -60,7 +60,7 @@ class Execution:
             self.agenda = Agenda.load(self._topology, snapshot.opaque)
             self.lineage.take_up(snapshot)
             self._snapshots = {each.ns: each for each in _descendants(snapshot)}
-        self._stop_after = self.lineage.step + self.run.recursion_limit + 1
+        self._first_step = self.lineage.step
 
     def enter(self, data: bytes, goto: Iterable[Goto] = ()) -> None:
         """Begin with the input `data`, JSON; what was left undone before is given up."""
@@ -112,14 +112,15 @@ class Execution:
         node raised.
         """
         breaks = self.run.kwargs if not self.place.ns else None
+        limit = self.run.recursion_limit
         while True:
             self._show_checkpoint()
             self._forget_results()
             if breaks is not None and self._breaks(breaks.interrupt_after, self.agenda.ran):
                 self._break()
-            if self.lineage.step > self._stop_after:
+            if self.lineage.step > self._first_step + limit + 1:
                 raise GraphRecursionError(
-                    f"Recursion limit of {self.run.recursion_limit} reached without hitting a "
+                    f"Recursion limit of {limit} reached without hitting a "
                     "stop condition. You can increase the limit by setting the "
                     "`recursion_limit` config key."
                 )
@@ -167,8 +168,7 @@ class Execution:
 
     def _input_json(self) -> bytes:
         """The state as task frames and interrupts show it; empty if nobody looks."""
-        shown = self.frames.wants("tasks") or self.frames.wants("debug")
-        return self.channels.json() if shown else b""
+        return self.channels.json() if self.frames.inputs else b""
 
     async def _together(self, due: list[NodeTask]) -> None:
         jobs = [asyncio.create_task(self._attend(task, turn=True)) for task in due]
@@ -284,7 +284,7 @@ class Execution:
             task.ns,
             self.place.root_id or here,
             {**self.place.parents, ns: here},
-            self._task_metadata(task) | {"checkpoint_ns": task.ns},
+            task.metadata(self.lineage.step) | {"checkpoint_ns": task.ns},
         )
         child = Execution(self.run, plan, place)
         if (snapshot := self._snapshots.get(task.ns)) is not None:
@@ -303,6 +303,9 @@ class Execution:
         return serialize.join_object(
             (key, bytes(fields[parent])) for key, parent in node.input.items() if parent in fields
         )
+
+    def output_json(self) -> bytes:
+        return self.channels.json(self._outputs)
 
     def output(self, names: Mapping[str, str] | None) -> dict[str, Any]:
         """What a subgraph's node returns: its output, under the parent's names."""
@@ -405,19 +408,10 @@ class Execution:
         if self._visible(self.finished_updates()):
             self.frames.values(self.half().json(self._outputs))
 
-    def _task_metadata(self, task: NodeTask) -> dict[str, Any]:
-        return {
-            "langgraph_step": self.lineage.step,
-            "langgraph_node": task.name,
-            "langgraph_triggers": task.triggers,
-            "langgraph_path": task.path,
-            "langgraph_checkpoint_ns": task.ns,
-        }
-
     def _message_metadata(self, task: NodeTask, **streamed: Any) -> bytes:
         """As frames of messages carry it; those that stream say a little more."""
-        run = {**self.run.metadata, "thread_id": self.run.task.thread_id}
-        return serialize.encode({**run, **self._task_metadata(task), **streamed})
+        own = task.metadata(self.lineage.step)
+        return serialize.encode({**self.run.told, **own, **streamed})
 
 
 def _descendants(snapshot: Snapshot) -> Iterable[Snapshot]:

@@ -51,9 +51,7 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
         if run.task.kind == "update_state":
             await update_state(root)
         else:
-            run.load_context()
-            _begin(root)
-            await root.drive()
+            await _run(root)
         outcome = Outcome("success", interrupted=bool(root.tasks))
     except GraphInterrupt:
         outcome = _interrupted(root)
@@ -68,6 +66,16 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
         outcome = _failed(root, error)
     root.close()
     return outcome, error
+
+
+async def _run(root: Execution) -> None:
+    root.run.load_context()
+    if (events := root.frames.events) is not None:
+        events.graph_started(bytes(root.run.kwargs.input))
+    _begin(root)
+    await root.drive()
+    if events is not None:
+        events.graph_ended(root.output_json())
 
 
 def _interrupted(root: Execution) -> Outcome:

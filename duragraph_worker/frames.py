@@ -12,6 +12,7 @@ import msgspec
 from duragraph.protocol import Frame
 from duragraph_worker import serialize
 from duragraph_worker.agenda import NodeTask
+from duragraph_worker.events import Events
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
 from duragraph_worker.plan import START
 from duragraph_worker.run import Run
@@ -41,7 +42,10 @@ class Frames:
         self._suffix = f"|{ns}" if ns else ""
         self._tasks = bool(shown & {"tasks", "debug"})
         self.checkpoints = bool(shown & {"checkpoints", "debug"})
-        self.messages = bool(shown & {"messages", "messages-tuple"})
+        self.events = Events(run) if "events" in shown else None
+        self.inputs = self._tasks or self.events is not None
+        """Somebody looks at what tasks begin with."""
+        self.messages = bool(shown & {"messages", "messages-tuple", "events"})
         self._partial: dict[str, AIMessageChunk] = {}
         self._task_metadata = b""
 
@@ -91,7 +95,11 @@ class Frames:
 
     def started(self, task: NodeTask, step: int, state: bytes) -> None:
         """A task begins; `state` is its input."""
-        if not self._tasks or task.name == START:
+        if not self.inputs or task.name == START:
+            return
+        if self.events is not None:
+            self.events.node_started(task, step, state)
+        if not self._tasks:
             return
         if not self._task_metadata:
             tags = self._run.config.get("tags")
@@ -117,6 +125,8 @@ class Frames:
             self._put("updates", _update(task))
         if self._tasks and not task.replayed:
             self._ended(task, step)
+        if self.events is not None and not task.replayed:
+            self.events.node_ended(task, step)
 
     def failed(self, task: NodeTask, step: int, error: bytes) -> None:
         """A task's error, as clients see it."""
@@ -181,8 +191,12 @@ class Frames:
             return
         if streamed:
             self._run.messages_seen.add(message.id)
+        if self.events is not None and isinstance(message, AIMessageChunk):
+            self.events.chunk(message, metadata)
         if self.wants("messages-tuple"):
             self._put("messages", serialize.join_array([serialize.encode(message), metadata]))
+            return
+        if not self.wants("messages"):
             return
         first = message.id not in self._partial
         if isinstance(message, AIMessageChunk):

@@ -145,8 +145,17 @@ class Run:
             raise ValueError(f"The run's context does not fit the graph's: {error}") from error
 
     @property
+    def told(self) -> dict[str, Any]:
+        """The metadata of streamed messages and events."""
+        return {**self.metadata, "thread_id": self.task.thread_id}
+
+    @property
     def recursion_limit(self) -> int:
-        return int(self.config.get("recursion_limit") or RECURSION_LIMIT)
+        """Supersteps that the run may take. Raises ValueError for what is no such number."""
+        limit = self.config.get("recursion_limit", RECURSION_LIMIT)
+        if not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"recursion_limit must be at least 1, not {limit!r:.50}")
+        return limit
 
 
 def goto(given: Any) -> list[Goto]:

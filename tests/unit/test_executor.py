@@ -147,6 +147,13 @@ async def test_a_cycle_ends_at_the_recursion_limit(limit: int):
     assert bench.values["n"] == limit
 
 
+@pytest.mark.parametrize("limit", [0, -1, "many", 2.5])
+async def test_a_recursion_limit_that_is_none_is_refused(limit: Any):
+    outcome = await Bench(ECHO).run({"msg": "hi"}, config={"recursion_limit": limit})
+    assert told(outcome.error)["error"] == "ValueError"
+    assert "at least 1" in told(outcome.error)["message"]
+
+
 async def test_two_parallel_writes_without_a_reducer_name_both_nodes():
     graph = plan(
         node("left", update(msg="l")),

@@ -237,3 +237,20 @@ async def test_results_taken_from_the_record_are_marked_cached():
 
 async def test_nothing_is_put_that_nobody_asked_for():
     assert (await framed(TOKENS, {"messages": []})).frames() == []
+
+
+async def test_events_tell_of_graph_nodes_and_chunks():
+    bench = await framed(ECHO, {"msg": "hi"}, "events")
+    events = [data for _, data in bench.frames()]
+    assert [(each["event"], each["name"], each["data"]) for each in events] == [
+        ("on_chain_start", "graph", {"input": {"msg": "hi"}}),
+        ("on_chain_start", "echo", {"input": {"msg": "hi"}}),
+        ("on_chain_stream", "echo", {"chunk": {"out": "hi"}}),
+        ("on_chain_end", "echo", {"output": {"out": "hi"}, "input": {"msg": "hi"}}),
+        ("on_chain_end", "graph", {"output": {"msg": "hi", "out": "hi"}}),
+    ]
+    assert events[1]["parent_ids"] == [events[0]["run_id"]] == [RUN]
+    assert events[1]["metadata"]["langgraph_node"] == "echo"
+    bench = await framed(TOKENS, {"messages": []}, "events")
+    chunks = [data for _, data in bench.frames() if data["event"] == "on_chat_model_stream"]
+    assert "".join(each["data"]["chunk"]["content"] for each in chunks) == "hey you"
