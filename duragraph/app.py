@@ -1,6 +1,5 @@
 """The composition root: what is made, in which order, and how it ends in reverse."""
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -31,7 +30,7 @@ def build_app(config: Config) -> web.Application:
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app[DEPS] = await _assemble(config, stack)
+            app[DEPS] = await _assemble(app, config, stack)
             yield
 
     without_slash = web.normalize_path_middleware(
@@ -44,7 +43,7 @@ def build_app(config: Config) -> web.Application:
         middlewares=[middleware.gate(config, MOUNTS), without_slash],
         client_max_size=config.max_body_bytes,
     )
-    app[sse.OPEN] = set[asyncio.Transport]()
+    app[sse.OPEN] = {}
     app[system.PAGES] = system.Pages.of(openapi.document(ROUTES))
     app.cleanup_ctx.append(lifetime)
     app.on_shutdown.append(_close_streams)
@@ -68,7 +67,7 @@ def _add(resource: web.Resource, routes: Sequence[Route]) -> None:
     resource.add_route("*", refuse)
 
 
-async def _assemble(config: Config, stack: AsyncExitStack) -> Deps:
+async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack) -> Deps:
     await pg.apply_schema(config.database_url)
     api, engine = [
         await stack.enter_async_context(await pg.open_pool(config.database_url, role, size=size))
@@ -92,6 +91,7 @@ async def _assemble(config: Config, stack: AsyncExitStack) -> Deps:
         ("creates", dispatcher.commit_creates()),
         ("reports", reports.run()),
         ("reaper", reaper.run()),
+        ("keep-alive", sse.keep_alive(app)),
     ):
         supervisor.start(name, loop)
     return Deps(config, api, engine, Assistants(api), dispatcher, reports, streams)

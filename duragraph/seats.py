@@ -73,7 +73,8 @@ class Seat:
         self.polls.append(poll)
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(poll, POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await poll
         except asyncio.CancelledError:
             # Its peer is gone; another poll may take what this one was woken for.
             self.woken = False
@@ -98,6 +99,9 @@ class Seats:
 
     def get(self, worker_id: str) -> Seat | None:
         return self._by_worker.get(worker_id)
+
+    def worker_ids(self) -> list[str]:
+        return list(self._by_worker)
 
     def add(self, worker: Worker) -> Seat:
         """Its seat; the one it has, if two polls come at once."""

@@ -100,13 +100,15 @@ def _merge(
     request_id = call.request.headers.get("x-request-id") or new_id()
     base = assistant.config.get("configurable") or {}
     given = fields.own_context(body.config.get("configurable") or {})
-    configurable = base | given | {"langgraph_request_id": request_id}
+    merged = assistant.context | (context or {})
+    configurable = {k: merged.get(k, v) for k, v in (base | given).items()}
+    configurable["langgraph_request_id"] = request_id
     if checkpoint_id := _start(body) or configurable.get("checkpoint_id"):
         configurable["checkpoint_id"] = path_id("checkpoint_id", str(checkpoint_id))
     config = assistant.config | body.config | {"configurable": configurable}
     if "metadata" in config:
         config["metadata"] = fields.own_metadata(config["metadata"])
-    return config, assistant.context | (context or {})
+    return config, merged
 
 
 def _start(body: RunCreate) -> str | None:
@@ -115,7 +117,9 @@ def _start(body: RunCreate) -> str | None:
 
 def _thread_config(config: dict[str, Any]) -> dict[str, Any]:
     """A thread keeps its last run's config, less what belonged to that run."""
-    return config | {"configurable": fields.own_context(config["configurable"])}
+    kept = fields.own_context(config["configurable"])
+    kept.pop("checkpoint_id", None)
+    return config | {"configurable": kept}
 
 
 def _resumes(body: RunCreate) -> bool:

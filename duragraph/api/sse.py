@@ -6,7 +6,8 @@ be finished is cut, never ended: a clean end would read as the end of the run.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -16,11 +17,14 @@ from duragraph.api.middleware import cors
 from duragraph.frames import Batch, frame
 
 KEEP_ALIVE_SECONDS = 5.0
+NEVER = 1e9
 STALLED_SECONDS = 45.0
 """A client that takes nothing for so long is cut; it reconnects where it was."""
 
-OPEN = web.AppKey("open", set[asyncio.Transport])
-"""Connections whose response is under way."""
+Open: TypeAlias = dict[asyncio.Transport, tuple[web.StreamResponse, bytes]]
+
+OPEN = web.AppKey("open", Open)
+"""Connections whose response is under way, with what keeps each alive."""
 
 Keep = Callable[[str], bool]
 
@@ -30,7 +34,7 @@ async def stream(
 ) -> web.StreamResponse:
     """Answer with the frames; `keep` picks events by name. No end frame: the body just ends."""
     response = EventSourceResponse(
-        allow_all_methods=True, send_timeout=STALLED_SECONDS, ping_interval=KEEP_ALIVE_SECONDS
+        allow_all_methods=True, send_timeout=STALLED_SECONDS, ping_interval=NEVER
     )
     response.headers.update(
         {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
@@ -38,7 +42,7 @@ async def stream(
         | cors(call.request, call.deps.config)
     )
     await response.prepare(call.request)
-    with begun(call.request):
+    with begun(call.request, response, b": heartbeat\r\n\r\n"):
         async with response:
             async for batch in batches:
                 if encoded := batch.sse() if keep is None else _kept(batch, keep):
@@ -54,30 +58,37 @@ async def value(
     response = web.StreamResponse(headers=headers | cors(call.request, call.deps.config))
     response.content_type = "application/json"
     await response.prepare(call.request)
-    with begun(call.request):
-        async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(_tick(response))
-            body = await result
-            ticking.cancel()
-        await response.write(body)
-        await response.write_eof()
+    with begun(call.request, response, b"\n"):
+        body = await result
+    await response.write_eof(body)
     return response
 
 
 @contextmanager
-def begun(request: web.Request) -> Iterator[None]:
-    """While a response is under way; on any error its connection is cut."""
+def begun(request: web.Request, response: web.StreamResponse, beat: bytes) -> Iterator[None]:
+    """While a response is under way: kept alive, and cut on any error."""
     connection = request.transport
     if connection is None:
         raise ConnectionResetError
-    request.app[OPEN].add(connection)
+    request.app[OPEN][connection] = response, beat
     try:
         yield
     except BaseException:
         connection.abort()
         raise
     finally:
-        request.app[OPEN].discard(connection)
+        del request.app[OPEN][connection]
+
+
+async def keep_alive(app: web.Application) -> None:
+    """One beat for all, where nothing waits to be sent already; to be supervised."""
+    while True:
+        await asyncio.sleep(KEEP_ALIVE_SECONDS)
+        for connection, (response, beat) in list(app[OPEN].items()):
+            if connection.is_closing() or connection.get_write_buffer_size():
+                continue
+            with suppress(ConnectionError):  # its own handler hears of it
+                await response.write(beat)
 
 
 async def cut_all(app: web.Application) -> None:
@@ -85,12 +96,6 @@ async def cut_all(app: web.Application) -> None:
     under_way = app[OPEN]
     for connection in list(under_way):
         connection.abort()
-
-
-async def _tick(response: web.StreamResponse) -> None:
-    while True:
-        await asyncio.sleep(KEEP_ALIVE_SECONDS)
-        await response.write(b"\n")
 
 
 def _kept(batch: Batch, keep: Keep) -> bytes:

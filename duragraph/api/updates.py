@@ -87,11 +87,11 @@ def _hidden_run(
     call: Call, run_id: str, assistant: Resolved, place: Place, body: StateUpdate
 ) -> runs.NewRun:
     checkpoint = body.checkpoint or CheckpointRef()
-    kwargs = {
-        "values": body.values,
-        "as_node": body.as_node,
-        "config": {"configurable": {"checkpoint_ns": checkpoint.checkpoint_ns or ""}},
-    }
+    configurable = {"checkpoint_ns": checkpoint.checkpoint_ns or ""}
+    if start_id := body.checkpoint_id or checkpoint.checkpoint_id:
+        configurable["checkpoint_id"] = start_id
+    config = {"configurable": configurable}
+    kwargs = {"values": body.values, "as_node": body.as_node, "config": config}
     return runs.NewRun(
         run_id=run_id,
         organization_id=call.organization_id,
@@ -108,7 +108,7 @@ def _hidden_run(
         kwargs=codec.dumps(kwargs),
         thread_config=bytes(place.config),
         after_seconds=0,
-        checkpoint_id=body.checkpoint_id or checkpoint.checkpoint_id,
+        checkpoint_id=start_id,
         on_disconnect="continue",
         on_completion="keep",
         make_thread=False,

@@ -119,10 +119,15 @@ with x as materialized (
             when not done or t.open_runs > 1 then t.status
             when ok.kind = 'run' and ok.outcome <> 'success' then 'error'
             when ok.interrupted then 'interrupted'
-            when ok.kind = 'update_state' and ok.outcome <> 'success' and t.error is not null
-                then 'error'
+            when ok.kind = 'update_state' and ok.outcome <> 'success' then case
+                when t.error is not null then 'error'
+                when exists (select from checkpoint c where c.organization_id = t.organization_id
+                    and c.thread_id = t.thread_id and c.checkpoint_id = t.checkpoint_id
+                    and c.next <> '{{}}') then 'interrupted'
+                else 'idle' end
             else 'idle' end,
-        error = case when done and ok.kind = 'run' then ok.error else t.error end,
+        error = case when done and (ok.kind = 'run' or ok.outcome = 'success') then ok.error
+            else t.error end,
         interrupts = case when done and ok.outcome = 'success' then ok.interrupts
             else t.interrupts end,
         erase_at = case when done and t.temporary and t.open_runs = 1
