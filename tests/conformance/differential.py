@@ -1,6 +1,9 @@
 """Puts the fixture graphs through the same calls on two servers and prints the differences.
 
-    python -m tests.conformance.differential --ours URL --reference URL [--only NAME] [--docs]
+The reference, beside this file: `langgraph dev --no-browser --no-reload --port 8901`.
+Ours: `duragraph dev` with the graphs of `graphs.py`. Then, from the root of the repository:
+
+    python -m tests.conformance.differential --ours URL --reference URL [--only NAME]
 
 `--record` keeps the reference's normalised answers; without `--reference` those are what
 is compared with. Exits 1 when a difference has no explanation in `explained.py`.
@@ -20,7 +23,7 @@ from cyclopts import App, Parameter
 
 from tests.conformance import scenarios, scenarios_server
 from tests.conformance.compare import Difference, differences
-from tests.conformance.explained import explanation, table
+from tests.conformance.explained import EXPLAINED, explanation, table
 from tests.conformance.normal import Names
 from tests.conformance.wire import Wire, connect
 
@@ -148,6 +151,9 @@ def main(
         f"\n{len(chosen)} scenarios: {len(found)} differences, "
         f"{len(found) - len(unexplained)} explained, {len(unexplained)} not"
     )
+    if not only:
+        for stale in set(EXPLAINED) - {explanation(each) for each in found}:
+            print(f"explains nothing any more: {stale.what}")
     if output:
         output.write_bytes(msgspec.json.encode(found))
     return 1 if unexplained else 0

@@ -69,7 +69,7 @@ EXPLAINED = (
     Explained(
         what="A run made without `stream_resumable` is replayed to who asks for it",
         why="All streams are resumable.",
-        where=r"joined_streams · 1[0-4] .*frames\[[^]]*\]$",
+        where=r"replays_of_unkept · .*frames\[[^]]*\]$",
         reference=ONLY_OURS,
     ),
     Explained(
@@ -81,8 +81,8 @@ EXPLAINED = (
     Explained(
         what="A run's `kwargs.config` is what the client sent",
         why="The reference adds ids and metadata that the run itself has.",
-        where=r"kwargs\.config\.(metadata|configurable\.(run_id|thread_id|graph_id|assistant_id"
-        r"|__pregel_node_finished))$",
+        where=r"kwargs\.config\.(metadata(\.(graph_id|assistant_id|run_attempt))?"
+        r"|configurable\.(run_id|thread_id|graph_id|assistant_id|__pregel_node_finished))$",
         ours=ONLY_REFERENCE,
     ),
     Explained(
@@ -102,7 +102,7 @@ EXPLAINED = (
         what="Messages of `InvalidUpdateError` and of cancelled runs are worded otherwise",
         why="The reference links its own documentation and names its routes.",
         where=r"\.(error|message)$",
-        reference="docs.langchain.com|requested via POST",
+        reference="docs.langchain.com|requested via POST|on_disconnect=cancel",
     ),
     Explained(
         what="Other words in the `detail` of some refusals",
@@ -162,17 +162,24 @@ EXPLAINED = (
     Explained(
         what="`durability: exit` leaves a second checkpoint in a graph that asks a model",
         why="A recorded reply belongs to the checkpoint that its node started from.",
-        where=r"tokens/durability · (09|12) ",
+        where=r"tokens/durability · (09|12) POST /threads/<id>/history",
     ),
     Explained(
-        what="`wait` with modes beside `values` returns the state with each interrupt once",
-        why="The reference repeats the interrupt for each mode and leaves out the state.",
-        where=r"/runs/wait .*\"stream_mode\":\[.* · json\.(__interrupt__\[\]|\w+)$",
+        what="`wait` with modes beside `values` returns the state, too",
+        why="The reference leaves it out beside an interrupt.",
+        where=r"/runs/wait .*\"stream_mode\":\[.* · json\.\w+$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="`wait` with modes beside `values` returns each interrupt once",
+        why="The reference repeats it for each mode.",
+        where=r"/runs/wait .*\"stream_mode\":\[.* · json\.__interrupt__\[\]$",
+        ours=ONLY_REFERENCE,
     ),
     Explained(
         what="A jump to a node that does not exist fails the run",
         why="The reference ignores it.",
-        where=r"commands · 3[89] |commands · 4[0-3] ",
+        where=r"jumps_to_nowhere · ",
     ),
     Explained(
         what="Cancelling a pending run leaves the thread `interrupted` if nodes are left to run",
@@ -194,12 +201,47 @@ EXPLAINED = (
     Explained(
         what="JSON Schemas are titled by graph and part, without defaults of null",
         why="They are made by msgspec, not by pydantic; the types are the same.",
-        where=r"_schema\.(title|properties\.\w+\.default)$",
+        where=r"_schema\.(title|required|properties\.\w+\.(default|title))$",
     ),
     Explained(
         what="Schemas of messages describe DuraGraph's message types",
         why="The fields are LangChain's, the schema's text and order are not.",
         where=r"tokens/description · .*_schema\.(\$defs|properties\.messages)",
+    ),
+    Explained(
+        what="The replay of a failed run ends with its `error` frame",
+        why="The reference does not keep that frame.",
+        where=r"error-\w+/replays · .*frames\[error\]$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="Updating the state at an older checkpoint takes the thread's `interrupts` with it",
+        why="The reference goes on showing those of the branch that was left.",
+        where=r"travel · 12 GET /threads/<id> · json\.interrupts\.<id>$",
+        ours=ONLY_REFERENCE,
+    ),
+    Explained(
+        what="Resuming a thread that has no checkpoint says so",
+        why="The reference fails with its own TypeError.",
+        where=r"bad_bodies · .*frames\[error\]\.data\.(error|message)$",
+        reference="TypeError|NoneType",
+        ours="EmptyInputError|no input",
+    ),
+    Explained(
+        what="The metadata of a stateless run names its graph, as a thread's run does",
+        why="One rule for all runs.",
+        where=r"stateless · .*json\.metadata\.graph_id$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="A thread's `values` and `interrupts` are its root graph's, whatever was streamed",
+        why="With `stream_subgraphs` the reference shows those of the subgraph that ran last.",
+        where=r"subgraph_resume · 03 GET /threads/<id> · json\.(values\.notes|interrupts\.<id>)$",
+    ),
+    Explained(
+        what="A path with a slash at its end is redirected to a path, not to a URL",
+        why="So it holds behind any proxy.",
+        where=r"GET /threads/ · headers\.location$",
     ),
 )
 

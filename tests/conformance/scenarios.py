@@ -103,18 +103,21 @@ async def life(wire: Wire, case: Case) -> None:
     await wire.get(f"{thread}/runs/{run['run_id']}")
 
 
-async def joined_streams(wire: Wire, case: Case) -> None:
-    """Replays of a run that kept its frames, and of one that did not."""
-    for resumable in (True, False):
-        thread = await new_thread(wire)
-        fields = {"stream_mode": ["values", "updates"], "stream_resumable": resumable}
-        run = await wire.post(f"{thread}/runs", case.run(**fields))
-        await settled(wire, thread)
-        stream = f"{thread}/runs/{run['run_id']}/stream"
-        await wire.get(stream)
-        for last in ("-1", "0", "zzz"):
-            await wire.get(stream, **{"last-event-id": last})
-        await wire.get(f"{stream}?stream_mode=updates", **{"last-event-id": "-1"})
+async def replays(wire: Wire, case: Case, *, resumable: bool = True) -> None:
+    """What joins a run's stream after its end sees, by the last event that it says it saw."""
+    thread = await new_thread(wire)
+    fields = {"stream_mode": ["values", "updates"], "stream_resumable": resumable}
+    run = await wire.post(f"{thread}/runs", case.run(**fields))
+    await settled(wire, thread)
+    stream = f"{thread}/runs/{run['run_id']}/stream"
+    await wire.get(stream)
+    for last in ("-1", "0", "zzz"):
+        await wire.get(stream, **{"last-event-id": last})
+    await wire.get(f"{stream}?stream_mode=updates", **{"last-event-id": "-1"})
+
+
+async def replays_of_unkept(wire: Wire, case: Case) -> None:
+    await replays(wire, case, resumable=False)
 
 
 async def stateless(wire: Wire, case: Case) -> None:
@@ -230,7 +233,8 @@ async def description(wire: Wire, case: Case) -> None:
 SCENARIOS: tuple[Scenario, ...] = (
     streams,
     life,
-    joined_streams,
+    replays,
+    replays_of_unkept,
     stateless,
     breakpoints,
     durability,

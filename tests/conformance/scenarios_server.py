@@ -220,7 +220,6 @@ async def commands(wire: Wire) -> None:
         {"goto": "publish", "update": {"title": "T", "approved": True}},
         {"goto": [{"node": "publish", "input": {"title": "S", "approved": True}}]},
         {"resume": "T", "update": {"draft": "better"}},
-        {"goto": "nope"},
         {"update": {"nope": 1}},
     ):
         thread = await new_thread(wire)
@@ -230,6 +229,14 @@ async def commands(wire: Wire) -> None:
     await wire.post(f"{thread}/runs/wait", {**ask, "input": {"title": "over again"}})
     await look(wire, thread)
     await wire.post("/runs/wait", {**ask, "command": {"resume": 1}})
+
+
+async def jumps_to_nowhere(wire: Wire) -> None:
+    ask = {"assistant_id": "interrupt", "stream_mode": MODES}
+    thread = await new_thread(wire)
+    await wire.post(f"{thread}/runs/wait", {**ask, "input": {"title": ""}})
+    await wire.post(f"{thread}/runs/stream", {**ask, "command": {"goto": "nope"}})
+    await look(wire, thread)
 
 
 async def subgraph_resume(wire: Wire) -> None:
@@ -394,6 +401,7 @@ SCENARIOS: tuple[Callable[[Wire], Awaitable[None]], ...] = (
     cors,
     resumes,
     commands,
+    jumps_to_nowhere,
     subgraph_resume,
     cancels,
     cancelled_waits,
