@@ -6,6 +6,7 @@ queries: a hint wakes the claiming, and a sweep finds what no hint told of.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -24,7 +25,7 @@ from duragraph.pg import Pool, checkpoints, endings, runs, workers
 from duragraph.pg.endings import Ended
 from duragraph.pg.runs import Claimed, Created, NewRun
 from duragraph.protocol import Control, Lease, Poll, Polled, Task
-from duragraph.seats import Needs, Offer, Seat, Seats, deal, serves
+from duragraph.seats import REOFFER_SECONDS, Needs, Offer, Seat, Seats, deal, serves
 from duragraph.streams import Streams
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class Dispatcher:
         self._seats = Seats()
         self._behind: set[Needs] = set()
         self._look = asyncio.Event()
+        self._searched_at = 0.0
         self._creates: GroupCommit[NewRun, Created | None] = GroupCommit(
             self._flush, key=lambda new: (new.organization_id, new.thread_id)
         )
@@ -170,10 +172,13 @@ class Dispatcher:
         """Claim for whoever waits; to be supervised."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), self._config.hint_sweep_seconds)
+                async with asyncio.timeout(self._config.hint_sweep_seconds):
+                    await self._look.wait()
             self._look.clear()
             try:
                 await self._claim()
+                if time.monotonic() - self._searched_at > REOFFER_SECONDS:
+                    await self._search()
             except DuraGraphError as error:
                 log.warning("can't claim", error=str(error), cause=str(error.__cause__))
                 await asyncio.sleep(self._config.hint_sweep_seconds)
@@ -219,6 +224,21 @@ class Dispatcher:
             (self._behind.add if behind else self._behind.discard)(needs)
         if behind:
             self._look.set()
+
+    async def _search(self) -> None:
+        """Offer again what the workers here were leased and never took up.
+
+        The answer to a poll was lost, or the plane that gave it died.
+        """
+        self._searched_at = time.monotonic()
+        if not (worker_ids := self._seats.worker_ids()):
+            return
+        with pg.translated():
+            async with self._pool.acquire() as conn:
+                lost = await runs.unheard(conn, worker_ids, seconds=REOFFER_SECONDS)
+                tasks = await self._tasks(conn, lost)
+        for claim, task in zip(lost, tasks, strict=True):
+            self._offer(claim.worker_id, task)
 
     async def _tasks(self, conn: pg.Connection, claimed: Sequence[Claimed]) -> list[Task]:
         places = [(c.organization_id, c.thread_id, c.start_id) for c in claimed if c.start_id]

@@ -4,6 +4,7 @@ Every plane sweeps; rows are taken with SKIP LOCKED, so there is no leader.
 """
 
 import asyncio
+import math
 import time
 
 import structlog
@@ -31,7 +32,7 @@ class Reaper:
         self._pool = pool
         self._dispatcher = dispatcher
         self._streams = streams
-        self._swept_at = time.monotonic()
+        self._swept_at = -math.inf
         self._patient_until = 0.0
 
     async def run(self) -> None:
@@ -58,7 +59,7 @@ class Reaper:
         await reaping.erase(conn)
 
     def _may_judge(self) -> bool:
-        """After a gap PostgreSQL was away: leases ran out that nobody could renew."""
+        """At a start, and after a gap, leases may have run out that nobody could renew."""
         now = time.monotonic()
         if now - self._swept_at > 2 * self._config.sweep_seconds:
             self._patient_until = now + LEASE_SECONDS

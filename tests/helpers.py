@@ -10,6 +10,7 @@ from aiohttp import web
 from duragraph import protocol
 from duragraph.protocol import (
     GraphSpec,
+    Lease,
     Outcome,
     Polled,
     Register,
@@ -77,13 +78,13 @@ class Hand:
     worker_id: str
     slots: int
 
-    async def poll(self) -> Polled:
-        message = protocol.Poll(self.slots, [])
+    async def poll(self, *active: Lease) -> Polled:
+        message = protocol.Poll(self.slots, list(active))
         return await self.plane._message(f"/workers/{self.worker_id}/poll", message, Polled)
 
-    async def task(self) -> Task:
-        """The next task; waits for it."""
-        while not (polled := await self.poll()).tasks:
+    async def task(self, *active: Lease) -> Task:
+        """The next task; waits for it, naming the leases held meanwhile."""
+        while not (polled := await self.poll(*active)).tasks:
             pass
         return polled.tasks[0]
 

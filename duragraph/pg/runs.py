@@ -180,6 +180,19 @@ class Claimed:
 
 
 # A run that recorded a checkpoint of its own goes on from there; else it starts where it was told.
+_AS_CLAIMED = """\
+select r.run_id, r.organization_id, r.thread_id, r.assistant_id, r.graph_id, r.graph_version,
+    r.kind, r.kwargs, r.metadata, r.worker_id, r.epoch, r.attempt,
+    case when k.run_id = r.run_id then k.checkpoint_id
+        else coalesce(r.checkpoint_id, t.checkpoint_id) end as start_id,
+    coalesce(k.run_id = r.run_id, false) as resuming
+from claimed r
+join thread t using (organization_id, thread_id)
+left join checkpoint k on (k.organization_id, k.thread_id, k.checkpoint_id)
+    = (t.organization_id, t.thread_id, t.checkpoint_id)
+order by r.priority desc, r.run_id
+"""
+
 CLAIM = f"""
 with slot as (
     select worker_id, row_number() over () as n from unnest($5::uuid[]) as worker_id
@@ -204,17 +217,7 @@ with slot as (
     where r.run_id = numbered.run_id
     returning r.*
 )
-select r.run_id, r.organization_id, r.thread_id, r.assistant_id, r.graph_id, r.graph_version,
-    r.kind, r.kwargs, r.metadata, r.worker_id, r.epoch, r.attempt,
-    case when k.run_id = r.run_id then k.checkpoint_id
-        else coalesce(r.checkpoint_id, t.checkpoint_id) end as start_id,
-    coalesce(k.run_id = r.run_id, false) as resuming
-from claimed r
-join thread t using (organization_id, thread_id)
-left join checkpoint k on (k.organization_id, k.thread_id, k.checkpoint_id)
-    = (t.organization_id, t.thread_id, t.checkpoint_id)
-order by r.priority desc, r.run_id
-"""
+{_AS_CLAIMED}"""
 
 
 async def claim(
@@ -229,6 +232,23 @@ async def claim(
     """Lease the first claimable runs, one for each entry of `worker_ids`."""
     records = await conn.fetch(CLAIM, organization_id, queue, graphs, versions, worker_ids)
     return [_claimed(r) for r in records]
+
+
+# A worker that has a task reports or renews at once, so a lease as long as at its claim tells
+# that the task was lost on the road.
+UNHEARD = f"""
+with claimed as (
+    select * from run
+    where status = 'running' and worker_id = any($1::uuid[]) and lease_until > now()
+        and leased_at < now() - make_interval(secs => $2)
+        and lease_until = leased_at + interval '{LEASE_SECONDS} s'
+)
+{_AS_CLAIMED}"""
+
+
+async def unheard(conn: Connection, worker_ids: Sequence[str], *, seconds: float) -> list[Claimed]:
+    """Runs leased to these workers over `seconds` ago that no worker has taken up."""
+    return [_claimed(r) for r in await conn.fetch(UNHEARD, worker_ids, seconds)]
 
 
 RENEW = f"""
