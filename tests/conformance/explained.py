@@ -239,9 +239,14 @@ EXPLAINED = (
         where=r"subgraph_resume · 03 GET /threads/<id> · json\.(values\.notes|interrupts\.<id>)$",
     ),
     Explained(
-        what="A path with a slash at its end is redirected to a path, not to a URL",
-        why="So it holds behind any proxy.",
-        where=r"GET /threads/ · headers\.location$",
+        what="A path with a slash at its end is redirected to a path, with a body that says so",
+        why="A path holds behind any proxy, a URL does not.",
+        where=r"GET /threads/ · (headers\.(location|content-type)|text|json)$",
+    ),
+    Explained(
+        what="A thread's `values` are the updated ones after an update at an older checkpoint",
+        why="The reference shows those before the update.",
+        where=r"subgraph[\w-]*/travel · 12 GET /threads/<id> · json\.values\.topic$",
     ),
 )
 
