@@ -12,7 +12,6 @@ from typing import Any, Literal, Self
 
 import attrs
 
-from duragraph import protocol
 
 PREFIX = "DURAGRAPH_"
 
@@ -101,7 +100,6 @@ class Config:
     max_attempts: int = _setting(3, _whole(1, 1000))
     """A run whose worker dies this often fails."""
 
-    lease_seconds: float = _setting(protocol.LEASE_SECONDS, _seconds)
     sweep_seconds: float = _setting(2.0, _seconds)
     """Between two looks for expired leases and strays."""
     hint_sweep_seconds: float = _setting(0.5, _seconds)

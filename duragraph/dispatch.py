@@ -45,6 +45,7 @@ class Dispatcher:
         self._behind: set[Needs] = set()
         self._look = asyncio.Event()
         self._searched_at = 0.0
+        self._untaken: list[Lease] = []
         self._creates: GroupCommit[NewRun, Created | None] = GroupCommit(
             self._flush, key=lambda new: (new.organization_id, new.thread_id)
         )
@@ -176,12 +177,22 @@ class Dispatcher:
                     await self._look.wait()
             self._look.clear()
             try:
+                await self._give_back()
                 await self._claim()
                 if time.monotonic() - self._searched_at > REOFFER_SECONDS:
                     await self._search()
             except DuraGraphError as error:
                 log.warning("can't claim", error=str(error), cause=str(error.__cause__))
                 await asyncio.sleep(self._config.hint_sweep_seconds)
+
+    async def _give_back(self) -> None:
+        """Leases whose worker left before it was told of them."""
+        if not self._untaken:
+            return
+        with pg.translated():
+            async with self._pool.acquire() as conn:
+                await runs.release(conn, self._untaken)
+        self._untaken.clear()
 
     async def commit_creates(self) -> None:
         """To be supervised."""
@@ -267,7 +278,9 @@ class Dispatcher:
         """Hand a leased task to its worker's next poll."""
         seat = self._seats.get(worker_id)
         if seat is None:
-            return  # it left meanwhile; the lease runs out and the run is claimed again
+            self._untaken.append(Lease(task.run_id, task.epoch))
+            self._look.set()
+            return
         seat.offers[task.run_id] = Offer(task)
         seat.wake()
 

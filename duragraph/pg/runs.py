@@ -251,6 +251,23 @@ async def unheard(conn: Connection, worker_ids: Sequence[str], *, seconds: float
     return [_claimed(r) for r in await conn.fetch(UNHEARD, worker_ids, seconds)]
 
 
+RELEASE = """
+with x as (
+    select r.run_id
+    from unnest($1::uuid[], $2::int[]) as x(run_id, epoch) join run r using (run_id, epoch)
+    where r.status = 'running' order by r.run_id for update of r
+)
+update run r set status = 'pending', worker_id = null, lease_until = null, attempt = attempt - 1,
+    epoch = epoch + 1
+from x where r.run_id = x.run_id
+"""
+
+
+async def release(conn: Connection, leases: Sequence[Lease]) -> None:
+    """Make these claimable again, uncharged: no worker was told of them."""
+    await conn.execute(RELEASE, [x.run_id for x in leases], [x.epoch for x in leases])
+
+
 RENEW = f"""
 with x as (select * from unnest($2::uuid[], $3::int[]) as x(run_id, epoch)),
 seen as (update worker set last_seen_at = now() where worker_id = $1 returning worker_id),
