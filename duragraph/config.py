@@ -12,7 +12,6 @@ from typing import Any, Literal, Self
 
 import attrs
 
-
 PREFIX = "DURAGRAPH_"
 
 
