@@ -33,8 +33,10 @@ from duragraph_worker.writes import RUN_TASK, RunCommand
 class Execution:
     """See the module. Open it with `enter`, `go_on` or `restore`, then `drive` it."""
 
-    def __init__(self, run: Run, plan: Plan, place: Place = ROOT) -> None:
-        self.run, self.plan, self.place = run, plan, place
+    def __init__(
+        self, run: Run, plan: Plan, place: Place = ROOT, *, above: "Execution | None" = None
+    ) -> None:
+        self.run, self.plan, self.place, self._above = run, plan, place, above
         self.frames = Frames(run, place.ns)
         self._topology = Topology.of(plan)
         self._graphs = frozenset(n for n, node in plan.nodes.items() if node.subgraph is not None)
@@ -258,8 +260,14 @@ class Execution:
 
     async def _anchor(self) -> None:
         """An effect needs the checkpoint its task starts at on record, whatever the durability."""
-        self._store()
+        self.anchor()
         await self.run.recorder.settled()
+
+    def anchor(self) -> None:
+        """Record the checkpoints that this one and the graphs above stand at."""
+        if self._above is not None:
+            self._above.anchor()
+        self._store()
 
     # ---- subgraphs
 
@@ -286,7 +294,7 @@ class Execution:
             {**self.place.parents, ns: here},
             task.metadata(self.lineage.step) | {"checkpoint_ns": task.ns},
         )
-        child = Execution(self.run, plan, place)
+        child = Execution(self.run, plan, place, above=self)
         if (snapshot := self._snapshots.get(task.ns)) is not None:
             child.restore(snapshot)
             child.go_on(snapshot.writes, armed=True, quiet=self.run.task.resuming)

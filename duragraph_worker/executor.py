@@ -184,7 +184,9 @@ def _command(root: Execution, snapshot: Snapshot, before: RunCommand | None, *, 
     new = RunCommand(run.task.run_id, update, dump_goto(targets), given.resume)
     root.command(new)
     if keep:
-        run.recorder.put(new.after(before).dump(checkpoint_id=snapshot.checkpoint_id))
+        both = new.after(before)
+        changed = root.channels.json(key for key, _ in both.update)
+        run.recorder.put(both.dump(checkpoint_id=snapshot.checkpoint_id, values=changed))
 
 
 def _refuse_ambiguity(answers: Answers, snapshot: Snapshot) -> None:

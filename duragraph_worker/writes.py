@@ -202,8 +202,9 @@ class RunCommand(msgspec.Struct, frozen=True, omit_defaults=True):
             self.run_id, before.update + self.update, before.targets + self.targets, self.resume
         )
 
-    def dump(self, *, checkpoint_id: str) -> Write:
-        return Write(checkpoint_id, "", RUN_TASK, opaque=serialize.encode(self))
+    def dump(self, *, checkpoint_id: str, values: bytes) -> Write:
+        """`values`, a JSON object, are the channels that the update changed, as they are now."""
+        return Write(checkpoint_id, "", RUN_TASK, result=values, opaque=serialize.encode(self))
 
     @classmethod
     def load(cls, write: Write) -> "RunCommand":

@@ -149,8 +149,9 @@ async def test_frames_after_a_takeover_go_on_without_a_repetition():
         assert sorted(map(str, again.frames())) == sorted(map(str, straight.frames()))
 
 
+@pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("durability", ["async", "sync", "exit"])
-async def test_a_recorded_effect_is_not_repeated_and_its_key_stays(durability: str):
+async def test_a_recorded_effect_is_not_repeated_and_its_key_stays(durability: str, deep: bool):
     charged: list[str] = []
 
     async def pay(state: Any, ctx: Any) -> Any:
@@ -164,14 +165,13 @@ async def test_a_recorded_effect_is_not_repeated_and_its_key_stays(durability: s
         edges="a>pay pay>b",
         channels=channels(paid=operator.add),
     )
+    if deep:
+        graph = plan(node("sub", update(), kind="subgraph", subgraph=graph))
     straight = Bench(graph)
     await straight.run({}, durability=durability)
     # What stands before the effect is recorded before it begins: no cut can come earlier.
-    begun = next(
-        at
-        for at, item in enumerate(straight.items)
-        if isinstance(item, Checkpoint) and item.next == ["pay"]
-    )
+    paid = next(at for at, item in enumerate(straight.items) if isinstance(item, Effect))
+    begun = max(at for at in range(paid) if isinstance(straight.items[at], Checkpoint))
     for cut in range(begun + 1, len(straight.items)):
         recorded = straight.items[:cut]
         charged[:] = charged[:1]
