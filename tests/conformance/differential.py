@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,7 +63,7 @@ async def converse(url: str, chosen: dict[str, Play]) -> dict[str, Conversation]
                 try:
                     await play(wire)
                 except Exception as error:  # noqa: BLE001 - an answer may have any wrong shape
-                    stopped = [{"call": "(the scenario could not go on)", "why": repr(error)}]
+                    stopped = [{"call": "(could not go on)", "status": 0, "json": repr(error)}]
                 names = Names()
                 return [*map(names.exchange, wire.exchanges), *names.value(stopped)]
 
@@ -78,21 +79,18 @@ def recorded(chosen: dict[str, Play]) -> dict[str, Conversation]:
 
 
 def record(conversations: dict[str, Conversation]) -> None:
-    """Keep conversations, one file a case, one line an exchange."""
-    RECORDED.mkdir(exist_ok=True)
-    cases: dict[str, dict[str, Conversation]] = {}
-    for name, conversation in conversations.items():
-        case, scenario = name.split("/")
-        cases.setdefault(case, {})[scenario] = conversation
-    for case, played in cases.items():
-        blocks = []
-        for scenario, conversation in played.items():
-            lines = ",\n".join(
-                json.dumps(exchange, separators=(",", ":"), ensure_ascii=False)
-                for exchange in conversation
-            )
-            blocks.append(f'"{scenario}":[\n{lines}\n]')
-        (RECORDED / f"{case}.json").write_text("{\n" + ",\n".join(blocks) + "\n}\n")
+    """Keep conversations beside those kept before: one file a case, one line an exchange."""
+    for case, group in groupby(sorted(conversations.items()), lambda item: item[0].split("/")[0]):
+        file = RECORDED / f"{case}.json"
+        before = json.loads(file.read_text()) if file.exists() else {}
+        played = before | {name.split("/")[1]: conversation for name, conversation in group}
+        blocks = (f'"{scenario}":[\n{lines(played[scenario])}\n]' for scenario in sorted(played))
+        file.write_text("{\n" + ",\n".join(blocks) + "\n}\n")
+
+
+def lines(conversation: Conversation) -> str:
+    dump = partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
+    return ",\n".join(map(dump, conversation))
 
 
 def compare(
