@@ -1,15 +1,25 @@
 """What a client saw, what the nodes did and what the database holds, each judged by the others."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import attrs
+import httpx
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import InternalServerError, RateLimitError
 
+T = TypeVar("T")
+
+AWAY = (httpx.TransportError, InternalServerError, RateLimitError)
+"""What the SDK raises when it has given up on a server that is away."""
+AGAIN_SECONDS = 0.2
 STEPS = 10
 """Nodes of `Ten`."""
 
@@ -72,6 +82,35 @@ class Seen:
         assert lengths == list(range(STEPS + 1)), (who, lengths, final)
         assert all(trail == final[: len(trail)] for trail in self.trails), (who, self.trails)
         assert [each.partition(":")[0] for each in final] == [f"n{n}" for n in range(STEPS)], who
+
+
+async def follow(client: LangGraphClient, seen: Seen) -> None:
+    """Join the run's stream behind the last frame seen, as often as it takes to see its end."""
+    while True:
+        with contextlib.suppress(*AWAY):
+            async for part in client.runs.join_stream(
+                seen.thread_id, seen.run_id, last_event_id=seen.last_event_id
+            ):
+                seen.add(part)
+            return
+        seen.connections += 1
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def until_answered(ask: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:
+    """The server's answer, asked for again while it is away."""
+    while True:
+        try:
+            return await ask(*args, **options)
+        except AWAY:
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    """Raises TimeoutError if it does not come to hold in time."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - files and processes set no event
+            await asyncio.sleep(0.02)
 
 
 def check_no_recorded_step_ran_again(seen: Iterable[Seen], log: Iterable[Line]) -> None:

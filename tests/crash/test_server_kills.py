@@ -1,20 +1,20 @@
 """kill -9 of the plane, of PostgreSQL and of NATS: acknowledged runs end, streams go on."""
 
 import asyncio
-import contextlib
 import random
 import time
 
-import httpx
 import pytest
-from langgraph_sdk.errors import InternalServerError, RateLimitError
 
 from tests.crash.evidence import (
+    AWAY,
     Seen,
     audit,
     check_no_recorded_step_ran_again,
+    follow,
     side_log,
     spread,
+    until_answered,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -24,30 +24,6 @@ RUNS = 24
 """In flight at any time."""
 REST_SECONDS = 60
 """What the last runs may take after the last kill."""
-AWAY = (httpx.TransportError, InternalServerError, RateLimitError)
-"""What the SDK raises when it has given up on a server that is away."""
-
-
-async def until_answered(ask, *args, **options):
-    """The server's answer, asked again while it is away."""
-    while True:
-        try:
-            return await ask(*args, **options)
-        except AWAY:
-            await asyncio.sleep(0.2)
-
-
-async def follow(client, seen: Seen) -> None:
-    """Join the run's stream from its start, and again from the last frame, until it has ended."""
-    while True:
-        with contextlib.suppress(*AWAY):
-            async for part in client.runs.join_stream(
-                seen.thread_id, seen.run_id, last_event_id=seen.last_event_id
-            ):
-                seen.add(part)
-            return
-        seen.connections += 1
-        await asyncio.sleep(0.2)
 
 
 async def acknowledged_runs(client, over: asyncio.Event, *, follower=None) -> list[Seen]:
