@@ -31,10 +31,10 @@ async def update_state(root: Execution) -> None:
         for write in snapshot.writes:
             if write.task_id == RUN_TASK:
                 root.command(RunCommand.load(write))
+        root.go_on(snapshot.writes, armed=False, quiet=True)
         # What the tasks of an older checkpoint wrote belongs to the line that went on from it.
-        addressed = "checkpoint_id" in root.run.config["configurable"]
-        root.go_on([] if addressed else snapshot.writes, armed=False, quiet=True)
-        root.channels.apply(root.finished_updates())
+        if "checkpoint_id" not in root.run.config["configurable"]:
+            root.channels.apply(root.finished_updates())
     if given.as_node == INPUT:
         root.enter(serialize.encode(given.values))
     elif given.as_node == END and given.values is None:

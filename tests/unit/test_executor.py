@@ -327,6 +327,17 @@ async def test_update_state_writes_as_a_node_and_follows_its_edges():
     assert checkpoints(bench)[-1].next == ["d"]
 
 
+async def test_an_update_of_an_older_checkpoint_leaves_its_tasks_results_alone():
+    bench = Bench(FAN)
+    await bench.run({"items": ["x"]})
+    old = next(c for c in checkpoints(bench) if c.next == ["b", "c"])
+    before = bench.record.writes(old.checkpoint_id)
+    config = {"configurable": {"checkpoint_id": old.checkpoint_id}}
+    await bench.update({"items": ["u"]}, as_node="b", config=config)
+    assert bench.values["items"] == ["x", "u"]
+    assert bench.record.writes(old.checkpoint_id) == before
+
+
 async def test_update_state_refuses_unknown_and_ambiguous_nodes():
     bench = Bench(FAN)
     await bench.run({"items": ["x"]}, interrupt_before=["d"])
