@@ -19,10 +19,11 @@ from cyclopts import App, Parameter
 
 from duragraph import __version__, embedded, logs
 from duragraph import dev as development
-from duragraph.app import build_app
+from duragraph.app import SUPERVISOR, build_app
 from duragraph.config import Config, ConfigError, child_environ
 from duragraph.errors import DuraGraphError
 from duragraph.pg import apply_schema
+from duragraph.tasks import LoopDied
 
 try:
     from uvloop import run
@@ -123,6 +124,8 @@ def main() -> None:
         app()
     except (ConfigError, embedded.ServerError) as error:
         sys.exit(f"duragraph: {error}")
+    except LoopDied as error:
+        sys.exit(f"duragraph: the plane stopped, since its loop '{error}' died; see the log")
     except DuraGraphError as error:
         sys.exit(f"duragraph: {error.message} {error.hint or ''}".rstrip())
     except KeyboardInterrupt:
@@ -146,7 +149,7 @@ async def _serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until one of `jobs` ends; the jobs stop before the plane.
 
-    Raises what the job raised.
+    Raises what the job raised, LoopDied.
     """
     plane = build_app(config)
     runner = web.AppRunner(
@@ -161,7 +164,8 @@ async def _serve(
         log.info("serving", host=config.host, port=config.port)
         if banner:
             print(banner, flush=True)  # noqa: T201
-        tasks = [asyncio.ensure_future(job()) for job in (_signalled, *(jobs or []))]
+        watch = plane[SUPERVISOR].watch
+        tasks = [asyncio.ensure_future(job()) for job in (_signalled, watch, *(jobs or []))]
         done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()

@@ -1,7 +1,5 @@
 """The composition root: what is made, in which order, and how it ends in reverse."""
 
-import os
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
@@ -20,6 +18,9 @@ from duragraph.reaper import Reaper
 from duragraph.reports import Reports
 from duragraph.streams import Streams
 from duragraph.tasks import Supervisor
+
+SUPERVISOR = web.AppKey("supervisor", Supervisor)
+"""There once the plane has started: its owner must `watch` it."""
 
 API_CONNECTIONS = 12
 ENGINE_CONNECTIONS = 8
@@ -82,7 +83,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     reports = Reports(engine, streams, dispatcher)
     reaper = Reaper(config, engine, dispatcher, streams)
     bus.listen(batch=streams.arrived, work=dispatcher.looked_at, control=dispatcher.control)
-    supervisor = Supervisor(fail=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    supervisor = app[SUPERVISOR] = Supervisor()
     stack.push_async_callback(supervisor.stop)
     for name, loop in (
         ("bus", bus.run()),

@@ -4,11 +4,8 @@ A remembered one may be old: a run is created against its `revision`, and where 
 the creation answers `Stale` and the caller resolves afresh. So memory never decides.
 """
 
-from uuid import UUID
-
-from duragraph import pg
+from duragraph import ids, pg
 from duragraph.errors import Invalid, NotFound
-from duragraph.ids import system_assistant_id
 from duragraph.pg import Pool, assistants
 from duragraph.pg.assistants import Resolved
 
@@ -22,7 +19,7 @@ class Assistants:
 
     async def resolve(self, organization_id: str, name: str, *, afresh: bool = False) -> Resolved:
         """By UUID or graph name. Raises NotFound for an unknown UUID, Invalid for another name."""
-        assistant_id = _assistant_id(name)
+        assistant_id = ids.assistant_id(name)
         key = organization_id, assistant_id
         if not afresh and (known := self._known.get(key)):
             return known
@@ -42,10 +39,3 @@ class Assistants:
             self._known.clear()
         self._known[key] = found
         return found
-
-
-def _assistant_id(name: str) -> str:
-    try:
-        return str(UUID(name))
-    except ValueError:
-        return system_assistant_id(name)

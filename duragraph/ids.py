@@ -22,6 +22,14 @@ def system_assistant_id(graph_id: str) -> str:
     return str(uuid5(NAMESPACE_GRAPH, graph_id))
 
 
+def assistant_id(name: str) -> str:
+    """What clients call an assistant, a UUID or the name of a graph, as a UUID."""
+    try:
+        return str(UUID(name))
+    except ValueError:
+        return system_assistant_id(name)
+
+
 def checkpoint_id(parent: str | None = None) -> str:
     """A UUIDv6 (RFC 9562 5.6) above `parent`'s, whatever the clocks of their makers say."""
     ticks = time.time_ns() // 100 + _GREGORIAN_TO_UNIX

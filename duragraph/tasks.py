@@ -1,7 +1,7 @@
 """The Supervisor owns every task that outlives a request; no other server file makes one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import structlog
@@ -12,18 +12,25 @@ INSIST_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
-class Supervisor:
-    """Runs named loops. One that dies is logged and stops the process: better loudly than half."""
+class LoopDied(Exception):
+    """A loop that should run for ever ended; the process must not go on without it."""
 
-    def __init__(self, fail: Callable[[], None]) -> None:
-        """`fail` is called once, when a loop ends with an exception."""
-        self._fail = fail
+
+class Supervisor:
+    """Runs named loops. Whoever owns the process waits in `watch` for one that dies."""
+
+    def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[Any], str] = {}
+        self._died: asyncio.Queue[LoopDied] = asyncio.Queue()
 
     def start(self, name: str, loop: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(loop)
         self._tasks[task] = name
         task.add_done_callback(self._ended)
+
+    async def watch(self) -> None:
+        """Raises LoopDied when a loop dies: better loudly stopped than half at work."""
+        raise await self._died.get()
 
     async def stop(self) -> None:
         """Cancel all until all have ended; safe to call twice.
@@ -42,4 +49,4 @@ class Supervisor:
             return
         if error := task.exception():
             log.critical("loop died", loop=name, exc_info=error)
-            self._fail()
+            self._died.put_nowait(LoopDied(name))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import attrs
 from msgspec import Meta
 
-from duragraph import codec, pg
+from duragraph import codec, ids, pg
 from duragraph.api.fields import (
     Limit,
     Object,
@@ -15,9 +15,8 @@ from duragraph.api.fields import (
     own_metadata,
     select,
 )
-from duragraph.api.io import Call, Reply, page, path_id
-from duragraph.errors import Conflict, Invalid, NotFound
-from duragraph.ids import new_id, system_assistant_id
+from duragraph.api.io import Call, Reply, page
+from duragraph.errors import Conflict, NotFound
 from duragraph.models import Assistant, Config, GraphSchema, Id, Json
 from duragraph.pg import Connection, assistants, endings, runs, threads
 
@@ -49,7 +48,7 @@ class AssistantCreate:
 
 async def create(call: Call, *, body: AssistantCreate) -> Assistant:
     """Raises NotFound (graph), Conflict, Invalid, Refused."""
-    assistant_id, fields = body.assistant_id or new_id(), _fields(body)
+    assistant_id, fields = body.assistant_id or ids.new_id(), _fields(body)
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
         await _known(conn, call, body.graph_id)
         made = await assistants.create(conn, call.organization_id, assistant_id, fields)
@@ -157,16 +156,12 @@ class GraphQuery:
 
 async def graph(call: Call, assistant: str, *, query: GraphQuery) -> Json:
     """The nodes and edges of an assistant's graph; also by the graph's own name."""
-    xray = query.xray.lower()
-    if xray not in {"true", "false"} and not (xray.isdecimal() and int(xray) > 0):
-        raise Invalid("Invalid xray value")
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
-        by_name = assistant in await assistants.graphs(conn, call.organization_id)
-        assistant_id = (
-            system_assistant_id(assistant) if by_name else path_id("assistant_id", assistant)
-        )
         drawn = await assistants.drawing(
-            conn, call.organization_id, assistant_id, xray=xray != "false"
+            conn,
+            call.organization_id,
+            ids.assistant_id(assistant),
+            xray=query.xray.lower() != "false",
         )
     if drawn is None:
         raise NotFound
