@@ -200,7 +200,7 @@ async def test_graph_and_schemas_are_as_the_worker_registered_them(plane):
     [
         ("/assistants/echo/graph?xray=0", 422),
         ("/assistants/echo/graph?xray=deep", 422),
-        ("/assistants/nope/graph", 422),
+        ("/assistants/nope/graph", 404),
         ("/assistants/echo", 422),
         (f"/assistants/{UNKNOWN}", 404),
         (f"/assistants/{UNKNOWN}/graph", 404),
