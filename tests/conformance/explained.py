@@ -248,6 +248,12 @@ EXPLAINED = (
         why="The reference shows those before the update.",
         where=r"subgraph[\w-]*/travel · 12 GET /threads/<id> · json\.values\.topic$",
     ),
+    Explained(
+        what="Queries may repeat `stream_mode`, or list modes with commas; `select` may be JSON",
+        why="The official clients write all of these; the reference reads only some.",
+        where=r"dialects · .*(stream_mode=values.*frames\[\w+\]|select=\[.* status)$",
+        reference="^(.absent.|422 .*)$",
+    ),
 )
 
 

@@ -144,7 +144,6 @@ async def bad_bodies(wire: Wire) -> None:
         {"config": {"configurable": {"a": 1}}, "context": {"b": 1}},
         {"metadata": None},
         {"command": {"resume": 1, "nope": 2}},
-        {"webhook": "nope"},
     ):
         for kind in ("runs/stream", "runs"):
             thread = await new_thread(wire)
@@ -279,16 +278,6 @@ async def cancelled_waits(wire: Wire) -> None:
     await look(wire, thread)
 
 
-async def many_cancels(wire: Wire) -> None:
-    thread = await new_thread(wire)
-    ids = [(await wire.post(f"{thread}/runs", HANG))["run_id"] for _ in range(2)]
-    await wire.post("/runs/cancel", {"thread_id": thread.rsplit("/", 1)[1], "run_ids": ids})
-    await settled(wire, thread)
-    await wire.get(f"{thread}/runs")
-    await wire.post("/runs/cancel", {"thread_id": thread.rsplit("/", 1)[1], "run_ids": ids})
-    await wire.post("/runs/cancel", {"status": "all", "run_ids": ids})
-
-
 async def multitask(wire: Wire) -> None:
     for strategy in ("reject", "interrupt", "rollback"):
         thread = await new_thread(wire)
@@ -320,6 +309,25 @@ async def enqueued(wire: Wire) -> None:
     for each in (flight, *queued):
         await each.ends()
     await look(wire, thread)
+
+
+async def dialects(wire: Wire) -> None:
+    """The ways in which the official clients write several values into a query."""
+    thread = await new_thread(wire)
+    run = await wire.post(f"{thread}/runs", {**QUICK, "stream_resumable": True})
+    await settled(wire, thread)
+    stream = f"{thread}/runs/{run['run_id']}/stream"
+    for modes in (
+        'stream_mode=["updates"]',
+        'stream_mode=["values","updates"]',
+        "stream_mode=values&stream_mode=updates",
+        "stream_mode=values,updates",
+        "stream_mode=nope",
+        "stream_mode=",
+    ):
+        await wire.get(f"{stream}?{modes}", **{"last-event-id": "-1"})
+    for select in ("select=run_id&select=status", 'select=["run_id"]'):
+        await wire.get(f"{thread}/runs?{select}")
 
 
 async def delayed(wire: Wire) -> None:
@@ -405,9 +413,9 @@ SCENARIOS: tuple[Callable[[Wire], Awaitable[None]], ...] = (
     subgraph_resume,
     cancels,
     cancelled_waits,
-    many_cancels,
     multitask,
     enqueued,
+    dialects,
     delayed,
     disconnects,
     configuration,
