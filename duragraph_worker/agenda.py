@@ -161,17 +161,22 @@ class Agenda:
         for join in self._met():
             self.joins[_key(join)].clear()
 
-    def jump(self, targets: Iterable[Goto], *, by: str) -> None:
-        """Add targets of a `Command`. Raises InvalidUpdateError for a node that isn't there."""
+    def check(self, targets: Iterable[Goto], *, by: str) -> None:
+        """Raises InvalidUpdateError for a jump to a node that isn't there."""
         for target in targets:
             name = target if isinstance(target, str) else target.node
             if name != END and name not in self.topology.triggers:
                 known = ", ".join(sorted(self.topology.triggers.keys() - {START}))
                 raise InvalidUpdateError(f"{by} jumps to {name!r}, which is no node of: {known}")
+
+    def jump(self, targets: Iterable[Goto], *, by: str) -> None:
+        """Add targets of a `Command`. Raises InvalidUpdateError as `check` does."""
+        self.check(targets, by=by)
+        for target in targets:
             if not isinstance(target, str):
                 self.sends.append(target)
-            elif name != END:
-                self.to.add(name)
+            elif target != END:
+                self.to.add(target)
 
     def tasks(self, checkpoint_id: str, ns: str, step: int) -> list[NodeTask]:
         """Sends in their order, then triggered nodes by name."""

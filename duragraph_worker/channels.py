@@ -4,6 +4,7 @@ Owns the conflict of parallel writes and the claim that a list only grew. Nodes 
 copies elsewhere, so nobody but a reducer can change a value; each is encoded at most once.
 """
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable
 from operator import is_
@@ -56,11 +57,6 @@ class Cell:
         self.value = self._recorded = value
         self.version, self._depth, self._json = version, depth, data
         self._length = _length(value)
-
-    def copy(self) -> "Cell":
-        twin = Cell(self.channel)
-        twin.value, twin._json, twin._length = self.value, self._json, self._length
-        return twin
 
     def write(self, updates: list[Update]) -> None:
         """Reduce the updates of one superstep into the value. Raises InvalidUpdateError."""
@@ -140,10 +136,10 @@ class Channels:
             self._cells[name] = cell
 
     def copy(self) -> Self:
-        """One that may be written to without a trace in this one; it records nothing."""
+        """One that may be written to without a trace in this one."""
         twin = object.__new__(type(self))
-        twin._declared, twin._dirty = self._declared, {}
-        twin._cells = {name: cell.copy() for name, cell in self._cells.items()}
+        twin._declared, twin._dirty = self._declared, dict(self._dirty)
+        twin._cells = {name: copy.copy(cell) for name, cell in self._cells.items()}
         return twin
 
     @property

@@ -158,15 +158,21 @@ class Execution:
             for task in self.tasks:
                 if task.result is not None:
                     self.frames.finished(task, self.lineage.step)
+        due = [task for task in self.tasks if task.result is None and not self._waits(task)]
         self._quiet = False
-        due = [task for task in self.tasks if task.result is None]
         if len(due) == 1:
             await self._attend(due[0])
         elif due:
             await self._together(due)
-        if asked := tuple(i for task in due if task.result is None for i in task.interrupts):
+        if asked := tuple(i for t in self.tasks if t.result is None for i in t.interrupts):
             self._show_half()
             raise GraphInterrupt(asked)
+
+    def _waits(self, task: NodeTask) -> bool:
+        """Whether an earlier attempt of this run asked and nobody has answered since."""
+        answers = self.run.answers
+        answered = answers.value is not None or any(i.id in answers.by_id for i in task.interrupts)
+        return self._quiet and bool(task.interrupts) and not answered
 
     def _input_json(self) -> bytes:
         """The state as task frames and interrupts show it; empty if nobody looks."""
@@ -199,7 +205,7 @@ class Execution:
                 if turn:
                     await asyncio.sleep(0)
         except GraphInterrupt as stop:
-            task.interrupts = stop.interrupts
+            task.interrupts, task.error = stop.interrupts, None
             self._keep(task)
             self.frames.interrupted(task, self.lineage.step, self.channels.json(self._outputs))
         except asyncio.CancelledError:
@@ -208,7 +214,8 @@ class Execution:
                 self._keep(task)
             raise
         except Exception as error:
-            task.error, task.updates, task.result = repr(error), [], None
+            task.error, task.result = repr(error), None
+            task.updates, task.goto = [], []
             self._keep(task)
             self.frames.failed(task, self.lineage.step, masked(error))
             raise
@@ -238,6 +245,7 @@ class Execution:
             clock=self.run.clock,
         )
         writes.take(task, returned, self.channels, node)
+        self.agenda.check(task.goto, by=f"Node {task.name!r}")
         if self.frames.messages:
             self.frames.returned(task, self._message_metadata(task))
 
@@ -337,7 +345,10 @@ class Execution:
     def _advance(self) -> None:
         done = in_order(self.tasks)
         updates = [update for task in done for update in task.updates]
-        self.channels.apply(updates)
+        # With `exit` the state before is still to be recorded, should this one fail.
+        after = self.channels.copy() if self.run.durability == "exit" else self.channels
+        after.apply(updates)
+        self.channels = after
         self.agenda.advance(done)
         self._children.clear()
         self._snapshots.clear()

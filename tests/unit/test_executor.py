@@ -168,6 +168,27 @@ async def test_two_parallel_writes_without_a_reducer_name_both_nodes():
     assert "'left' and 'right'" in error["message"]
 
 
+async def test_a_superstep_that_fails_under_exit_durability_leaves_the_state_before_it():
+    graph = plan(
+        node("a", update(log=["a"])),
+        node("l", update(log=["l"], msg="l")),
+        node("r", update(log=["r"], msg="r")),
+        edges="a>l a>r",
+        channels=channels("msg", log=operator.add),
+    )
+    bench = Bench(graph)
+    outcome = await bench.run({}, durability="exit")
+    assert outcome.status == "error"
+    assert bench.values == {"log": ["a"]}
+
+
+async def test_a_jump_to_nowhere_is_its_nodes_failure():
+    bench = Bench(plan(node("a", lambda s, ctx: Command(goto="nope"))))
+    outcome = await bench.run({})
+    assert "Node 'a' jumps to 'nope', which is no node of: a" in told(outcome.error)["message"]
+    assert [item.error for item in bench.items if isinstance(item, Write) and item.error]
+
+
 async def test_a_failing_node_cancels_its_siblings_and_both_are_recorded():
     cancelled = asyncio.Event()
 

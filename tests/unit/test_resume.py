@@ -115,6 +115,8 @@ async def test_a_run_cut_anywhere_ends_the_same_and_repeats_nothing_recorded(
             assert without_ids(again.values) == without_ids(straight.values)
             assert finished(recorded).isdisjoint(ran)
             assert _asked(again) == _asked(straight)
+            if outcome.interrupted and cut == len(straight.items) and _head_is_of(again, run_id):
+                assert not ran, "what asked has asked"
 
 
 def _head_is_of(bench: Bench, run_id: str) -> bool:
