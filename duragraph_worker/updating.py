@@ -27,13 +27,14 @@ async def update_state(root: Execution) -> None:
     """
     given = msgspec.json.decode(root.run.task.kwargs, type=_Kwargs)
     if (snapshot := root.run.task.snapshot) is not None:
+        # What was written at an older checkpoint belongs to the line that went on from it.
+        addressed = "checkpoint_id" in root.run.config["configurable"]
         root.restore(snapshot)
-        for write in snapshot.writes:
+        for write in () if addressed else snapshot.writes:
             if write.task_id == RUN_TASK:
                 root.command(RunCommand.load(write))
         root.go_on(snapshot.writes, armed=False, quiet=True)
-        # What the tasks of an older checkpoint wrote belongs to the line that went on from it.
-        if "checkpoint_id" not in root.run.config["configurable"]:
+        if not addressed:
             root.channels.apply(root.finished_updates())
     if given.as_node == INPUT:
         root.enter(serialize.encode(given.values))
