@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from tests.conformance import scenarios, scenarios_server
+from tests.conformance import scenarios, scenarios_runs, scenarios_server
 from tests.conformance.compare import Difference, differences
 from tests.conformance.explained import EXPLAINED, explanation, table
 from tests.conformance.normal import Names
@@ -46,7 +46,11 @@ def plays(only: str = "") -> dict[str, Play]:
         for case in scenarios.CASES
         for scenario in scenarios.SCENARIOS
     }
-    once = {f"server/{play.__name__}": play for play in scenarios_server.SCENARIOS}
+    once = {
+        f"{part}/{play.__name__}": play
+        for part, module in (("server", scenarios_server), ("runs", scenarios_runs))
+        for play in module.SCENARIOS
+    }
     return {name: play for name, play in {**per_graph, **once}.items() if only in name}
 
 
