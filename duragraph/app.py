@@ -100,4 +100,5 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
 
 async def _close_streams(app: web.Application) -> None:
     app[DEPS].streams.closing = True
+    app[DEPS].dispatcher.dismiss()
     await sse.cut_all(app)

@@ -139,10 +139,11 @@ class Dispatcher:
         seat.free = 0 if seat.worker.draining else max(0, body.slots - len(seat.offers))
         if seat.free and not self._behind.isdisjoint(serves(seat.worker)):
             self._look.set()
-        if not (polled := seat.take()).tasks and not polled.control:
-            await seat.wait()
-            polled = seat.take()
-        return polled
+        polled = seat.take()
+        if polled.tasks or polled.control or self._streams.closing:
+            return polled
+        await seat.wait()
+        return seat.take()
 
     async def _seat(self, worker_id: str) -> Seat:
         if seat := self._seats.get(worker_id):
@@ -153,6 +154,10 @@ class Dispatcher:
         if worker is None:
             raise NotFound("No such worker.", hint="Register again.")
         return self._seats.add(worker)
+
+    def dismiss(self) -> None:
+        """The plane drains: answer the polls that it holds, so that they come back elsewhere."""
+        self._seats.dismiss()
 
     def forget(self, worker_id: str) -> None:
         """The worker drains."""

@@ -100,6 +100,10 @@ class Seats:
     def get(self, worker_id: str) -> Seat | None:
         return self._by_worker.get(worker_id)
 
+    def dismiss(self) -> None:
+        for seat in self._by_worker.values():
+            seat.dismiss()
+
     def worker_ids(self) -> list[str]:
         return list(self._by_worker)
 
