@@ -1,27 +1,14 @@
-"""What a client saw, what the nodes did and what the database holds, each judged by the others."""
+"""What the nodes did and what the database holds, judged by what clients saw."""
 
-import asyncio
-import contextlib
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
 
 import asyncpg
 import attrs
-import httpx
-from langgraph_sdk.client import LangGraphClient
-from langgraph_sdk.errors import InternalServerError, RateLimitError
 
-T = TypeVar("T")
-
-AWAY = (httpx.TransportError, InternalServerError, RateLimitError)
-"""What the SDK raises when it has given up on a server that is away."""
-AGAIN_SECONDS = 0.2
-STEPS = 10
-"""Nodes of `Ten`."""
+from tests.crash.clients import Seen
 
 
 @attrs.frozen
@@ -38,79 +25,6 @@ class Line:
 def side_log(path: Path) -> list[Line]:
     lines = (line.split() for line in path.read_text().splitlines())
     return [Line(run, node, int(epoch), int(pid), float(at)) for run, node, epoch, pid, at in lines]
-
-
-@attrs.define
-class Seen:
-    """What one client saw of one run, over all its connections."""
-
-    thread_id: str = ""
-    run_id: str = ""
-    last_event_id: str = "0"
-    ids: list[tuple[int, int]] = attrs.field(factory=list)
-    trails: list[list[str]] = attrs.field(factory=list)
-    errors: list[Any] = attrs.field(factory=list)
-    connections: int = 1
-    silences: list[float] = attrs.field(factory=list)
-    """Seconds between frames."""
-    _at: float = attrs.field(factory=time.monotonic)
-
-    def add(self, part: Any) -> None:
-        """Take a part of the stream as the SDK gives it."""
-        now = time.monotonic()
-        self.silences.append(now - self._at)
-        self._at = now
-        self.last_event_id = part.id
-        ms, _, seq = part.id.partition("-")
-        self.ids.append((int(ms), int(seq)))
-        if part.event == "metadata":
-            self.run_id = part.data["run_id"]
-        elif part.event == "values":
-            self.trails.append(part.data.get("trail", []))
-        elif part.event == "error":
-            self.errors.append(part.data)
-
-    def check(self) -> None:
-        """Every frame once and in order, every state of the run once and in order."""
-        who = f"run {self.run_id}, {self.connections} connections"
-        sequence = [seq for _, seq in self.ids]
-        lengths = [len(trail) for trail in self.trails]
-        final = self.trails[-1] if self.trails else []
-        assert not self.errors, (who, self.errors)
-        assert sequence == list(range(1, len(sequence) + 1)), (who, sequence)
-        assert len({ms for ms, _ in self.ids}) == 1, (who, self.ids)
-        assert lengths == list(range(STEPS + 1)), (who, lengths, final)
-        assert all(trail == final[: len(trail)] for trail in self.trails), (who, self.trails)
-        assert [each.partition(":")[0] for each in final] == [f"n{n}" for n in range(STEPS)], who
-
-
-async def follow(client: LangGraphClient, seen: Seen) -> None:
-    """Join the run's stream behind the last frame seen, as often as it takes to see its end."""
-    while True:
-        with contextlib.suppress(*AWAY):
-            async for part in client.runs.join_stream(
-                seen.thread_id, seen.run_id, last_event_id=seen.last_event_id
-            ):
-                seen.add(part)
-            return
-        seen.connections += 1
-        await asyncio.sleep(AGAIN_SECONDS)
-
-
-async def until_answered(ask: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:
-    """The server's answer, asked for again while it is away."""
-    while True:
-        try:
-            return await ask(*args, **options)
-        except AWAY:
-            await asyncio.sleep(AGAIN_SECONDS)
-
-
-async def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    """Raises TimeoutError if it does not come to hold in time."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - files and processes set no event
-            await asyncio.sleep(0.02)
 
 
 def check_no_recorded_step_ran_again(seen: Iterable[Seen], log: Iterable[Line]) -> None:
@@ -151,6 +65,29 @@ def spread(seconds: Iterable[float]) -> str:
     if not given:
         return "none"
     return f"{len(given)}: min {given[0]:.1f} median {median(given):.1f} max {given[-1]:.1f} s"
+
+
+@attrs.frozen
+class Lease:
+    run_id: str
+    worker_id: str
+    epoch: int
+    last_batch: int
+    attempt: int
+
+
+LEASES = """
+    select run_id::text, worker_id::text, epoch, last_batch, attempt from run
+    where run_id = any($1::text[]::uuid[])"""
+
+
+async def leases_of(database_url: str, run_ids: list[str]) -> list[Lease]:
+    """As the rows have them."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return [Lease(*row) for row in await connection.fetch(LEASES, run_ids)]
+    finally:
+        await connection.close()
 
 
 AUDIT = {

@@ -6,15 +6,12 @@ import time
 
 import pytest
 
+from tests.crash.clients import AWAY, Seen, follow, until_answered
 from tests.crash.evidence import (
-    AWAY,
-    Seen,
     audit,
     check_no_recorded_step_ran_again,
-    follow,
     side_log,
     spread,
-    until_answered,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -5,22 +5,32 @@ import hashlib
 import random
 import signal
 import time
+from typing import Any
 
 import aiohttp
 import asyncpg
 import pytest
 
 from duragraph import ids, protocol
-from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Outcome, Report, Write
+from duragraph.protocol import (
+    ChannelWrite,
+    Checkpoint,
+    Effect,
+    Frame,
+    Outcome,
+    Report,
+    Verdict,
+    Write,
+)
+from tests.crash.clients import Seen, begin, follow, until
 from tests.crash.evidence import (
-    Seen,
+    Lease,
     audit,
     check_no_recorded_step_ran_again,
-    follow,
+    leases_of,
     side_log,
     spread,
     takeovers,
-    until,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -28,14 +38,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 RUNS = 8
 TAKEOVER_SECONDS = 15
 HELD_SECONDS = 30
-
-
-async def begin(client, graph: str, ms: list[float]) -> Seen:
-    thread = await client.threads.create()
-    run = await client.runs.create(
-        thread["thread_id"], graph, input={"ms": ms}, stream_mode="values"
-    )
-    return Seen(thread["thread_id"], run["run_id"])
 
 
 async def test_a_worker_stopped_past_its_lease_can_write_nothing(start_cluster):
@@ -47,7 +49,7 @@ async def test_a_worker_stopped_past_its_lease_can_write_nothing(start_cluster):
         await asyncio.sleep(random.uniform(0, 0.6))  # the moment is the experiment
         stopped.send(signal.SIGSTOP)
         halted = {stopped.pid: time.monotonic()}
-        leases = await held_by(cluster.database_url, [each.run_id for each in seen])
+        leases = await leases_of(cluster.database_url, [each.run_id for each in seen])
         async with asyncio.timeout(60):
             await asyncio.gather(*(follow(client, each) for each in seen))
         before = await fingerprint(cluster.database_url)
@@ -104,48 +106,28 @@ async def test_a_node_that_holds_the_gil_for_30_s_loses_nothing(start_cluster):
         assert await audit(cluster.database_url) == 0
 
 
-async def held_by(database_url: str, run_ids: list[str]) -> list[tuple[str, str, str, int, int]]:
-    """`(worker, run, thread, epoch, batch)` of each run."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        rows = await connection.fetch(
-            "select worker_id::text, run_id::text, thread_id::text, epoch, last_batch from run"
-            " where run_id = any($1::uuid[])",
-            run_ids,
-        )
-    finally:
-        await connection.close()
-    return [tuple(row) for row in rows]
-
-
-async def forge(url: str, leases: list[tuple[str, str, str, int, int]]) -> list[str]:
+async def forge(url: str, leases: list[Lease]) -> list[str]:
     """What the plane says to each kind of write, and to a renewal, under leases that are lost."""
+    at = ids.checkpoint_id(None)
+    state = Checkpoint(at, None, "", "loop", 99, "", [], [ChannelWrite("x", b"1")], {"x": at})
+    forgeries: list[dict[str, Any]] = [
+        {"frames": [Frame("custom", b'"forged"')]},
+        {"checkpoints": [state]},
+        {"writes": [Write(at, "", "forged")]},
+        {"effects": [Effect(at, "forged", b"1")]},
+        {"outcome": Outcome("error", error=b'{"error":"E","message":"forged"}')},
+    ]
     verdicts = []
     async with aiohttp.ClientSession() as http:
-        for worker_id, run_id, _, epoch, batch in leases:
-            path = f"{url}/api/v1/workers/{worker_id}"
-            at = ids.checkpoint_id(None)
-            for kind in (
-                {"frames": [Frame("custom", b'"forged"')]},
-                {
-                    "checkpoints": [
-                        Checkpoint(
-                            at, None, "", "loop", 99, "", [], [ChannelWrite("x", b"1")], {"x": at}
-                        )
-                    ]
-                },
-                {"writes": [Write(at, "", "forged")]},
-                {"effects": [Effect(at, "forged", b"1")]},
-                {"outcome": Outcome("error", error=b'{"error":"E","message":"forged"}')},
-            ):
-                reports = protocol.pack([Report(run_id, epoch, batch + 1, **kind)])
-                async with http.post(f"{path}/report", data=reports) as response:
-                    verdicts += [
-                        each.verdict
-                        for each in protocol.unpack(await response.read(), list[protocol.Verdict])
-                    ]
-            active = {"active": [{"run_id": run_id, "epoch": epoch}]}
-            async with http.post(f"{path}/heartbeat", json=active) as response:
+        for lease in leases:
+            path = f"{url}/api/v1/workers/{lease.worker_id}"
+            for forged in forgeries:
+                report = Report(lease.run_id, lease.epoch, lease.last_batch + 1, **forged)
+                async with http.post(f"{path}/report", data=protocol.pack([report])) as response:
+                    answer = protocol.unpack(await response.read(), list[Verdict])
+                verdicts += [each.verdict for each in answer]
+            held = {"active": [{"run_id": lease.run_id, "epoch": lease.epoch}]}
+            async with http.post(f"{path}/heartbeat", json=held) as response:
                 verdicts += [each["action"] for each in (await response.json())["lost"]]
     return verdicts
 

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from tests.crash.clients import Seen
 from tests.crash.evidence import (
-    Seen,
     audit,
     check_no_recorded_step_ran_again,
     side_log,
