@@ -10,7 +10,6 @@ from msgspec import Raw
 from duragraph.pg import Connection
 from duragraph.protocol import Effect, Snapshot, Write
 
-# Children are looked for only where a superstep was under way.
 SNAPSHOT = """
 with k as (
     select c.checkpoint_id as start_id, c.*
@@ -20,11 +19,14 @@ with k as (
     select distinct on (k.checkpoint_id, c.ns) k.checkpoint_id as start_id, c.*
     from k join checkpoint c on c.organization_id = k.organization_id and c.thread_id = k.thread_id
         and c.root_id = k.checkpoint_id
-    where k.next <> '{}'
     order by k.checkpoint_id, c.ns, c.checkpoint_id desc
 )
 select k.start_id, k.organization_id, k.thread_id, k.checkpoint_id, k.ns, k.step, k.next,
-    k.versions, k.opaque, k.metadata, k.created_at, k.parent_id, p.channels, p.values, p.depths
+    k.versions, k.opaque, k.metadata, k.created_at, k.parent_id, p.channels, p.values, p.depths,
+    exists (select from step_write w where w.organization_id = k.organization_id
+        and w.thread_id = k.thread_id and w.checkpoint_id = k.checkpoint_id)
+    or exists (select from effect e where e.organization_id = k.organization_id
+        and e.thread_id = k.thread_id and e.checkpoint_id = k.checkpoint_id) as begun
 from (select * from k union all select * from below) k
 left join lateral (
     select array_agg(v.channel) as channels, array_agg(v.value) as values,
@@ -63,17 +65,15 @@ async def snapshots(
 ) -> dict[str, tuple[Snapshot, list[Effect]]]:
     """By checkpoint id: all that a run needs to start there, and the effects recorded there."""
     found = await conn.fetch(SNAPSHOT, *_columns(places))
-    # A superstep that is over has neither writes to heed nor tasks to repeat.
-    organization_of = {place[2]: place[:2] for place in places}
-    open_places = [
-        (*organization_of[r["start_id"]], r["checkpoint_id"]) for r in found if r["next"]
+    begun = [
+        (r["organization_id"], r["thread_id"], r["checkpoint_id"]) for r in found if r["begun"]
     ]
     writes: defaultdict[str, list[Write]] = defaultdict(list)
     effects: defaultdict[str, list[Effect]] = defaultdict(list)
-    if open_places:
-        for r in await conn.fetch(WRITES, *_columns(open_places)):
+    if begun:
+        for r in await conn.fetch(WRITES, *_columns(begun)):
             writes[r["checkpoint_id"]].append(_write(r))
-        for r in await conn.fetch(EFFECTS, *_columns(open_places)):
+        for r in await conn.fetch(EFFECTS, *_columns(begun)):
             effects[r["checkpoint_id"]].append(
                 Effect(r["checkpoint_id"], r["key"], bytes(r["result"]))
             )
