@@ -106,11 +106,11 @@ class chat:  # noqa: N801
 
     @node
     async def model(self, state, ctx):
-        id = ctx.message_id(0)
+        reply = ctx.message_id(0)
         for _ in range(200):
-            ctx.message(AIMessageChunk(content="x", id=id))
+            ctx.message(AIMessageChunk(content="x", id=reply))
             await asyncio.sleep(0)
-        return {"messages": [{"role": "assistant", "content": "x" * 200, "id": id}]}
+        return {"messages": [{"role": "assistant", "content": "x" * 200, "id": reply}]}
 
 
 class Sleep(TypedDict, total=False):

@@ -1,3 +1,18 @@
-"""DuraGraph, the control plane. Imports nothing, so that a worker can share the pure files."""
+"""DuraGraph, the control plane. Imports nothing, so that a worker can share the pure files.
+
+A request goes `api/` -> `pg/`: a handler parses, one function runs one statement. Around them:
+
+    errors ids models codec protocol   the nouns, and what plane and worker say to each other
+    pg/                                PostgreSQL, the only record
+    bus                                NATS, hints between planes
+    commit                             many small writes, one COMMIT
+    seats dispatch                     from created runs to waiting workers
+    reports                            from workers to the record and to whoever follows
+    streams                            following runs, live and from the record
+    reaper                             what nobody reports: lost leases, delays, erasures
+    api/                               HTTP and SSE
+    app deps tasks                     what is made, passed and supervised
+    __main__ dev demo embedded/        the commands, and servers out of wheels
+"""
 
 __version__ = "0.1.0"

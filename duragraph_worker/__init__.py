@@ -1,15 +1,31 @@
 """Graphs as Python classes: write, test and run them here, or serve them to a control plane.
 
 Public names only. What needs a network is imported when it is first asked for.
+
+    authoring/     decorated classes become checked plans
+    plan.py        what the executor runs: plain data
+    executor/      supersteps, channels, interrupts, frames; the same locally and on a worker
+    llm/           what LLM and tool nodes do; vendors are in integrations/
+    local/         runs with no server
+    process/       the worker: polls, attempts, reports, leases
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from duragraph_worker.blueprint import GraphError
+from duragraph_worker.authoring.blueprint import GraphError
+from duragraph_worker.authoring.graph import App, Graph
+from duragraph_worker.authoring.nodes import (
+    entrypoint,
+    human_node,
+    llm_node,
+    node,
+    router_node,
+    tool_node,
+)
 from duragraph_worker.command import Command, Send
-from duragraph_worker.graph import App, Graph
-from duragraph_worker.llm import register_provider
+from duragraph_worker.llm.providers import register_provider
+from duragraph_worker.llm.tools import tool
 from duragraph_worker.messages import (
     REMOVE_ALL,
     AIMessage,
@@ -20,20 +36,11 @@ from duragraph_worker.messages import (
     SystemMessage,
     ToolMessage,
 )
-from duragraph_worker.nodes import (
-    entrypoint,
-    human_node,
-    llm_node,
-    node,
-    router_node,
-    tool_node,
-)
 from duragraph_worker.plan import END, START, Retry
 from duragraph_worker.state import add_messages
-from duragraph_worker.tools import tool
 
 if TYPE_CHECKING:
-    from duragraph_worker.worker import Worker
+    from duragraph_worker.process.worker import Worker
 
 __all__ = [
     "END",
@@ -64,7 +71,7 @@ __all__ = [
     "tool_node",
 ]
 
-_LAZY = {"Worker": "duragraph_worker.worker"}
+_LAZY = {"Worker": "duragraph_worker.process.worker"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,10 +10,10 @@ from cyclopts import App, Parameter
 from duragraph import __version__, logs
 from duragraph.errors import DuraGraphError, Invalid
 from duragraph.logs import LogFormat, LogLevel
-from duragraph_worker.blueprint import GraphError
-from duragraph_worker.draw import mermaid
-from duragraph_worker.loading import load
-from duragraph_worker.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
+from duragraph_worker.authoring.blueprint import GraphError
+from duragraph_worker.authoring.draw import mermaid
+from duragraph_worker.process.loading import load
+from duragraph_worker.process.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
 
 app = App(name="duragraph-worker", version=__version__, help="Serve graphs to a DuraGraph plane.")
 

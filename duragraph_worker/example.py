@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal, TypedDict
 
 from duragraph_worker import Graph, Message, add_messages, human_node, llm_node, node, router_node
-from duragraph_worker.llm import Request, register_provider
+from duragraph_worker.llm.providers import Request, register_provider
 from duragraph_worker.messages import AIMessage, AIMessageChunk
 
 SECONDS_A_WORD = 0.02

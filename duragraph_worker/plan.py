@@ -1,6 +1,6 @@
 """A graph as the executor runs it: plain data, no decorators, nothing of the network.
 
-`graph.py` builds a `Plan` from a decorated class; `executor.py` reads it and nothing else.
+`authoring/` builds a `Plan` from a decorated class; `executor/` reads it and nothing else.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping

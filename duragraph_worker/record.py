@@ -1,4 +1,4 @@
-"""Where an execution's progress goes: to the plane (`report.py`) or a local thread (`local.py`)."""
+"""Where an execution's progress goes: to the plane (`process/`) or a local thread (`local/`)."""
 
 from typing import Protocol
 

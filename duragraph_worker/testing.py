@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from duragraph_worker import coerce
-from duragraph_worker.llm import Request, register_provider, unregister_provider
+from duragraph_worker.llm.providers import Request, register_provider, unregister_provider
 from duragraph_worker.messages import AIMessage, AIMessageChunk, ToolCallChunk
 from duragraph_worker.serialize import encode
 

@@ -34,7 +34,9 @@ FENCES = {
     "asyncpg": r"duragraph/pg/",
     "nats": r"duragraph/bus\.py",
     "aiohttp_sse": r"duragraph/api/sse\.py",
-    "aiohttp": r"duragraph/(api/|deps\.py|app\.py|__main__\.py)|duragraph_worker/client\.py",
+    "aiohttp": (
+        r"duragraph/(api/|deps\.py|app\.py|__main__\.py)|duragraph_worker/process/client\.py"
+    ),
     "prometheus_client": r"duragraph/(metrics|api/system)\.py",
     "cyclopts": r"(duragraph|duragraph_worker)/__main__\.py|duragraph/demo\.py",
     "langgraph_sdk": r"duragraph/demo\.py",

@@ -13,7 +13,7 @@ import openai
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionChunk
 
-from duragraph_worker.llm import Request
+from duragraph_worker.llm.providers import Request
 from duragraph_worker.messages import (
     AIMessage,
     AIMessageChunk,

@@ -20,7 +20,7 @@ from duragraph_worker import (
     register_provider,
     router_node,
 )
-from duragraph_worker.llm import Request
+from duragraph_worker.llm.providers import Request
 
 
 class Echo(TypedDict, total=False):

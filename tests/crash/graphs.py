@@ -13,7 +13,7 @@ import time
 from typing import Annotated, Any, TypedDict
 
 from duragraph_worker import Graph, node
-from duragraph_worker.context import Context
+from duragraph_worker.executor.context import Context
 
 _log = os.open(os.environ.get("CRASH_LOG", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 

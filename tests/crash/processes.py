@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from duragraph.embedded import Child, ServerError, nats, postgres, running
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +46,19 @@ class Process:
 
     def send(self, signum: int) -> None:
         os.kill(self.pid, signum)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stands still, with all processes below it."""
+        process = psutil.Process(self.pid)
+        family = [process, *process.children(recursive=True)]
+        for each in family:
+            each.suspend()
+        try:
+            yield
+        finally:
+            for each in family:
+                each.resume()
 
     async def kill(self, signum: int = signal.SIGKILL) -> float:
         """Kill it and wait for its end; returns when (monotonic) it was killed."""

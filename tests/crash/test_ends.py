@@ -92,21 +92,26 @@ async def test_sigterm_of_a_plane_with_open_streams_loses_nothing(start_cluster)
         assert {line.epoch for line in side_log(cluster.side_log)} == {1}
 
 
+@pytest.mark.parametrize("how", ["killed", "stopped"])
 @pytest.mark.parametrize("what", ["plane", "postgres"])
-async def test_a_server_that_is_away_for_longer_than_a_lease_costs_no_attempt(start_cluster, what):
+async def test_a_server_away_for_longer_than_a_lease_costs_no_attempt(start_cluster, what, how):
     async with start_cluster() as cluster:
         client = cluster.client()
         victim = cluster.planes[0] if what == "plane" else cluster.postgres
         seen = await in_flight(cluster, client)
         following = asyncio.gather(*(follow(client, each) for each in seen))
-        await victim.kill()
-        await asyncio.sleep(AWAY_SECONDS)  # the absence is the experiment
-        await victim.start()
+        if how == "killed":
+            await victim.kill()
+            await asyncio.sleep(AWAY_SECONDS)  # the absence is the experiment
+            await victim.start()
+        else:
+            with victim.stopped():
+                await asyncio.sleep(AWAY_SECONDS)
         back = time.monotonic()
         async with asyncio.timeout(60):
             await following
         print(
-            f"\n{what} away for {AWAY_SECONDS} s: {RUNS} runs ended "
+            f"\n{what} {how} for {AWAY_SECONDS} s: {RUNS} runs ended "
             f"{time.monotonic() - back:.1f} s after its return; longest silence of each stream "
             f"{spread(max(each.silences) for each in seen)}"
         )

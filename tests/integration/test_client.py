@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestServer
 
 from duragraph.errors import Invalid, NotFound, Unauthorized
 from duragraph.protocol import MEDIA_TYPE, Lease, Poll, Report, Verdict, pack
-from duragraph_worker.client import Plane
+from duragraph_worker.process.client import Plane
 
 pytestmark = pytest.mark.timeout(20)
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from duragraph.protocol import Control, Lease
-from duragraph_worker.leases import Heartbeat
+from duragraph_worker.process.leases import Heartbeat
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -21,7 +21,7 @@ EVERY = 0.1
 HOLDER = f"""
 import asyncio, ctypes, sys
 from duragraph.protocol import Lease
-from duragraph_worker.leases import Heartbeat
+from duragraph_worker.process.leases import Heartbeat
 
 async def main():
     heartbeat = Heartbeat(

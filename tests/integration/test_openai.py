@@ -13,7 +13,7 @@ from aiohttp import web
 
 from duragraph_worker import Graph, llm_node, tool
 from duragraph_worker.integrations.openai import OpenAI
-from duragraph_worker.llm import register_provider, unregister_provider
+from duragraph_worker.llm.providers import register_provider, unregister_provider
 
 CUT = object()
 """In a stream: close the connection here."""

@@ -25,7 +25,7 @@ from duragraph.protocol import (
     unpack,
 )
 from duragraph_worker.plan import Node, Plan
-from duragraph_worker.worker import Worker
+from duragraph_worker.process.worker import Worker
 
 pytestmark = pytest.mark.timeout(20)
 

@@ -9,11 +9,11 @@ import attrs
 from duragraph.protocol import Frame, Item, Outcome, Task
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
-from duragraph_worker.executor import execute
+from duragraph_worker.executor.execute import execute
+from duragraph_worker.local.threads import Record
 from duragraph_worker.messages import AIMessage, AIMessageChunk
 from duragraph_worker.plan import END, Channel, Join, Node, Plan
 from duragraph_worker.state import add_messages, load_plain
-from duragraph_worker.threads import Record
 
 Body = Callable[..., Any]
 

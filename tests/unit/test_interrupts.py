@@ -9,8 +9,8 @@ import pytest
 
 from duragraph.protocol import Outcome
 from duragraph_worker import serialize
-from duragraph_worker.agenda import NodeTask
 from duragraph_worker.errors import GraphInterrupt
+from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.plan import Node
 from tests.unit.plans import ASK, SUB_ASK, Bench, channels, node, plan, update
 

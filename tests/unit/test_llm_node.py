@@ -18,9 +18,9 @@ from duragraph_worker import (
     tool,
     tool_node,
 )
-from duragraph_worker.llm import ModelError, resolve, unregister_provider
-from duragraph_worker.model import ToolRoundsError
-from duragraph_worker.structured import OutputError
+from duragraph_worker.llm.model import ToolRoundsError
+from duragraph_worker.llm.providers import ModelError, resolve, unregister_provider
+from duragraph_worker.llm.structured import OutputError
 from duragraph_worker.testing import scripted
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}

@@ -4,7 +4,7 @@ import textwrap
 import pytest
 
 from duragraph.errors import Invalid
-from duragraph_worker.loading import load
+from duragraph_worker.process.loading import load
 
 GRAPH = """
 from duragraph_worker import Graph, node

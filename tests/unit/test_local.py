@@ -10,7 +10,7 @@ import pytest
 
 from duragraph.errors import Conflict
 from duragraph_worker.command import Command
-from duragraph_worker.local import Local, Part
+from duragraph_worker.local.runs import Local, Part
 from duragraph_worker.messages import AIMessageChunk
 from tests.unit.plans import (
     ASK,

@@ -20,8 +20,8 @@ from duragraph_worker import (
     tool,
     tool_node,
 )
-from duragraph_worker.llm import ModelError, resolve, unregister_provider
-from duragraph_worker.spec import to_spec
+from duragraph_worker.authoring.spec import to_spec
+from duragraph_worker.llm.providers import ModelError, resolve, unregister_provider
 from duragraph_worker.testing import ScriptedLLM, scripted
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}

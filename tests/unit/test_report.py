@@ -7,9 +7,9 @@ import pytest
 
 from duragraph.errors import Invalid, TooLarge
 from duragraph.protocol import Checkpoint, Frame, Lease, Outcome, Report, Verdict
-from duragraph_worker import report
+from duragraph_worker.process import report
+from duragraph_worker.process.report import Reporter
 from duragraph_worker.record import Fenced
-from duragraph_worker.report import Reporter
 
 pytestmark = pytest.mark.timeout(10)
 

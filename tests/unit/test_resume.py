@@ -9,8 +9,8 @@ import pytest
 
 from duragraph.protocol import Checkpoint, Effect, Item, Write
 from duragraph_worker import serialize
+from duragraph_worker.executor.writes import RUN_TASK
 from duragraph_worker.plan import Plan
-from duragraph_worker.writes import RUN_TASK
 from tests.unit.plans import (
     ASK,
     CYCLE,

@@ -9,9 +9,9 @@ import attrs
 import msgspec
 import pytest
 
-from duragraph_worker import calling
+from duragraph_worker.executor import calling
+from duragraph_worker.executor.run import Clock
 from duragraph_worker.plan import Plan, Retry
-from duragraph_worker.run import Clock
 from tests.unit.plans import Bench, channels, nested, node, plan
 
 

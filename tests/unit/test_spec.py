@@ -7,8 +7,8 @@ import attrs
 from pydantic import BaseModel
 
 from duragraph_worker import END, Command, Graph, Message, add_messages, node, router_node
-from duragraph_worker.draw import mermaid
-from duragraph_worker.spec import to_spec
+from duragraph_worker.authoring.draw import mermaid
+from duragraph_worker.authoring.spec import to_spec
 
 
 class State(TypedDict, total=False):

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from duragraph_worker import tool
-from duragraph_worker.tools import ToolInputError, as_tool
+from duragraph_worker.llm.tools import ToolInputError, as_tool
 
 
 @tool

@@ -1,0 +1,98 @@
+"""From a checked blueprint and an instance of its class to the plan that the executor runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from duragraph_worker import state
+from duragraph_worker.authoring import calls
+from duragraph_worker.authoring.blueprint import Blueprint
+from duragraph_worker.authoring.calls import Call, Method
+from duragraph_worker.authoring.nodes import LLM, Human, NodeSpec, Subgraph, ToolRunner
+from duragraph_worker.llm import node as llm_node
+from duragraph_worker.llm import tool_node
+from duragraph_worker.plan import Node, Plan
+
+
+def plan(blueprint: Blueprint, instance: Any) -> Plan:
+    """The plan of a graph, its bodies bound to `instance`."""
+    shape, channels = blueprint.shape, blueprint.channels
+    declared = shape.state
+    return Plan(
+        graph_id=shape.graph_id,
+        version=shape.version,
+        nodes={
+            name: _node(name, spec, blueprint, instance) for name, spec in blueprint.nodes.items()
+        },
+        entry=(blueprint.entry,),
+        edges=blueprint.edges,
+        joins=blueprint.joins,
+        channels=channels,
+        input_keys=None if shape.input is None else state.keys(shape.input),
+        output_keys=None if shape.output is None else state.keys(shape.output),
+        load=state.load_plain if channels is None else state.loader(declared, channels),
+        description=shape.description,
+        context_type=shape.context,
+    )
+
+
+def _node(name: str, spec: NodeSpec, blueprint: Blueprint, instance: Any) -> Node:
+    role = spec.role
+    subgraph = role if isinstance(role, Subgraph) else None
+    call, wants = _call(name, spec, blueprint, instance)
+    return Node(
+        name=name,
+        kind=spec.kind,
+        call=call,
+        wants=wants,
+        routes=blueprint.routes.get(name),
+        goto=blueprint.goto[name],
+        retry=spec.retry,
+        timeout=spec.timeout,
+        prompt=role.prompt if isinstance(role, Human) else None,
+        subgraph=subgraph.graph().plan if subgraph else None,
+        input=subgraph.input if subgraph else None,
+        output=subgraph.output if subgraph else None,
+        metadata=spec.metadata,
+    )
+
+
+def _call(
+    name: str, spec: NodeSpec, blueprint: Blueprint, instance: Any
+) -> tuple[Call, tuple[str, ...]]:
+    """What runs the node, and what it needs injected."""
+    if spec.kind == "subgraph":
+        return _run_by_executor, ()
+    wants = spec.signature.wants
+    declared = blueprint.shape.state if blueprint.channels is not None else None
+    method = Method(
+        node=name,
+        body=spec.body or _nothing,
+        instance=instance,
+        wants=wants,
+        goto=(*blueprint.goto[name], *blueprint.routes.get(name, {}).values()),
+        state=declared if state.is_class(declared) else None,
+    )
+    match spec.role:
+        case LLM():
+            call = llm_node.call(method, spec.role, blueprint.channels)
+            return call, _with(wants, "ctx", without="llm")
+        case ToolRunner():
+            call = tool_node.call(method, spec.role, blueprint.channels)
+            return call, _with(wants, "ctx")
+        case Human():
+            return calls.human(method), _with(wants, "decision")
+    if spec.picks:
+        return calls.router(method, blueprint.routes[name]), wants
+    return method.update, wants
+
+
+def _with(wants: tuple[str, ...], added: str, *, without: str = "") -> tuple[str, ...]:
+    return tuple(dict.fromkeys(want for want in (*wants, added) if want != without))
+
+
+async def _nothing(self: Any, state: Any) -> None:
+    """The body of a node that needs none."""
+
+
+async def _run_by_executor(state: Any, injected: Mapping[str, Any]) -> Any:  # noqa: ARG001
+    raise RuntimeError("a subgraph's node has no body: the executor runs its plan")

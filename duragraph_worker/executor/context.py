@@ -1,0 +1,200 @@
+"""`ctx`: what a node may ask of its run. One object for each try of a task.
+
+In an async body `emit` and `effect` are awaited; in a sync body, which runs in a thread, call
+`ctx.emit.sync(value)` and `ctx.effect.sync(name, fn)`. The rest is the same in both.
+"""
+
+import asyncio
+import inspect
+import random
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, NoReturn
+from uuid import UUID
+
+from duragraph.protocol import Effect
+from duragraph_worker import serialize
+from duragraph_worker.errors import GraphInterrupt, Interrupt
+from duragraph_worker.executor.agenda import NodeTask, dashed, digest
+from duragraph_worker.executor.frames import Frames
+from duragraph_worker.executor.run import Run, seed
+from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
+
+Anchor = Callable[[], Awaitable[None]]
+"""Waits until the checkpoint that the task starts at is recorded."""
+
+
+class Emit:
+    """`ctx.emit`: sends a value of the node's own to whoever streams `custom`."""
+
+    def __init__(self, run: Run, frames: Frames, loop: asyncio.AbstractEventLoop) -> None:
+        self._run, self._frames, self._loop = run, frames, loop
+
+    async def __call__(self, value: Any) -> None:
+        """Send `value`, any JSON. Raises TypeError if it isn't."""
+        self._frames.custom(value)
+        await self._run.recorder.room()
+
+    def sync(self, value: Any) -> None:
+        """The same from a sync body."""
+        asyncio.run_coroutine_threadsafe(self(value), self._loop).result()
+
+
+class Effects:
+    """`ctx.effect`: runs something that the world notices, and remembers what came of it."""
+
+    def __init__(
+        self, run: Run, task: NodeTask, *, checkpoint_id: str, anchor: Anchor,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:  # fmt: skip
+        self._run, self._task, self._loop = run, task, loop
+        self._checkpoint_id, self._anchor = checkpoint_id, anchor
+        self._names: set[str] = set()
+
+    async def __call__(self, name: str, fn: Callable[..., Any]) -> Any:
+        """The recorded result of `name`, else that of `fn(key)`, which is recorded.
+
+        `fn` is sync (run in a thread) or async and takes the key or nothing; its result is JSON,
+        and comes back as JSON reads. Its exceptions are not recorded. Raises ValueError when a
+        body uses one name twice.
+        """
+        if name in self._names:
+            raise ValueError(
+                f"effect {name!r} ran already in this body of {self._task.name!r}: "
+                "give each effect a name of its own"
+            )
+        self._names.add(name)
+        key = digest(self._task.ns, self._task.id, name)
+        if key not in self._run.effects:
+            await self._anchor()
+            result = serialize.encode(await _called(fn, key))
+            self._run.effects[key] = result
+            self._run.recorder.put(Effect(self._checkpoint_id, key, result))
+            await self._run.recorder.settled()
+        return serialize.decode(self._run.effects[key])
+
+    def sync(self, name: str, fn: Callable[..., Any]) -> Any:
+        """The same from a sync body."""
+        return asyncio.run_coroutine_threadsafe(self(name, fn), self._loop).result()
+
+
+async def _called(fn: Callable[..., Any], key: str) -> Any:
+    args = (key,) if inspect.signature(fn).parameters else ()
+    if inspect.iscoroutinefunction(fn):
+        return await fn(*args)
+    result = await asyncio.to_thread(fn, *args)
+    return await result if inspect.isawaitable(result) else result
+
+
+class Context:
+    """`now()` and the seeds of `random` and `uuid()` are the same on every execution."""
+
+    def __init__(
+        self,
+        run: Run,
+        task: NodeTask,
+        frames: Frames,
+        *,
+        checkpoint_id: str,
+        scheduled: datetime,
+        tries: int,
+        metadata: bytes,
+        anchor: Anchor,
+    ) -> None:
+        """`tries` counts those before this one; `metadata`, JSON, goes with messages."""
+        loop = asyncio.get_running_loop()
+        self._run, self._task, self._frames = run, task, frames
+        self._scheduled, self._tries, self._metadata = scheduled, tries, metadata
+        self._loop, self._thread = loop, threading.get_ident()
+        self._asked = 0
+        self._random: random.Random | None = None
+        self.emit = Emit(run, frames, loop)
+        self.effect = Effects(run, task, checkpoint_id=checkpoint_id, anchor=anchor, loop=loop)
+
+    @property
+    def run_id(self) -> str:
+        return self._run.task.run_id
+
+    @property
+    def thread_id(self) -> str:
+        return self._run.task.thread_id
+
+    @property
+    def node(self) -> str:
+        return self._task.name
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self._run.config
+
+    @property
+    def context(self) -> Any:
+        return self._run.context
+
+    @property
+    def attempt(self) -> int:
+        """1 at first; grows with every retry of the node and every takeover of the run."""
+        return self._run.task.attempt + self._tries
+
+    @property
+    def epoch(self) -> int:
+        """The lease's fencing number; whoever takes the run over has a higher one."""
+        return self._run.task.epoch
+
+    def now(self) -> datetime:
+        """The time of the checkpoint that scheduled the task."""
+        return self._scheduled
+
+    @property
+    def random(self) -> random.Random:
+        """A generator seeded by the task."""
+        if self._random is None:
+            self._random = random.Random(seed(self._task.id))  # noqa: S311 - repeatable on purpose
+        return self._random
+
+    def uuid(self) -> UUID:
+        """A UUIDv4 of the task's generator."""
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    def interrupt(self, value: Any) -> Any:
+        """Ask a person: the answer, or the run stops here until there is one.
+
+        Several questions in a body are told apart by their order. What raises is no `Exception`.
+        """
+        task, answers, at = self._task, self._run.answers, self._asked
+        self._asked += 1
+        if at < len(task.answers):
+            return task.answers[at]
+        interrupt_id = digest(task.ns, at)
+        if interrupt_id in answers.by_id:
+            task.answers.append(answers.by_id[interrupt_id])
+        elif answers.value is not None:
+            task.answers.append(answers.value)
+            task.answered_by, answers.value = answers.run_id, None
+        else:
+            self._stop(Interrupt(value, interrupt_id))
+        return task.answers[at]
+
+    def _stop(self, interrupt: Interrupt) -> NoReturn:
+        raise GraphInterrupt((interrupt,))
+
+    def message(self, message: Message) -> None:
+        """Stream a chunk of a message, or a whole one. Safe to call from a thread."""
+        if isinstance(message, AIMessage | AIMessageChunk) and (usage := message.usage_metadata):
+            self._run.usage["input_tokens"] += usage["input_tokens"]
+            self._run.usage["output_tokens"] += usage["output_tokens"]
+            self._run.usage["total_tokens"] += usage["total_tokens"]
+        if not self._frames.messages:
+            return
+        if threading.get_ident() == self._thread:
+            self._frames.message(message, self._metadata, streamed=True)
+        else:
+            self._loop.call_soon_threadsafe(self._show, message)
+
+    def _show(self, message: Message) -> None:
+        self._frames.message(message, self._metadata, streamed=True)
+
+    def message_id(self, n: int) -> str:
+        """The id of the `n`th message of this try: clients never see two tries as one message."""
+        return dashed(digest(self._task.id, self._run.task.attempt, self._tries, n))

@@ -1,0 +1,213 @@
+"""Runs a `plan.Plan` for a `protocol.Task`; the same locally and on a worker.
+
+Owns how a run begins - input, command, going on, time travel, takeover - and how it ends. Knows
+no network: progress goes into a `record.Recorder`.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from duragraph.protocol import Outcome, Snapshot, Task
+from duragraph_worker import serialize
+from duragraph_worker.errors import (
+    EmptyInputError,
+    GraphInterrupt,
+    InvalidUpdateError,
+    ParentCommand,
+    masked,
+    trace,
+)
+from duragraph_worker.executor import writes
+from duragraph_worker.executor.agenda import dump_goto
+from duragraph_worker.executor.execution import Execution
+from duragraph_worker.executor.run import Answers, Clock, Run, goto
+from duragraph_worker.executor.updating import update_state
+from duragraph_worker.executor.writes import RUN_TASK, RunCommand
+from duragraph_worker.plan import Plan
+from duragraph_worker.record import Recorder
+
+_NULL = b"null"
+
+
+async def execute(
+    plan: Plan, task: Task, recorder: Recorder, *, clock: Clock | None = None
+) -> Outcome:
+    """Run `task` to its end, its progress put, but not all of it acknowledged.
+
+    Report the outcome behind it: a checkpoint and its completion then commit together. A node's
+    exception becomes an outcome. Cancelled, it records where it is if only `exit` durability
+    had kept that back, and raises CancelledError. Raises record.Fenced.
+    """
+    outcome, _ = await perform(Run.of(plan, task, recorder, clock or Clock()))
+    return outcome
+
+
+async def perform(run: Run) -> tuple[Outcome, Exception | None]:
+    """See `execute`: the outcome, and the exception behind it."""
+    root = Execution(run, run.plan)
+    error: Exception | None = None
+    try:
+        if run.task.kind == "update_state":
+            await update_state(root)
+        else:
+            await _run(root)
+        outcome = Outcome("success", interrupted=bool(root.tasks))
+    except GraphInterrupt:
+        outcome = _interrupted(root)
+    except asyncio.CancelledError:
+        root.close()
+        raise
+    except ParentCommand:
+        error = InvalidUpdateError("There is no parent graph")
+    except Exception as raised:  # noqa: BLE001 - a node may raise anything: it is the outcome
+        error = raised
+    if error is not None:
+        outcome = _failed(root, error)
+    root.close()
+    return outcome, error
+
+
+async def _run(root: Execution) -> None:
+    root.run.load_context()
+    if (events := root.frames.events) is not None:
+        events.graph_started(bytes(root.run.kwargs.input))
+    _begin(root)
+    await root.drive()
+    if events is not None:
+        events.graph_ended(root.output_json())
+
+
+def _interrupted(root: Execution) -> Outcome:
+    asked = [
+        (task.id, writes.interrupts_json(task.interrupts))
+        for task in root.tasks
+        if task.interrupts and task.result is None
+    ]
+    left = any(task.result is None for task in root.tasks)
+    return Outcome("success", interrupted=left, interrupts=serialize.join_object(asked))
+
+
+def _failed(root: Execution, error: Exception) -> Outcome:
+    told = masked(error)
+    if root.run.task.kind == "run":
+        root.frames.error(told)
+    return Outcome("error", error=told, trace=trace(error))
+
+
+def _begin(root: Execution) -> None:
+    run, snapshot = root.run, root.run.task.snapshot
+    kwargs, data = run.kwargs, bytes(run.kwargs.input)
+    if snapshot is not None:
+        root.restore(snapshot)
+    if run.task.resuming and snapshot is not None:
+        _take_over(root, snapshot)
+    elif snapshot is not None and (kwargs.command is not None or data == _NULL):
+        _go_on(root, snapshot)
+    elif kwargs.command is not None:
+        update = serialize.join_object(
+            (key, serialize.encode(value)) for key, value in writes.pairs(kwargs.command.update)
+        )
+        targets = goto(kwargs.command.goto)
+        if update == b"{}" and not targets:
+            raise EmptyInputError("Received no input for __start__")
+        root.enter(update, targets)
+    elif data == _NULL:
+        raise EmptyInputError("Received no input for __start__")
+    else:
+        root.enter(data)
+
+
+def _take_over(root: Execution, snapshot: Snapshot) -> None:
+    """Go on where an earlier attempt at this run was lost."""
+    run = root.run
+    mine = serialize.decode(snapshot.metadata).get("run_id") == run.task.run_id
+    if (command := _commanded(root, snapshot)) is not None and command.run_id == run.task.run_id:
+        _bring_answers(run, command.resume, snapshot)
+    root.go_on(snapshot.writes, armed=mine, quiet=True)
+
+
+def _go_on(root: Execution, snapshot: Snapshot) -> None:
+    """Continue a thread, maybe with a command, maybe from an older checkpoint."""
+    run, given = root.run, root.run.kwargs.command
+    before = _commanded(root, snapshot)
+    resume = given.resume if given is not None else None
+    addressed = "checkpoint_id" in run.config["configurable"]
+    travels = addressed and resume is None
+    if given is not None and (before is None or before.run_id != run.task.run_id):
+        _command(root, snapshot, before, keep=not travels)
+    _bring_answers(run, resume, snapshot)
+    _refuse_ambiguity(run.answers, snapshot)
+    if not travels:
+        root.go_on(snapshot.writes, armed=False, quiet=False)
+        if addressed and all(task.result is not None for task in root.tasks):
+            # The thread has moved past this checkpoint: its tasks are what is wanted again.
+            root.replay()
+    elif _fresh(run, snapshot):
+        root.go_on(snapshot.writes, armed=False, quiet=False)
+    else:
+        root.fork()
+        root.go_on(armed=False, quiet=False)
+    root.show_values()
+
+
+def _fresh(run: Run, snapshot: Snapshot) -> bool:
+    """Whether nobody but this run went on from a checkpoint that was made to go on from."""
+    made_to = serialize.decode(snapshot.metadata).get("source") in ("update", "fork")
+    return made_to and (run.task.attempt > 1 or not snapshot.writes)
+
+
+def _bring_answers(run: Run, resume: Any, snapshot: Snapshot) -> None:
+    run.answers = Answers.of(resume, run.task.run_id)
+    if run.task.run_id in _answered_by(snapshot):
+        run.answers.value = None
+
+
+def _commanded(root: Execution, snapshot: Snapshot) -> RunCommand | None:
+    """Apply the command recorded with the checkpoint, if there is one."""
+    for write in snapshot.writes:
+        if write.task_id == RUN_TASK:
+            command = RunCommand.load(write)
+            root.command(command)
+            return command
+    return None
+
+
+def _command(root: Execution, snapshot: Snapshot, before: RunCommand | None, *, keep: bool) -> None:
+    """Apply the run's command; with `keep`, record it with the checkpoint it acts on."""
+    run, given = root.run, root.run.kwargs.command
+    if given is None:
+        return
+    update, targets = list(writes.pairs(given.update)), goto(given.goto)
+    if not update and not targets and given.resume is None:
+        raise EmptyInputError("Received empty Command input")
+    new = RunCommand(run.task.run_id, update, dump_goto(targets), given.resume)
+    root.command(new)
+    if keep:
+        both = new.after(before)
+        changed = root.channels.json(key for key, _ in both.update)
+        run.recorder.put(both.dump(checkpoint_id=snapshot.checkpoint_id, values=changed))
+
+
+def _refuse_ambiguity(answers: Answers, snapshot: Snapshot) -> None:
+    if answers.value is None:
+        return
+    pending = {
+        asked["id"]
+        for write in snapshot.writes
+        if write.interrupts is not None and write.result is None
+        for asked in msgspec.json.decode(write.interrupts)
+    }
+    if len(pending) > 1:
+        raise RuntimeError(
+            "When there are multiple pending interrupts, you must specify the interrupt id when "
+            "resuming. Docs: https://docs.langchain.com/oss/python/langgraph/interrupts"
+            "#handling-multiple-interrupts."
+        )
+
+
+def _answered_by(snapshot: Snapshot) -> set[str | None]:
+    """The runs whose one resume value some task has used."""
+    runs = {writes.answered_by(write) for write in snapshot.writes if write.task_id != RUN_TASK}
+    return runs.union(*map(_answered_by, snapshot.children))

@@ -1,0 +1,440 @@
+"""One graph of a run at one namespace, the root or a subgraph: supersteps until nothing is left.
+
+Owns the order of record and frames. What a superstep recorded is put in one go with the frames
+that show it, so both reach the plane in one batch or not at all.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+import msgspec
+
+from duragraph.protocol import Snapshot, Write
+from duragraph_worker import serialize
+from duragraph_worker.command import Command
+from duragraph_worker.errors import (
+    GraphInterrupt,
+    GraphRecursionError,
+    ParentCommand,
+    masked,
+)
+from duragraph_worker.executor import calling, writes
+from duragraph_worker.executor.agenda import Agenda, Goto, NodeTask, Topology, in_order, load_goto
+from duragraph_worker.executor.channels import Channels, Update
+from duragraph_worker.executor.context import Context
+from duragraph_worker.executor.frames import Frames
+from duragraph_worker.executor.lineage import ROOT, Lineage, Place, Source
+from duragraph_worker.executor.run import Run
+from duragraph_worker.executor.writes import RUN_TASK, RunCommand
+from duragraph_worker.plan import START, Node, Plan
+
+
+class Execution:
+    """See the module. Open it with `enter`, `go_on` or `restore`, then `drive` it."""
+
+    def __init__(
+        self, run: Run, plan: Plan, place: Place = ROOT, *, above: "Execution | None" = None
+    ) -> None:
+        self.run, self.plan, self.place, self._above = run, plan, place, above
+        self.frames = Frames(run, place.ns)
+        self._topology = Topology.of(plan)
+        self._graphs = frozenset(n for n, node in plan.nodes.items() if node.subgraph is not None)
+        self._outputs = frozenset(plan.output_keys) if plan.output_keys is not None else None
+        self._children: dict[str, Execution] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._quiet = False
+        """What comes next was shown by an earlier attempt."""
+        self._armed = True
+        """Breakpoints hold; not in the superstep that a run takes up again."""
+        self._failing = self._replaying = False
+        self.tasks: list[NodeTask] = []
+        self.lineage = Lineage(run, place)
+        self.restore(None)
+
+    # ---- opening
+
+    def restore(self, snapshot: Snapshot | None) -> None:
+        """Take up the state of `snapshot`, the tasks it left undone and what they recorded."""
+        self.channels = Channels(self.plan, snapshot)
+        self.agenda = Agenda(self._topology)
+        if snapshot is not None:
+            self.agenda = Agenda.load(self._topology, snapshot.opaque)
+            self.lineage.take_up(snapshot)
+            self._snapshots = {each.ns: each for each in _descendants(snapshot)}
+        self._first_step = self.lineage.step
+
+    def enter(self, data: bytes, goto: Iterable[Goto] = ()) -> None:
+        """Begin with the input `data`, JSON; what was left undone before is given up."""
+        self.agenda.discard()
+        self.agenda.start, self.agenda.start_goto, self.agenda.ran = data, list(goto), []
+        self.checkpoint("input")
+
+    def go_on(self, recorded: Iterable[Write] = (), *, armed: bool, quiet: bool) -> None:
+        """Take up the tasks where `recorded` left them."""
+        self._armed, self._quiet = armed, quiet
+        self._schedule()
+        by_task = {write.task_id: write for write in recorded}
+        for task in self.tasks:
+            if task.id in by_task:
+                writes.load(task, by_task[task.id], self.channels)
+
+    def retry(self) -> None:
+        """Go on after a node failed: only what isn't finished runs again."""
+        for task in self.tasks:
+            if task.result is None:
+                task.updates, task.goto, task.error = [], [], None
+
+    def replay(self) -> None:
+        """Let finished tasks run again, with the answers they had."""
+        self._replaying = True
+
+    def command(self, command: RunCommand) -> None:
+        """Apply a run's own update and jumps to the state taken up."""
+        task = NodeTask(RUN_TASK, START, ("", START), (), "")
+        writes.take(task, Command(update=command.update), self.channels)
+        self.channels.apply(task.updates)
+        self.agenda.jump(load_goto(command.targets), by="The run's command")
+
+    def fork(self) -> None:
+        """Branch off the checkpoint taken up: its tasks run again, under ids of their own."""
+        self._snapshots = {}
+        self.checkpoint("fork")
+
+    def show_values(self) -> None:
+        if self.frames.wants("values") and not self._quiet:
+            self._values()
+
+    # ---- running
+
+    async def drive(self) -> None:
+        """Run supersteps until nothing is left to run.
+
+        Raises GraphInterrupt at a question or breakpoint, GraphRecursionError, and whatever a
+        node raised.
+        """
+        breaks = self.run.kwargs if not self.place.ns else None
+        limit = self.run.recursion_limit
+        while True:
+            self._show_checkpoint()
+            self._forget_results()
+            if breaks is not None and self._breaks(breaks.interrupt_after, self.agenda.ran):
+                self._break()
+            if self.lineage.step > self._first_step + limit + 1:
+                raise GraphRecursionError(
+                    f"Recursion limit of {limit} reached without hitting a "
+                    "stop condition. You can increase the limit by setting the "
+                    "`recursion_limit` config key."
+                )
+            if not self.tasks:
+                return
+            names = [task.name for task in self.tasks]
+            if breaks is not None and self._breaks(breaks.interrupt_before, names):
+                self._break()
+            await self._superstep()
+            self._advance()
+            await self._paced()
+
+    def _forget_results(self) -> None:
+        if self._replaying:
+            for task in self.tasks:
+                task.updates, task.goto, task.result, task.replayed = [], [], None, False
+        self._replaying = False
+
+    def _breaks(self, at: list[str] | str | None, names: list[str]) -> bool:
+        if not at or not self._armed:
+            return False
+        return any(name != START and (at == "*" or name in at) for name in names)
+
+    def _break(self) -> None:
+        self.frames.breakpoint()
+        raise GraphInterrupt
+
+    async def _superstep(self) -> None:
+        state = self._input_json()
+        if not self._quiet:
+            for task in self.tasks:
+                self.frames.started(task, self.lineage.step, task.arg or state)
+            for task in self.tasks:
+                if task.result is not None:
+                    self.frames.finished(task, self.lineage.step)
+        due = [task for task in self.tasks if task.result is None and not self._waits(task)]
+        self._quiet = False
+        if len(due) == 1:
+            await self._attend(due[0])
+        elif due:
+            await self._together(due)
+        if asked := tuple(i for t in self.tasks if t.result is None for i in t.interrupts):
+            self._show_half()
+            raise GraphInterrupt(asked)
+
+    def _waits(self, task: NodeTask) -> bool:
+        """Whether an earlier attempt of this run asked and nobody has answered since."""
+        answers = self.run.answers
+        answered = answers.value is not None or any(i.id in answers.by_id for i in task.interrupts)
+        return self._quiet and bool(task.interrupts) and not answered
+
+    def _input_json(self) -> bytes:
+        """The state as task frames and interrupts show it; empty if nobody looks."""
+        return self.channels.json() if self.frames.inputs else b""
+
+    async def _together(self, due: list[NodeTask]) -> None:
+        jobs = [asyncio.create_task(self._attend(task, turn=True)) for task in due]
+        try:
+            await asyncio.wait(jobs, return_when=asyncio.FIRST_EXCEPTION)
+            failures = [
+                job for job in jobs if job.done() and not job.cancelled() and job.exception()
+            ]
+            self._failing = bool(failures)
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+        if failures:
+            failures[0].result()
+
+    async def _attend(self, task: NodeTask, *, turn: bool = False) -> None:
+        """Run the task and keep what became of it. Raises what its node raised.
+
+        With `turn` its siblings begin before its end is shown, as in LangGraph.
+        """
+        try:
+            try:
+                await self._work(task)
+            finally:
+                if turn:
+                    await asyncio.sleep(0)
+        except GraphInterrupt as stop:
+            task.interrupts, task.error = stop.interrupts, None
+            self._keep(task)
+            self.frames.interrupted(task, self.lineage.step, self.channels.json(self._outputs))
+        except asyncio.CancelledError:
+            if self._failing:
+                task.error = "CancelledError()"
+                self._keep(task)
+            raise
+        except Exception as error:
+            task.error, task.result = repr(error), None
+            task.updates, task.goto = [], []
+            self._keep(task)
+            self.frames.failed(task, self.lineage.step, masked(error))
+            raise
+        else:
+            task.error = None
+            self._keep(task)
+            self.frames.finished(task, self.lineage.step)
+
+    async def _work(self, task: NodeTask) -> None:
+        if task.name == START:
+            keys = self.plan.input_keys
+            task.goto = list(self.agenda.start_goto)
+            chosen = frozenset(keys) if keys is not None else None
+            writes.take_input(task, self.agenda.start or b"null", self.channels, chosen)
+            return
+        node = self.plan.nodes[task.name]
+        if self.frames.messages:
+            self.frames.known(self.channels.values())
+        if node.subgraph is not None:
+            node = attrs.evolve(node, call=self._graph_call(task, node, node.subgraph))
+        returned = await calling.call(
+            self.plan,
+            node,
+            task,
+            channels=self.channels,
+            context=lambda tries: self._context(task, tries),
+            clock=self.run.clock,
+        )
+        writes.take(task, returned, self.channels, node)
+        self.agenda.check(task.goto, by=f"Node {task.name!r}")
+        if self.frames.messages:
+            self.frames.returned(task, self._message_metadata(task))
+
+    def _context(self, task: NodeTask, tries: int) -> Context:
+        metadata = b""
+        if self.frames.messages:
+            tags = self.run.config.get("tags")
+            more = {"checkpoint_ns": task.ns, **({"tags": tags} if tags else {})}
+            metadata = self._message_metadata(task, **more)
+        return Context(
+            self.run,
+            task,
+            self.frames,
+            checkpoint_id=self.lineage.checkpoint_id or "",
+            scheduled=self.lineage.scheduled,
+            tries=tries,
+            metadata=metadata,
+            anchor=self._anchor,
+        )
+
+    async def _anchor(self) -> None:
+        """An effect needs the checkpoint its task starts at on record, whatever the durability."""
+        self.anchor()
+        await self.run.recorder.settled()
+
+    def anchor(self) -> None:
+        """Record the checkpoints that this one and the graphs above stand at."""
+        if self._above is not None:
+            self._above.anchor()
+        self._store()
+
+    # ---- subgraphs
+
+    def _graph_call(self, task: NodeTask, node: Node, plan: Plan) -> Any:
+        async def call(_seen: Any, _injected: Mapping[str, Any]) -> Any:
+            child = self._children.get(task.ns)
+            if child is None:
+                child = self._children[task.ns] = self._child(task, node, plan)
+            else:
+                child.retry()
+            try:
+                await child.drive()
+            except ParentCommand as jump:
+                return attrs.evolve(jump.command, graph=None)
+            return child.output(node.output)
+
+        return call
+
+    def _child(self, task: NodeTask, node: Node, plan: Plan) -> "Execution":
+        ns, here = self.place.ns, self.lineage.checkpoint_id or ""
+        place = Place(
+            task.ns,
+            self.place.root_id or here,
+            {**self.place.parents, ns: here},
+            task.metadata(self.lineage.step) | {"checkpoint_ns": task.ns},
+        )
+        child = Execution(self.run, plan, place, above=self)
+        if (snapshot := self._snapshots.get(task.ns)) is not None:
+            child.restore(snapshot)
+            child.go_on(snapshot.writes, armed=True, quiet=self.run.task.resuming)
+            child.show_values()
+        else:
+            child.enter(self._child_input(task, node))
+        return child
+
+    def _child_input(self, task: NodeTask, node: Node) -> bytes:
+        state = task.arg if task.arg is not None else self.channels.json()
+        if node.input is None:
+            return state
+        fields = msgspec.json.decode(state, type=dict[str, msgspec.Raw])
+        return serialize.join_object(
+            (key, bytes(fields[parent])) for key, parent in node.input.items() if parent in fields
+        )
+
+    def output_json(self) -> bytes:
+        return self.channels.json(self._outputs)
+
+    def output(self, names: Mapping[str, str] | None) -> dict[str, Any]:
+        """What a subgraph's node returns: its output, under the parent's names."""
+        values = self.channels.values()
+        if self._outputs is not None:
+            values = {key: value for key, value in values.items() if key in self._outputs}
+        if names is None:
+            return values
+        return {parent: values[key] for key, parent in names.items() if key in values}
+
+    # ---- the record
+
+    def _keep(self, task: NodeTask) -> None:
+        if self.run.durability != "exit":
+            self.put_write(task)
+
+    def put_write(self, task: NodeTask) -> None:
+        put, checkpoint_id = self.run.recorder.put, self.lineage.checkpoint_id or ""
+        put(writes.dump(task, checkpoint_id=checkpoint_id, ns=self.place.ns))
+
+    def _advance(self) -> None:
+        done = in_order(self.tasks)
+        updates = [update for task in done for update in task.updates]
+        # With `exit` the state before is still to be recorded, should this one fail.
+        after = self.channels.copy() if self.run.durability == "exit" else self.channels
+        after.apply(updates)
+        self.channels = after
+        self.agenda.advance(done)
+        self._children.clear()
+        self._snapshots.clear()
+        if not self.place.ns:
+            self.run.answers.clear()
+        self._armed = True
+        self.checkpoint("loop")
+        if self.frames.wants("values") and self._visible(updates):
+            self._values()
+
+    def _visible(self, updates: list[Update]) -> bool:
+        outputs = self._outputs
+        return any(outputs is None or update.channel in outputs for update in updates)
+
+    def _values(self) -> None:
+        whole = self._outputs is None and self.lineage.stored and self.channels.clean
+        self.frames.values(
+            self.channels.json(self._outputs),
+            checkpoint_id=self.lineage.stored_id if whole else None,
+        )
+
+    def checkpoint(self, source: Source) -> None:
+        """The state as it is now becomes a checkpoint; the tasks after it are known."""
+        self.lineage.extend(source)
+        self._schedule()
+        if self.run.durability != "exit":
+            self._store()
+
+    def _schedule(self) -> None:
+        at = self.lineage
+        if at.checkpoint_id is not None:
+            self.tasks = self.agenda.tasks(at.checkpoint_id, self.place.ns, at.step)
+
+    def _store(self) -> None:
+        self.lineage.store(self.channels, self.agenda, self.tasks, self._graphs)
+
+    async def _paced(self) -> None:
+        if self.run.durability == "sync":
+            await self.run.recorder.settled()
+        else:
+            await self.run.recorder.room()
+
+    def close(self) -> None:
+        """With `exit` durability: record where the graph has come to."""
+        for child in self._children.values():
+            child.close()
+        if self.run.durability != "exit":
+            return
+        self._store()
+        for task in self.tasks:
+            if task.result is not None or task.error is not None or task.interrupts:
+                self.put_write(task)
+
+    # ---- what is shown
+
+    def _show_checkpoint(self) -> None:
+        if not self.frames.checkpoints or self._quiet:
+            return
+        if (shown := self.lineage.shown()) is not None:
+            state = self.channels.json()
+            self.frames.checkpoint(shown, state=state, tasks=self.tasks, subgraphs=self._graphs)
+
+    def finished_updates(self) -> list[Update]:
+        """What the finished tasks of an unfinished superstep wrote."""
+        return [u for task in in_order(self.tasks) if task.result is not None for u in task.updates]
+
+    def half(self) -> Channels:
+        """The state as if the superstep ended with the tasks that are finished."""
+        half = self.channels.copy()
+        half.apply(self.finished_updates())
+        return half
+
+    def _show_half(self) -> None:
+        if self.place.ns or not self.frames.wants("values"):
+            return
+        if self._visible(self.finished_updates()):
+            self.frames.values(self.half().json(self._outputs))
+
+    def _message_metadata(self, task: NodeTask, **streamed: Any) -> bytes:
+        """As frames of messages carry it; those that stream say a little more."""
+        own = task.metadata(self.lineage.step)
+        return serialize.encode({**self.run.told, **own, **streamed})
+
+
+def _descendants(snapshot: Snapshot) -> Iterable[Snapshot]:
+    for child in snapshot.children:
+        yield child
+        yield from _descendants(child)

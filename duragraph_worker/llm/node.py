@@ -1,0 +1,80 @@
+"""What an LLM node's body means: it is in charge, or what it returns is the prompt."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from duragraph_worker import coerce
+from duragraph_worker.authoring.calls import Call, Method
+from duragraph_worker.authoring.nodes import LLM
+from duragraph_worker.command import Command, Send
+from duragraph_worker.errors import InvalidUpdateError
+from duragraph_worker.llm.model import Model
+from duragraph_worker.llm.structured import plain, read
+from duragraph_worker.messages import HumanMessage, Message
+from duragraph_worker.plan import Channel
+from duragraph_worker.serialize import encode
+from duragraph_worker.state import MESSAGES, appended
+
+Values = dict[str, Any]
+
+
+def call(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> Call:
+    """The node's call.
+
+    A body that takes `llm` returns an update. Otherwise it returns the prompt, or a mapping to
+    apply first, or nothing; the reply is written to `into`, `messages` or `response`.
+    """
+
+    async def run(state: Any, injected: Mapping[str, Any]) -> Any:
+        model = Model(role, injected["ctx"], method.instance)
+        before = method.before(state)
+        returned = await method.returned(state, {**injected, "llm": model})
+        if "llm" in method.wants:
+            return method.normal(returned, state, before)
+        update: Values = {}
+        if _is_update(returned, method.state):
+            update = method.normal(returned, state, before)
+            returned = None
+        # As it was before the body: what that changed in place counts only if it returned it.
+        values, given = {**before, **update}, update.get(MESSAGES)
+        if MESSAGES in values:
+            values[MESSAGES], _ = appended(channels, before.get(MESSAGES), given, [])
+        new = await model.converse(_prompt(method.node, returned, values))
+        if role.output is None and role.into is None:
+            if MESSAGES in (values if channels is None else channels):
+                _, added = appended(channels, before.get(MESSAGES), given, new)
+                return update | {MESSAGES: added}
+            return update | {"response": new[-1].text}
+        return update | {role.into or "response": _value(role, new[-1].text)}
+
+    return run
+
+
+def _is_update(returned: Any, state: type | None) -> bool:
+    if isinstance(returned, Mapping):
+        return not {"role", "content"} <= returned.keys()
+    return state is not None and isinstance(returned, state)
+
+
+def _prompt(node: str, returned: Any, values: Values) -> list[Message]:
+    """What the model is asked. Raises ValueError if there is nothing to ask it."""
+    if isinstance(returned, Command | Send):
+        raise InvalidUpdateError(
+            f"LLM node {node} returned a {type(returned).__name__}: to jump, take `llm` and ask "
+            "the model yourself"
+        )
+    if returned is not None and returned is not ...:
+        return coerce.messages(returned)
+    if values.get(MESSAGES):
+        return coerce.messages(values[MESSAGES])
+    asked = values.get("input")
+    if asked is None:
+        raise ValueError(
+            f"LLM node {node} has nothing to ask: return a prompt from its body, or give the "
+            "state `messages` or `input`"
+        )
+    return [HumanMessage(asked if isinstance(asked, str) else encode(asked).decode())]
+
+
+def _value(role: LLM, text: str) -> Any:
+    return text if role.output is None else plain(read(text, role.output))

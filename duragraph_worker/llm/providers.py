@@ -1,0 +1,121 @@
+"""What a model provider must do, and which provider a model's name means.
+
+Providers are loaded when a model of theirs is first asked; none is imported here.
+"""
+
+import importlib
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+import attrs
+
+from duragraph_worker.llm.tools import Tool
+from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
+
+
+@attrs.frozen
+class Output:
+    """The JSON Schema that a reply must have; its top is an object."""
+
+    name: str
+    schema: dict[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """One question to a model."""
+
+    model: str
+    """Without the provider's name."""
+    messages: list[Message]
+    tools: tuple[Tool, ...] = ()
+    output: Output | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class Provider(Protocol):
+    """Asks models. One object serves many requests at once, on any event loop."""
+
+    errors: tuple[type[Exception], ...]
+    """What it raises when a model can't answer, so that the next one may be asked."""
+
+    async def complete(self, request: Request) -> AIMessage:
+        """The whole reply."""
+
+    def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+        """The reply as it comes; the chunks add up to it. The last one has the usage."""
+
+
+class ModelError(ValueError):
+    """A model's name leads to no provider that is installed."""
+
+
+_BUILT_IN = {"openai": ("duragraph_worker.integrations.openai", "OpenAI", "openai")}
+"""Provider -> module, class, and the extra of this package that it needs."""
+
+_WELL_KNOWN = {
+    "openai": re.compile(r"gpt-|chatgpt-|o\d|text-|ft:"),
+    "anthropic": re.compile(r"claude"),
+    "google": re.compile(r"gemini|gemma"),
+    "cohere": re.compile(r"command"),
+    "ollama": re.compile(r"llama|mistral|qwen|phi|deepseek"),
+}
+
+_registered: dict[str, Provider] = {}
+
+
+def register_provider(name: str, provider: Provider | Callable[[], Provider]) -> None:
+    """Have models named `name/…` asked through `provider`, or what it makes when called."""
+    _registered[name] = provider() if isinstance(provider, type) else provider  # type: ignore[assignment]
+
+
+def unregister_provider(name: str) -> None:
+    """Undo `register_provider`; a built-in provider of that name is back."""
+    _registered.pop(name, None)
+
+
+def resolve(model: str) -> tuple[Provider, str]:
+    """The provider of `provider/model`, `provider:model` or a well-known bare name, and the model.
+
+    Raises ModelError naming the providers there are, or the pip line that installs this one.
+    """
+    name, bare = _split(model)
+    if name in _registered:
+        return _registered[name], bare
+    if name not in _BUILT_IN:
+        raise ModelError(
+            f"model {model!r} needs the provider {name!r}, which is not installed; installed: "
+            f"{', '.join(_names())}. Others are added with register_provider({name!r}, …)"
+        )
+    module, cls, extra = _BUILT_IN[name]
+    try:
+        provider = getattr(importlib.import_module(module), cls)()
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"model {model!r} needs the package {error.name!r}: pip install 'duragraph[{extra}]'"
+        ) from error
+    _registered[name] = provider
+    return provider, bare
+
+
+def _split(model: str) -> tuple[str, str]:
+    known = _names()
+    for separator in "/:":
+        name, _, bare = model.partition(separator)
+        if bare and (name in known or name in _WELL_KNOWN):
+            return name, bare
+    for name, pattern in _WELL_KNOWN.items():
+        if pattern.match(model):
+            return name, model
+    if "/" in model:
+        return tuple(model.split("/", 1))  # type: ignore[return-value]
+    raise ModelError(
+        f"model {model!r} doesn't say whose it is: write `provider/{model}`; "
+        f"installed providers: {', '.join(known)}"
+    )
+
+
+def _names() -> list[str]:
+    return sorted(_BUILT_IN.keys() | _registered.keys())

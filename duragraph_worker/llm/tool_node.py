@@ -1,0 +1,104 @@
+"""Running the tool calls of a model's reply, for `@tool_node` and for LLM nodes.
+
+Every call is an effect of its own, so that a retried node pays for none of them twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from duragraph_worker import serialize
+from duragraph_worker.authoring.calls import Call, Method
+from duragraph_worker.authoring.nodes import ToolRunner
+from duragraph_worker.errors import InvalidUpdateError
+from duragraph_worker.llm.tools import Tool, ToolInputError
+from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, ToolCall, ToolMessage
+from duragraph_worker.plan import Channel
+from duragraph_worker.state import MESSAGES, appended
+
+
+class Context(Protocol):
+    """What nodes of this package need of the executor's `ctx`."""
+
+    async def effect(self, name: str, fn: Callable[[str], Awaitable[Any]], /) -> Any: ...
+
+    def message(self, chunk: AIMessageChunk, /) -> None: ...
+
+    def message_id(self, n: int, /) -> str: ...
+
+
+def call(method: Method, role: ToolRunner, channels: Mapping[str, Channel] | None) -> Call:
+    """A node that answers the tool calls of the last message of the state."""
+    tools = bound(role.tools, method.instance)
+
+    async def run(state: Any, injected: Mapping[str, Any]) -> Any:
+        before = method.before(state)
+        update = method.normal(await method.returned(state, injected), state, before) or {}
+        if not isinstance(update, dict):
+            raise InvalidUpdateError(f"node {method.node} runs tools: return a mapping or None")
+        given = update.get(MESSAGES)
+        messages, _ = appended(channels, before.get(MESSAGES), given, [])
+        last = messages[-1] if messages else None
+        if not isinstance(last, AIMessage):
+            kind = "no message" if last is None else f"a {last.type} message"
+            raise InvalidUpdateError(f"node {method.node} answers a model's reply, not {kind}")
+        answered = await answers(last, tools, injected["ctx"])
+        _, added = appended(channels, before.get(MESSAGES), given, answered)
+        return {**update, MESSAGES: added}
+
+    return run
+
+
+def bound(tools: tuple[Tool, ...], instance: Any) -> dict[str, Tool]:
+    """Tools by name; those written as methods are bound."""
+    return {tool.name: tool.bound(instance) for tool in tools}
+
+
+async def answers(
+    reply: AIMessage, tools: Mapping[str, Tool], ctx: Context, *, scope: str = "0"
+) -> list[Message]:
+    """The answers to all tool calls of `reply`, which run in parallel.
+
+    What the model can mend (a wrong name, wrong arguments) is told to it; what a tool raises is
+    raised, once all have ended. `scope` tells these calls from others of the same node.
+    """
+    running = [
+        _answer(each, tools, ctx, f"tool:{scope}:{each['id'] or at}")
+        for at, each in enumerate(reply.tool_calls)
+    ]
+    results = await asyncio.gather(*running, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    refused = (
+        _refusal(each["name"], each["id"], f"its arguments are no JSON object: {each['error']}")
+        for each in reply.invalid_tool_calls
+    )
+    return [*(m for m in results if isinstance(m, ToolMessage)), *refused]
+
+
+async def _answer(
+    wanted: ToolCall, tools: Mapping[str, Tool], ctx: Context, effect: str
+) -> ToolMessage:
+    name, call_id = wanted["name"], wanted["id"]
+    tool = tools.get(name)
+    if tool is None:
+        return _refusal(name, call_id, f"it doesn't exist; the tools are: {', '.join(tools)}")
+
+    async def run(key: str) -> str:  # noqa: ARG001 - tools make their own keys
+        return _text(await tool.run(wanted["args"]))
+
+    try:
+        content = await ctx.effect(effect, run) if tool.record else await run(effect)
+    except ToolInputError as error:
+        return _refusal(name, call_id, str(error))
+    return ToolMessage(content, name=name, tool_call_id=call_id or "")
+
+
+def _refusal(name: str, call_id: str | None, why: str) -> ToolMessage:
+    text = f"Error: {name} was not called: {why}"
+    return ToolMessage(text, name=name, tool_call_id=call_id or "", status="error")
+
+
+def _text(result: Any) -> str:
+    return result if isinstance(result, str) else serialize.encode(result).decode()

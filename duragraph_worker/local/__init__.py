@@ -1,0 +1,1 @@
+"""Runs with no server at all, on threads of their own."""

@@ -1,0 +1,331 @@
+"""Runs with no server: the same executor, with threads of its own. Opens no socket."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import attrs
+
+from duragraph import ids
+from duragraph.errors import Conflict
+from duragraph.protocol import Checkpoint, Frame, Item, Outcome, Task
+from duragraph_worker import serialize
+from duragraph_worker.command import Command, Send
+from duragraph_worker.errors import Interrupt
+from duragraph_worker.executor.channels import Channels
+from duragraph_worker.executor.execute import perform
+from duragraph_worker.executor.execution import Execution
+from duragraph_worker.executor.run import Clock, Run
+from duragraph_worker.local.threads import Thread, Threads
+from duragraph_worker.plan import Plan
+from duragraph_worker.state import private_copy
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class RunResult:
+    """How a run ended."""
+
+    status: Literal["success", "interrupted", "error"]
+    output: Any
+    """The state's values, those of the declared output if there is one."""
+    interrupts: tuple[Interrupt, ...] = ()
+    error: Exception | None = None
+    usage: Mapping[str, int] = attrs.field(factory=dict)
+    """Tokens that models reported, by kind."""
+    steps: int = 0
+    """Supersteps that this run finished."""
+    thread_id: str
+    run_id: str
+
+
+@attrs.frozen(kw_only=True)
+class State:
+    """A thread at one of its checkpoints."""
+
+    values: dict[str, Any]
+    next: tuple[str, ...]
+    interrupts: tuple[Interrupt, ...]
+    metadata: Mapping[str, Any]
+    created_at: str | None
+    checkpoint_id: str | None
+    parent_id: str | None
+
+
+class Part(NamedTuple):
+    """A piece of a stream, as langgraph-sdk has it."""
+
+    event: str
+    data: Any
+
+
+class _Recorder:
+    """Into the thread; frames go to `shown`, if somebody looks."""
+
+    def __init__(self, thread: Thread, shown: Callable[[Part], None] | None = None) -> None:
+        self._thread, self._shown = thread, shown
+        self.steps = 0
+
+    def put(self, item: Item) -> None:
+        if isinstance(item, Frame):
+            if self._shown is not None:
+                self._shown(Part(item.event, serialize.decode(item.data)))
+            return
+        self._thread.put(item)
+        if isinstance(item, Checkpoint) and not item.ns and item.source == "loop":
+            self.steps += 1
+
+    async def room(self) -> None:
+        return
+
+    async def settled(self) -> None:
+        await self._thread.settled()
+
+
+class Local:
+    """One graph's runs and threads in this process."""
+
+    def __init__(self, plan: Plan, *, threads: str | Path | None = None) -> None:
+        """`threads` is a directory to keep them in; by default they live as long as this."""
+        self._plan = plan
+        self._threads = Threads(threads)
+
+    async def arun(
+        self,
+        input: Any,
+        *,
+        thread_id: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        context: Any = None,
+        command: Command[Any] | None = None,
+        interrupt_before: Sequence[str] | str = (),
+        interrupt_after: Sequence[str] | str = (),
+        raise_error: bool = False,
+    ) -> RunResult:
+        """Run to the end, an interrupt or an error; None as input goes on where the thread is.
+
+        A thread without a `thread_id` is kept only if it was interrupted. With `raise_error` a
+        node's exception is raised. Raises Conflict while the thread has a run.
+        """
+        kwargs = {
+            "input": input,
+            "command": _command(command),
+            "config": config,
+            "context": context,
+            "interrupt_before": interrupt_before,
+            "interrupt_after": interrupt_after,
+            "stream_mode": [],
+        }
+        result = await self._run(thread_id, kwargs)
+        if raise_error and result.error is not None:
+            raise result.error
+        return result
+
+    async def aresume(self, thread_id: str, value: Any, **options: Any) -> RunResult:
+        """Answer the thread's interrupt, or several by `{interrupt_id: value}`, and go on."""
+        return await self.arun(None, thread_id=thread_id, command=Command(resume=value), **options)
+
+    async def astream(
+        self,
+        input: Any,
+        *,
+        stream_mode: str | Sequence[str] = "values",
+        thread_id: str | None = None,
+        subgraphs: bool = False,
+        config: Mapping[str, Any] | None = None,
+        context: Any = None,
+        command: Command[Any] | None = None,
+        interrupt_before: Sequence[str] | str = (),
+        interrupt_after: Sequence[str] | str = (),
+    ) -> AsyncIterator[Part]:
+        """Run and yield what happens. A node's exception comes as an `error` part."""
+        kwargs = {
+            "input": input,
+            "command": _command(command),
+            "config": config,
+            "context": context,
+            "interrupt_before": interrupt_before,
+            "interrupt_after": interrupt_after,
+            "stream_mode": [stream_mode] if isinstance(stream_mode, str) else list(stream_mode),
+            "subgraphs": subgraphs,
+        }
+        parts: asyncio.Queue[Part | None] = asyncio.Queue()
+        running = asyncio.create_task(self._run(thread_id, kwargs, parts.put_nowait))
+        running.add_done_callback(lambda _: parts.put_nowait(None))
+        try:
+            while (part := await parts.get()) is not None:
+                yield part
+            await running
+        finally:
+            running.cancel()
+
+    async def _run(
+        self,
+        thread_id: str | None,
+        kwargs: dict[str, Any],
+        shown: Callable[[Part], None] | None = None,
+    ) -> RunResult:
+        thread = self._threads.get(thread_id or ids.new_id())
+        recorder = _Recorder(thread, shown)
+        run = self._task("run", thread, kwargs, recorder)
+        outcome, error = await self._held(thread, run)
+        if thread_id is None and not outcome.interrupted:
+            self._threads.forget(thread.thread_id)
+        state = self._state(thread)
+        status: Any = "interrupted" if outcome.interrupted else outcome.status
+        entered = kwargs["input"] is not None and error is None
+        return RunResult(
+            status=status,
+            output=self._output(state.values),
+            interrupts=state.interrupts if outcome.interrupted else (),
+            error=error,
+            usage=run.usage,
+            steps=max(recorder.steps - entered, 0),
+            thread_id=thread.thread_id,
+            run_id=run.task.run_id,
+        )
+
+    def _task(
+        self,
+        kind: Literal["run", "update_state"],
+        thread: Thread,
+        kwargs: dict[str, Any],
+        recorder: _Recorder,
+    ) -> Run:
+        configurable = (kwargs.get("config") or {}).get("configurable") or {}
+        snapshot = thread.record.snapshot(configurable.get("checkpoint_id"))
+        task = Task(
+            kind,
+            ids.new_id(),
+            1,
+            1,
+            thread.thread_id,
+            ids.system_assistant_id(self._plan.graph_id),
+            self._plan.graph_id,
+            self._plan.version,
+            serialize.encode(kwargs),
+            snapshot=snapshot,
+            effects=thread.record.effects(snapshot),
+        )
+        return Run.of(self._plan, task, recorder, Clock())
+
+    async def _held(self, thread: Thread, run: Run) -> tuple[Outcome, Exception | None]:
+        if thread.busy:
+            raise Conflict(f"Thread {thread.thread_id} is running: wait for that run to end")
+        thread.busy = True
+        try:
+            ended = await perform(run)
+            await run.recorder.settled()
+            return ended
+        finally:
+            thread.busy = False
+            thread.close()
+
+    def _output(self, values: dict[str, Any]) -> dict[str, Any]:
+        keys = self._plan.output_keys
+        return values if keys is None else {k: v for k, v in values.items() if k in keys}
+
+    async def aget_state(self, thread_id: str, *, checkpoint_id: str | None = None) -> State:
+        """The thread's newest state, or that of a checkpoint; empty if there is none."""
+        return self._state(self._threads.get(thread_id), checkpoint_id)
+
+    async def aget_history(self, thread_id: str) -> list[State]:
+        """The thread's states, newest first."""
+        thread = self._threads.get(thread_id)
+        return [self._state(thread, each.checkpoint_id) for each in thread.record.history()]
+
+    async def aupdate_state(
+        self,
+        thread_id: str,
+        values: Any,
+        *,
+        as_node: str | None = None,
+        checkpoint_id: str | None = None,
+    ) -> State:
+        """Write `values` as if `as_node`, by default the last to run, had returned them."""
+        thread = self._threads.get(thread_id)
+        configurable = {"checkpoint_id": checkpoint_id} if checkpoint_id is not None else {}
+        kwargs = {
+            "values": values,
+            "as_node": as_node,
+            "config": {"configurable": configurable},
+        }
+        _, error = await self._held(
+            thread, self._task("update_state", thread, kwargs, _Recorder(thread))
+        )
+        if error is not None:
+            raise error
+        return self._state(thread)
+
+    def _state(self, thread: Thread, checkpoint_id: str | None = None) -> State:
+        snapshot = thread.record.snapshot(checkpoint_id)
+        if snapshot is None:
+            return State(
+                values={}, next=(), interrupts=(), metadata={}, created_at=None,
+                checkpoint_id=checkpoint_id, parent_id=None,
+            )  # fmt: skip
+        run = self._task("run", thread, {}, _Recorder(thread))
+        graph = Execution(run, self._plan)
+        graph.restore(snapshot)
+        graph.go_on(snapshot.writes, armed=False, quiet=True)
+        channels: Channels = graph.half() if checkpoint_id is None else graph.channels
+        undone = [task for task in graph.tasks if task.result is None]
+        return State(
+            values=private_copy(channels.values()),
+            next=tuple(task.name for task in undone),
+            interrupts=tuple(asked for task in undone for asked in task.interrupts),
+            metadata=serialize.decode(snapshot.metadata),
+            created_at=snapshot.created_at,
+            checkpoint_id=snapshot.checkpoint_id,
+            parent_id=snapshot.parent_id,
+        )
+
+    def run(self, input: Any, **options: Any) -> RunResult:
+        return _sync(self.arun(input, **options))
+
+    def resume(self, thread_id: str, value: Any, **options: Any) -> RunResult:
+        return _sync(self.aresume(thread_id, value, **options))
+
+    def get_state(self, thread_id: str, **options: Any) -> State:
+        return _sync(self.aget_state(thread_id, **options))
+
+    def get_history(self, thread_id: str) -> list[State]:
+        return _sync(self.aget_history(thread_id))
+
+    def update_state(self, thread_id: str, values: Any, **options: Any) -> State:
+        return _sync(self.aupdate_state(thread_id, values, **options))
+
+
+def _command(command: Command[Any] | None) -> dict[str, Any] | None:
+    if command is None:
+        return None
+    targets = [
+        {"node": each.node, "input": each.arg} if isinstance(each, Send) else each
+        for each in command.targets
+    ]
+    return {"update": command.update, "goto": targets, "resume": command.resume}
+
+
+def _sync(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, in a loop of its own; a notebook's running loop waits for it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    results: list[T | BaseException] = []
+    aside = threading.Thread(target=lambda: results.append(_caught(work)))
+    aside.start()
+    aside.join()
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
+
+
+def _caught(work: Coroutine[Any, Any, T]) -> T | BaseException:
+    try:
+        return asyncio.run(work)
+    except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+        return error
