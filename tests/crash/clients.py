@@ -10,7 +10,6 @@ import attrs
 import httpx
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import InternalServerError, RateLimitError
-from langgraph_sdk.schema import StreamMode
 
 T = TypeVar("T")
 
@@ -75,13 +74,12 @@ async def begin(
     client: LangGraphClient,
     graph: str,
     ms: list[float],
-    stream_mode: StreamMode | list[StreamMode] = "values",
+    **options: Any,
 ) -> Seen:
     """Start a run on a thread of its own."""
     thread = await client.threads.create()
-    run = await client.runs.create(
-        thread["thread_id"], graph, input={"ms": ms}, stream_mode=stream_mode
-    )
+    asked = {"input": {"ms": ms}, "stream_mode": "values", **options}
+    run = await client.runs.create(thread["thread_id"], graph, **asked)
     return Seen(thread["thread_id"], run["run_id"])
 
 
@@ -105,6 +103,23 @@ async def until_answered(ask: Callable[..., Awaitable[T]], *args: Any, **options
             return await ask(*args, **options)
         except AWAY:
             await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def acknowledged_runs(client, over: asyncio.Event, *, follower=None) -> list[Seen]:
+    """One run after another, each followed to its end. What is not acknowledged does not count."""
+    all_seen = []
+    while not over.is_set():
+        thread = await until_answered(client.threads.create)
+        try:
+            run = await client.runs.create(
+                thread["thread_id"], "ten", input={"ms": [20, 200]}, stream_mode="values"
+            )
+        except AWAY:
+            continue
+        seen = Seen(thread["thread_id"], run["run_id"])
+        await follow(follower or client, seen)
+        all_seen.append(seen)
+    return all_seen
 
 
 async def until(holds: Callable[[], bool], seconds: float = 20) -> None:

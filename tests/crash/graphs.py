@@ -18,11 +18,12 @@ from duragraph_worker.executor.context import Context
 _log = os.open(os.environ.get("CRASH_LOG", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
-def witness(ctx: Context) -> str:
-    """Log that this body began; returns `node:epoch`."""
-    line = f"{ctx.run_id} {ctx.node} {ctx.epoch} {os.getpid()} {time.monotonic()}\n"
+def witness(ctx: Context, name: str | None = None) -> str:
+    """Log that the node's body, or what is named, began; returns `name:epoch`."""
+    name = name or ctx.node
+    line = f"{ctx.run_id} {name} {ctx.epoch} {os.getpid()} {time.monotonic()}\n"
     os.write(_log, line.encode())
-    return f"{ctx.node}:{ctx.epoch}"
+    return f"{name}:{ctx.epoch}"
 
 
 class Trail(TypedDict, total=False):
@@ -46,6 +47,29 @@ class Ten:
     n5, n6, n7, n8, n9 = node(step), node(step), node(step), node(step), node(step)
 
     n0 >> n1 >> n2 >> n3 >> n4 >> n5 >> n6 >> n7 >> n8 >> n9
+
+
+@Graph(id="ask", version="1", state=Trail)
+class Ask:
+    """Asks a person, then does something that the world notices."""
+
+    @node
+    async def ask(self, state: Trail, ctx: Context) -> Trail:
+        answer = ctx.interrupt("how much?")
+        return {"trail": [witness(ctx), f"answer:{answer}"]}
+
+    @node
+    async def charge(self, state: Trail, ctx: Context) -> Trail:
+        seen = witness(ctx)
+        receipt = await ctx.effect("receipt", lambda: witness(ctx, "receipt"))
+        await asyncio.sleep(random.uniform(*state["ms"]) / 1000)
+        return {"trail": [seen, receipt]}
+
+    @node
+    async def thank(self, state: Trail, ctx: Context) -> Trail:
+        return {"trail": [witness(ctx)]}
+
+    ask >> charge >> thank
 
 
 @Graph(id="stall", version="1", state=Trail)

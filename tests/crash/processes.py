@@ -22,7 +22,8 @@ from duragraph.embedded import Child, ServerError, nats, postgres, running
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
-GRAPHS = [f"tests.crash.graphs:{name}" for name in ("Ten", "Stall", "Tokens", "Deadly", "Sudden")]
+NAMES = ("Ten", "Ask", "Stall", "Tokens", "Deadly", "Sudden")
+GRAPHS = [f"tests.crash.graphs:{name}" for name in NAMES]
 
 Open = Callable[[], AbstractContextManager[Child]]
 

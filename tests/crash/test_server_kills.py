@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.crash.clients import AWAY, Seen, follow, until_answered
+from tests.crash.clients import acknowledged_runs
 from tests.crash.evidence import (
     audit,
     check_no_recorded_step_ran_again,
@@ -21,23 +21,6 @@ RUNS = 24
 """In flight at any time."""
 REST_SECONDS = 60
 """What the last runs may take after the last kill."""
-
-
-async def acknowledged_runs(client, over: asyncio.Event, *, follower=None) -> list[Seen]:
-    """One run after another, each followed to its end. What is not acknowledged does not count."""
-    all_seen = []
-    while not over.is_set():
-        thread = await until_answered(client.threads.create)
-        try:
-            run = await client.runs.create(
-                thread["thread_id"], "ten", input={"ms": [20, 200]}, stream_mode="values"
-            )
-        except AWAY:
-            continue
-        seen = Seen(thread["thread_id"], run["run_id"])
-        await follow(follower or client, seen)
-        all_seen.append(seen)
-    return all_seen
 
 
 @pytest.mark.parametrize("what", ["plane", "postgres", "nats"])

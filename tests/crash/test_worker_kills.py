@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.crash.clients import Seen
+from tests.crash.clients import Seen, begin, follow
 from tests.crash.evidence import (
     audit,
     check_no_recorded_step_ran_again,
@@ -80,3 +80,47 @@ async def test_fifty_killed_workers_lose_no_run_and_repeat_no_recorded_step(
         assert await audit(cluster.database_url) == 0
         assert taken
         assert max(taken) < TAKEOVER_SECONDS
+
+
+async def answer_questions(client, over: asyncio.Event) -> list[Seen]:
+    """Start runs that ask, answer each, and follow both runs of each thread to their ends."""
+    all_seen = []
+    while not over.is_set():
+        asking = await begin(client, "ask", [20, 200])
+        await follow(client, asking)
+        run = await client.runs.create(
+            asking.thread_id, "ask", command={"resume": len(all_seen)}, stream_mode="values"
+        )
+        answered = Seen(asking.thread_id, run["run_id"])
+        await follow(client, answered)
+        for each in (asking, answered):
+            each.check_order()
+        trail = [entry.partition(":") for entry in answered.trails[-1]]
+        assert [name for name, _, _ in trail] == ["ask", "answer", "charge", "receipt", "thank"]
+        assert trail[1][2] == str(len(all_seen))
+        all_seen.append(answered)
+    return all_seen
+
+
+async def test_an_answer_and_an_effect_count_once_whoever_is_killed(start_cluster):
+    async with start_cluster(max_attempts=20) as cluster:
+        over, client = asyncio.Event(), cluster.client()
+        async with asyncio.TaskGroup() as group:
+            answering = [group.create_task(answer_questions(client, over)) for _ in range(CLIENTS)]
+            for _ in range(KILLS // 2):
+                await asyncio.sleep(random.uniform(0, 3))  # the moment is the experiment
+                victim = random.choice(cluster.workers)
+                await victim.kill()
+                await victim.start()
+            over.set()
+            async with asyncio.timeout(REST_SECONDS):
+                await asyncio.wait(answering)
+        seen = [each for task in answering for each in task.result()]
+        log = side_log(cluster.side_log)
+        check_no_recorded_step_ran_again(seen, log)
+        charged = [line for line in log if line.node == "receipt"]
+        print(
+            f"\n{KILLS // 2} kills, {len(seen)} questions answered once; {len(charged)} effects "
+            f"begun, {len({line.run_id for line in log if line.epoch > 1})} runs moved"
+        )
+        assert await audit(cluster.database_url) == 0
