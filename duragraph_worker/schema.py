@@ -52,15 +52,16 @@ def of_channels(title: str, channels: Iterable[Channel]) -> dict[str, Any]:
 def of_graph(plan: Plan) -> dict[str, Any]:
     """`{input_schema, output_schema, state_schema, config_schema, context_schema}`.
 
-    None for what is not declared.
+    None for what is not declared. `config_schema` is the context's, as that may come in either.
     """
     channels = plan.channels
+    context = None if plan.context_type is None else _of_any(plan.context_type)
     return {
         "input_schema": _part(plan, channels, "input", plan.input_keys),
         "output_schema": _part(plan, channels, "output", plan.output_keys),
         "state_schema": _part(plan, channels, "state", None),
-        "config_schema": {},
-        "context_schema": None if plan.context_type is None else _of_any(plan.context_type),
+        "config_schema": context or {},
+        "context_schema": context,
     }
 
 
