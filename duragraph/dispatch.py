@@ -67,6 +67,8 @@ class Dispatcher:
             raise NotFound("Thread or assistant not found.")
         if revision != new.revision:
             raise Stale
+        if open_runs and new.kind == "update_state":
+            raise Conflict(f"Thread {new.thread_id} has in-flight runs.")
         if open_runs and new.multitask_strategy == "reject":
             raise Conflict(
                 "Thread is already running a task. Wait for it to finish or choose a different "
