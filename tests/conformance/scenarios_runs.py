@@ -194,7 +194,7 @@ async def disconnects(wire: Wire) -> None:
             run = flight.exchange.headers["content-location"]
             flight.exchange.body.clear()
             if choice == "continue":
-                await asyncio.sleep(1)
+                await asyncio.sleep(1)  # a server that ended the run would have done so by now
                 await wire.get(run)
                 await wire.post(f"{run}/cancel")
             await look(wire, thread)
