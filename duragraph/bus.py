@@ -108,8 +108,9 @@ class Bus:
 
     async def run(self) -> None:
         """Stay connected, send what is queued, say hello; to be supervised."""
-        client = await self._connect()
+        client = Client()
         try:
+            await self._connect(client)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._greet())
                 while True:
@@ -121,8 +122,7 @@ class Bus:
         finally:
             await client.close()
 
-    async def _connect(self) -> Client:
-        client = Client()
+    async def _connect(self, client: Client) -> None:
         while True:
             try:
                 await client.connect(
@@ -145,7 +145,6 @@ class Bus:
             ("control", self._on_control),
         ):
             await client.subscribe(f"duragraph.{subject}", cb=handler)
-        return client
 
     async def _greet(self) -> None:
         while True:
