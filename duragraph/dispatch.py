@@ -88,6 +88,7 @@ class Dispatcher:
         if created is None:
             return await self.create(new)
         self.ended(ended)
+        self.look()
         return created
 
     async def _flush(self, batch: Sequence[NewRun]) -> list[Created | None]:
