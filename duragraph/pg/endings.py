@@ -37,7 +37,7 @@ with o as materialized (
         and ($3::uuid[] is null or run_id = any($3))
     order by run_id for update
 )
-update run r set status = 'interrupted', active = false, epoch = o.epoch + 1,
+update run r set status = 'interrupted', active = false, epoch = o.epoch + 1, lease_until = null,
     erase_at = case when $4 then now() + interval '5 min' end, updated_at = clock_timestamp()
 from o where r.run_id = o.run_id
 returning o.run_id, o.status, o.worker_id, o.epoch, o.ms, o.last_seq, o.base_id, o.active
