@@ -116,7 +116,8 @@ async def cancel(
     return ended
 
 
-# The head leaves a deleted run's checkpoints; parts that later checkpoints build on stay.
+# The head leaves a deleted run's checkpoints, and so does what a later run's rollback goes back
+# to; parts that later checkpoints build on stay.
 DELETE = """
 with gone as (
     delete from run where organization_id = $1 and thread_id = $2 and run_id = $3
@@ -128,6 +129,9 @@ with gone as (
 ), t as (
     update thread set checkpoint_id = (select base_id from gone)
     where organization_id = $1 and thread_id = $2 and checkpoint_id in (select checkpoint_id from k)
+), r as (
+    update run set base_id = (select base_id from gone)
+    where organization_id = $1 and thread_id = $2 and base_id in (select checkpoint_id from k)
 )
 select count(*) from gone
 """
