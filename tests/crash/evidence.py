@@ -100,6 +100,7 @@ AUDIT = {
             when r.status = 'running' then r.active and t.active_run_id = r.run_id
                 and r.lease_until is not null and r.worker_id is not null
             when r.status = 'pending' then r.not_before > now() or t.active_run_id is not null
+                or t.updated_at > now() - interval '5 s' -- the next sweep promotes it
             else not r.active and r.lease_until is null end""",
     "a run without its thread": """
         select run_id from run left join thread t using (organization_id, thread_id)
@@ -119,11 +120,16 @@ AUDIT = {
     "a log that ends elsewhere than its run says": """
         select r.run_id, r.last_seq, max(e.seq) from run r left join event e using (run_id)
         group by r.run_id having r.last_seq <> coalesce(max(e.seq), 0)""",
-    "a checkpoint without its parent": """
-        select c.checkpoint_id from checkpoint c
-        where c.parent_id is not null and not exists (
-            select from checkpoint p
-            where p.thread_id = c.thread_id and p.checkpoint_id = c.parent_id)""",
+    "a state with a part missing": """
+        select c.checkpoint_id, v.key from checkpoint c, jsonb_each_text(c.versions) v
+        where not exists (
+            select from channel_value p
+            where p.thread_id = c.thread_id and p.version = v.value::uuid and p.channel = v.key)""",
+    "a part without what it is appended to": """
+        select c.version, c.channel from channel_value c
+        where c.base_id is not null and not exists (
+            select from channel_value p
+            where p.thread_id = c.thread_id and p.version = c.base_id and p.channel = c.channel)""",
     "a step recorded twice": """
         select thread_id, run_id, ns, step from checkpoint where run_id is not null
         group by organization_id, thread_id, run_id, ns, step having count(*) > 1""",
@@ -135,14 +141,23 @@ AUDIT = {
 }
 """Rows of these must not exist, at any time."""
 
+PARENTS = """
+    select c.checkpoint_id from checkpoint c
+    where c.parent_id is not null and not exists (
+        select from checkpoint p
+        where p.thread_id = c.thread_id and p.checkpoint_id = c.parent_id)"""
 OPEN = "select run_id, status from run where status in ('pending', 'running')"
 
 
-async def audit(database_url: str) -> int:
-    """Raises AssertionError for any state that must not be; returns how many runs are open."""
+async def audit(database_url: str, *, deletions: bool = False) -> int:
+    """Raises AssertionError for any state that must not be; returns how many runs are open.
+
+    Where clients delete runs, with their checkpoints, those of later runs lose their parents.
+    """
+    queries = AUDIT if deletions else {**AUDIT, "a checkpoint without its parent": PARENTS}
     connection = await asyncpg.connect(database_url)
     try:
-        for what, sql in AUDIT.items():
+        for what, sql in queries.items():
             rows = await connection.fetch(sql)
             assert not rows, (what, len(rows), [dict(row) for row in rows[:3]])
         return len(await connection.fetch(OPEN))

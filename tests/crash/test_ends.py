@@ -1,9 +1,11 @@
 """Ends that are asked for, nodes that end their process, servers that stay away for long."""
 
 import asyncio
+import contextlib
 import signal
 import time
 
+import psutil
 import pytest
 
 from tests.crash.clients import Seen, begin, follow, until
@@ -90,6 +92,23 @@ async def test_sigterm_of_a_plane_with_open_streams_loses_nothing(start_cluster)
         await ended_well(cluster, client, seen)
         assert took < DRAIN_SECONDS
         assert {line.epoch for line in side_log(cluster.side_log)} == {1}
+
+
+async def test_a_worker_whose_heartbeat_process_is_killed_keeps_its_runs(start_cluster):
+    async with start_cluster(workers=1) as cluster:
+        client, (worker,) = cluster.client(), cluster.workers
+        seen = [await begin(client, "ten", [1500, 2000]) for _ in range(RUNS)]
+        following = asyncio.gather(*(follow(client, each) for each in seen))
+        kills = 0
+        while not following.done():
+            for child in psutil.Process(worker.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+                    kills += 1
+            await asyncio.wait([following], timeout=1)
+        print(f"\n{kills} heartbeat processes killed under {RUNS} runs of 15 s and more")
+        await ended_well(cluster, client, seen)
+        assert kills > 10
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
