@@ -310,6 +310,17 @@ language sql stable parallel safe as $$
     select coalesce('{' || string_agg(to_json(channel) || ':' || value, ',') || '}', '{}')::json from whole
 $$;
 
+-- What clients see of a checkpoint: its values, and over them what a command changed there. The
+-- worker records that under the task that is the run itself.
+create or replace function shown(c checkpoint) returns json
+language sql stable parallel safe as $$
+    select case when w.result is null then fold(c.organization_id, c.thread_id, c.versions)
+        else (fold(c.organization_id, c.thread_id, c.versions)::jsonb || w.result::jsonb)::json end
+    from (select) one
+    left join step_write w on w.organization_id = c.organization_id and w.thread_id = c.thread_id
+        and w.checkpoint_id = c.checkpoint_id and w.task_id = '00000000-0000-0000-0000-000000000000'
+$$;
+
 -- Tenancy. `api` serves clients' requests and sees one organization, set once per connection;
 -- `engine` runs the statements that span tenants and take ids and epochs, never a filter.
 do $$

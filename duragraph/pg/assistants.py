@@ -185,23 +185,23 @@ async def update(
 OPEN_RUNS = """
 select thread_id, array_agg(run_id) as run_ids from run
 where organization_id = $1 and assistant_id = $2 and status in ('pending', 'running')
-group by thread_id order by thread_id
+group by thread_id
 """
 
 
 async def open_runs(
     conn: Connection, organization_id: str, assistant_id: str
-) -> list[tuple[str, list[str]]]:
-    """Its unfinished runs by thread, in the order in which threads are locked."""
+) -> dict[str, list[str]]:
+    """Its unfinished runs by thread."""
     records = await conn.fetch(OPEN_RUNS, organization_id, assistant_id)
-    return [(r["thread_id"], r["run_ids"]) for r in records]
+    return {r["thread_id"]: r["run_ids"] for r in records}
 
 
 DELETE = "delete from assistant where organization_id = $1 and assistant_id = $2"
 
 
 async def delete(conn: Connection, organization_id: str, assistant_id: str) -> bool:
-    """Erase it and its versions. Cancel its runs first."""
+    """Erase it and its versions."""
     return rows(await conn.execute(DELETE, organization_id, assistant_id)) > 0
 
 

@@ -13,7 +13,7 @@ from duragraph.pg import Connection
 
 _STATE = """
 select c.thread_id, c.checkpoint_id, c.parent_id, c.root_id, c.ns, c.next, c.tasks, c.metadata,
-    c.created_at, fold(c.organization_id, c.thread_id, c.versions) as values,
+    c.created_at, shown(c) as values,
     (select coalesce(json_object_agg(w.task_id, json_build_object(
         'result', w.result, 'error', w.error, 'interrupts', w.interrupts)), '{}')
     from step_write w where w.organization_id = c.organization_id and w.thread_id = c.thread_id

@@ -14,7 +14,7 @@ SortOrder = Literal["asc", "desc"]
 SEARCH_SECONDS = 10
 
 _FOLDED = """
-case when c.checkpoint_id is not null then fold(c.organization_id, c.thread_id, c.versions) end
+case when c.checkpoint_id is not null then shown(c) end
 """
 
 _SELECTED = f"""
@@ -172,7 +172,6 @@ OF_ASSISTANT = """
 select thread_id from thread
 where organization_id = $1 and metadata @> jsonb_build_object('assistant_id', $2::uuid)
     and erase_at is null
-order by thread_id
 """
 
 

@@ -261,11 +261,6 @@ EXPLAINED = (
         reference='^null$|"checkpoint": null',
         ours='^null$|"checkpoint_ns": "research:',
     ),
-    Explained(
-        what="What a `Command` updates while a thread waits shows when its superstep is over",
-        why="Until then it is recorded beside the checkpoint; the reference mixes it in.",
-        where=r"commands · .*json(\[\])?\.values\.(title|draft|approved)$",
-    ),
 )
 
 
