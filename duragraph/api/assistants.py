@@ -134,17 +134,19 @@ class DeleteQuery:
 
 async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
     """Cancels its runs, erases it and, if asked for, the threads it ran on. Raises NotFound."""
-    organization_id = call.organization_id
-    ended: list[endings.Ended] = []
-    async with pg.tenant(call.deps.api, organization_id) as conn, conn.transaction():
-        for thread_id, run_ids in await assistants.open_runs(conn, organization_id, assistant_id):
-            ended += await endings.cancel(conn, organization_id, thread_id, run_ids=run_ids)
-            await runs.promote(conn, [(organization_id, thread_id)])
-        if query.delete_threads:
-            of_assistant = await threads.of_assistant(conn, organization_id, assistant_id)
-            await threads.delete(conn, organization_id, of_assistant)
-        if not await assistants.delete(conn, organization_id, assistant_id):
+    org, ended = call.organization_id, list[endings.Ended]()
+    async with pg.tenant(call.deps.api, org) as conn, conn.transaction():
+        if not await assistants.delete(conn, org, assistant_id):
             raise NotFound(f"Assistant with ID {assistant_id} not found")
+        open_runs = await assistants.open_runs(conn, org, assistant_id)
+        erased = []
+        if query.delete_threads:
+            erased = await threads.of_assistant(conn, org, assistant_id)
+        for thread_id in sorted({*open_runs, *erased}):
+            run_ids = None if thread_id in erased else open_runs[thread_id]
+            ended += await endings.cancel(conn, org, thread_id, run_ids=run_ids)
+            await runs.promote(conn, [(org, thread_id)])
+        await threads.delete(conn, org, erased)
     call.deps.dispatcher.ended(ended)
 
 

@@ -57,6 +57,8 @@ def mirrored(config: Object | None, context: Object | None) -> tuple[Object | No
             "Context was introduced in LangGraph 0.6.0 and is the long term planned "
             "replacement for configurable."
         )
+    if config and "metadata" in config:
+        config = config | {"metadata": own_metadata(config["metadata"])}
     if context:
         return (config or {}) | {"configurable": context}, context
     if configurable:

@@ -54,6 +54,7 @@ async def test_created_with_the_defaults(served):
         ({"config": {"configurable": {"a": 1}, "tags": ["t"]}}, None, {"a": 1}),
         ({"config": {"tags": ["t"]}}, {"tags": ["t"]}, {}),
         ({"context": {"langgraph_auth_user": "me"}}, {}, {}),
+        ({"config": {"metadata": {"run_id": "x", "a": 1}}}, {"metadata": {"a": 1}}, {}),
     ],
 )
 async def test_configurable_and_context_mirror_each_other(served, given, kept, context):
