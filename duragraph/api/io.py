@@ -113,7 +113,8 @@ def query(request: web.Request, type: Any) -> Any:
     """
     given: dict[str, Any] = {}
     for field in attrs.fields(type):
-        values = request.query.getall(field.name, [])
+        # As in bodies: PostgreSQL's text can't hold NUL.
+        values = [v.replace("\0", "\ufffd") for v in request.query.getall(field.name, [])]
         if values and codec.is_list(field.type):
             given[field.name] = codec.many(values)
         elif values:

@@ -30,6 +30,7 @@ INPUTS = {
     "a number beyond any float": post(THREADS, b'{"metadata":{"a":1e999}}'),
     "a body over `DURAGRAPH_MAX_BODY_BYTES`": post(THREADS, {"metadata": {"a": "x" * MAX_BODY}}),
     "NUL in a string": post(THREADS, b'{"metadata":{"a":"\\u0000"}}'),
+    "NUL in a query parameter": ("GET", f"/threads/{TAKEN}/runs?status=%00", {}),
     "half of a surrogate pair": post(THREADS, b'{"metadata":{"a":"\\ud800"}}'),
     "an unknown key": post(THREADS, {"unheard": "of"}),
     "a missing key": post("/assistants", {}),
