@@ -105,19 +105,19 @@ class Dispatcher:
                     claimed = [
                         _claimed(new, created[new.run_id])
                         for new, seat in zip(leased, matches, strict=True)
-                        if seat is not None and _running(created.get(new.run_id))
+                        if seat is not None and _was_leased(created.get(new.run_id))
                     ]
                     tasks = await self._tasks(conn, claimed)
         finally:
             for new, seat in zip(leased, matches, strict=True):
-                if seat is not None and not _running(created.get(new.run_id)):
+                if seat is not None and not _was_leased(created.get(new.run_id)):
                     seat.free += 1
         for task, claim in zip(tasks, claimed, strict=True):
             self._offer(claim.worker_id, task)
         created_runs(len(created), matched=len(claimed))
         for new in leased:
             made = created.get(new.run_id)
-            if made is not None and made.active and made.run.status == "pending":
+            if made is not None and made.claimable:
                 self._behind.add(_needs(new))
                 self.look()
         return [created.get(new.run_id) for new in batch]
@@ -364,8 +364,8 @@ def _leased(new: NewRun, seat: Seat) -> NewRun:
     return attrs.evolve(new, worker_id=seat.worker.worker_id, graph_version=version)
 
 
-def _running(created: Created | None) -> bool:
-    return created is not None and created.run.status == "running"
+def _was_leased(created: Created | None) -> bool:
+    return created is not None and created.leased
 
 
 def _claimed(new: NewRun, created: Created) -> Claimed:

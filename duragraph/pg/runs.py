@@ -50,11 +50,11 @@ _ROW = attrgetter(*(f.name for f in attrs.fields(NewRun)))
 
 @attrs.frozen
 class Created:
-    """`running` when it was leased to `NewRun.worker_id` in the same statement."""
+    """`run` as it was created, pending; `leased` to `NewRun.worker_id` in the same statement."""
 
     run: Run
-    active: bool
-    ms: int
+    leased: bool
+    claimable: bool
     head_id: str | None
 
 
@@ -131,7 +131,8 @@ with x as materialized (
     from placed
     returning *
 )
-select {", ".join(f"r.{c.strip()}" for c in COLUMNS.split(","))}, r.active, r.ms, p.head_id
+select r.run_id, r.thread_id, r.assistant_id, r.metadata, 'pending', r.kwargs,
+    r.multitask_strategy, r.created_at, r.updated_at, p.leased, r.active and not p.leased, p.head_id
 from r join placed p using (run_id)
 """
 
@@ -400,5 +401,5 @@ def _claimed(record: Record) -> Claimed:
 
 
 def _created(record: Record) -> Created:
-    *run, active, ms, head_id = record.values()
-    return Created(Run(*run), active, ms, head_id)
+    *run, leased, claimable, head_id = record.values()
+    return Created(Run(*run), leased, claimable, head_id)

@@ -86,13 +86,6 @@ EXPLAINED = (
         ours=ONLY_REFERENCE,
     ),
     Explained(
-        what="A run may be `running` already when its creation is answered",
-        why="A worker that waits for it gets it in the statement that makes it.",
-        where=r"POST (/threads/<id>)?/runs .*json\.status$",
-        reference='"pending"',
-        ours='"running"',
-    ),
-    Explained(
         what="Other words for what is wrong with a request's fields",
         why="The contract leaves the text of a 422 open; the reference prints its schemas.",
         where=r"json\.detail$",
