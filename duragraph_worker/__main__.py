@@ -42,7 +42,7 @@ def serve(
     slots
         How many runs at a time.
     api_key
-        A key with the worker's scope; better given by the environment, where `ps` can't see it.
+        One of the plane's keys; better given by the environment, where `ps` can't see it.
     name
         How the worker is called in lists; host and process id by default.
     log_level

@@ -28,8 +28,8 @@ class GraphError(ValueError):
 
     def __init__(self, graph: str, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        listed = "\n".join(f"  - {problem}" for problem in self.problems)
-        super().__init__(f"{graph} can't be built:\n{listed}")
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{graph} can't be built:\n{lines}")
 
 
 @attrs.frozen

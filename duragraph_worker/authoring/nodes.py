@@ -1,7 +1,7 @@
 """The node decorators: `@node`, `@llm_node`, `@tool_node`, `@router_node`, `@human_node`.
 
 Each turns a method into a `NodeSpec` that stays on its class. They only collect: everything is
-checked by `build.py` when `@Graph` sees the whole class.
+checked by `blueprint.py` when `@Graph` sees the whole class.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -180,7 +180,7 @@ def llm_node(
     goto: Sequence[str] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> NodeSpec:
-    """A step that asks a model; `llm_node.py` says what its body means.
+    """A step that asks a model; `llm/node.py` says what its body means.
 
     Of several models the next is asked when one can't answer. `output` is a type that the
     reply must have; `into` is the key that the reply is written to. `system_prompt` is another

@@ -21,7 +21,7 @@ from duragraph_worker.llm.tool_node import Context, answers, bound
 from duragraph_worker.llm.tools import Tool, as_tool
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, SystemMessage
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Listen = Callable[[str], None]
 
@@ -136,7 +136,8 @@ class Model:
             try:
                 return await self._reply(provider, name, role, question, listen)
             except provider.errors as error:
-                _log.warning("model %s can't answer, asking the next: %s", model, error)
+                told = {"model": model, "why": str(error)}
+                log.warning("a model can't answer, asking the next", extra=told)
         provider, name = resolve(role.models[-1])
         return await self._reply(provider, name, role, question, listen)
 

@@ -5,7 +5,7 @@ Providers are loaded when a model of theirs is first asked; none is imported her
 
 import importlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import attrs
@@ -66,9 +66,9 @@ _WELL_KNOWN = {
 _registered: dict[str, Provider] = {}
 
 
-def register_provider(name: str, provider: Provider | Callable[[], Provider]) -> None:
-    """Have models named `name/…` asked through `provider`, or what it makes when called."""
-    _registered[name] = provider() if isinstance(provider, type) else provider  # type: ignore[assignment]
+def register_provider(name: str, provider: Provider | type[Provider]) -> None:
+    """Have models named `name/…` asked through `provider`, or an instance of that class."""
+    _registered[name] = provider() if isinstance(provider, type) else provider
 
 
 def unregister_provider(name: str) -> None:
@@ -110,7 +110,8 @@ def _split(model: str) -> tuple[str, str]:
         if pattern.match(model):
             return name, model
     if "/" in model:
-        return tuple(model.split("/", 1))  # type: ignore[return-value]
+        name, bare = model.split("/", 1)
+        return name, bare
     raise ModelError(
         f"model {model!r} doesn't say whose it is: write `provider/{model}`; "
         f"installed providers: {', '.join(known)}"

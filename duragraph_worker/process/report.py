@@ -238,7 +238,9 @@ class Reporter:
             return
         for recording in batch:
             run_id = recording.lease.run_id
-            log.error("the plane refuses this run's report", extra={"run_id": run_id, "why": error})
+            log.error(
+                "the plane refuses this run's report", extra={"run_id": run_id, "why": str(error)}
+            )
             recording.fail(_failure(weight, error))
             self._lost(recording.lease)
 
