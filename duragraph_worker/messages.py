@@ -15,6 +15,11 @@ from duragraph_worker.partial_json import parse_partial
 Content = str | list[str | dict[str, Any]]
 """Text, or a list of content blocks such as `{"type": "text", "text": …}`."""
 
+REMOVE_ALL = "__remove_all__"
+"""The id of a `RemoveMessage` that removes all before it."""
+
+_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
+
 
 class ToolCall(TypedDict):
     """A model's wish to have a tool called; `args` are parsed."""
@@ -156,6 +161,19 @@ class AIMessageChunk(Message):
             chunk_position=other.chunk_position or self.chunk_position,
         )
 
+    def so_far(self) -> AIMessage:
+        """The message that the chunks add up to until now."""
+        return AIMessage(
+            self.content,
+            additional_kwargs=self.additional_kwargs,
+            response_metadata=self.response_metadata,
+            name=self.name,
+            id=self.id,
+            tool_calls=self.tool_calls,
+            invalid_tool_calls=self.invalid_tool_calls,
+            usage_metadata=self.usage_metadata,
+        )
+
     def message(self) -> AIMessage:
         """The whole message, once all chunks are added up.
 
@@ -165,16 +183,7 @@ class AIMessageChunk(Message):
         invalid: list[dict[str, Any]] = []
         for piece in self.tool_call_chunks:
             tool_call(calls, invalid, name=piece["name"], args=piece["args"], id=piece["id"])
-        return AIMessage(
-            self.content,
-            additional_kwargs=self.additional_kwargs,
-            response_metadata=self.response_metadata,
-            name=self.name,
-            id=self.id,
-            tool_calls=calls,
-            invalid_tool_calls=invalid,
-            usage_metadata=self.usage_metadata,
-        )
+        return attrs.evolve(self.so_far(), tool_calls=calls, invalid_tool_calls=invalid)
 
     def _whole_calls(self) -> list[ToolCall]:
         calls: list[ToolCall] = []
@@ -184,11 +193,6 @@ class AIMessageChunk(Message):
                 name, call_id = piece["name"] or "", piece["id"]
                 calls.append({"name": name, "args": args, "id": call_id, "type": "tool_call"})
         return calls
-
-
-REMOVE_ALL = "__remove_all__"
-
-_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 
 
 def tool_call(

@@ -39,6 +39,30 @@ Revive = Callable[[Any], Any]
 MESSAGES = "messages"
 """The key that a plain state reduces with `add_messages`."""
 
+_WRAPPERS = (Annotated, typing.Required, typing.NotRequired)
+_RESTORED = {
+    tuple,
+    set,
+    frozenset,
+    bytes,
+    uuid.UUID,
+    decimal.Decimal,
+    dt.datetime,
+    dt.date,
+    dt.time,
+    dt.timedelta,
+}
+_ATOMS = frozenset(
+    {str, int, float, bool, types.NoneType, bytes, HumanMessage, AIMessage, SystemMessage}
+    | {ToolMessage, uuid.UUID, dt.datetime, dt.date, decimal.Decimal}
+)
+_STARTS: dict[Any, Callable[[], Any]] = {
+    **{kind: kind for kind in (list, dict, set, frozenset, tuple, str, int, float, bool)},
+    collections.abc.Sequence: list,
+    collections.abc.Mapping: dict,
+    collections.abc.Set: set,
+}
+
 
 def add_messages(current: Any, update: Any) -> list[Message]:
     """Append messages; one with a known id replaces, a `RemoveMessage` removes.
@@ -278,28 +302,3 @@ def _has_shape(leaf: Any) -> bool:
     if leaf in _RESTORED or attrs.has(leaf) or dataclasses.is_dataclass(leaf):
         return True
     return issubclass(leaf, enum.Enum | msgspec.Struct)
-
-
-_WRAPPERS = (Annotated, typing.Required, typing.NotRequired)
-_RESTORED = {
-    tuple,
-    set,
-    frozenset,
-    bytes,
-    uuid.UUID,
-    decimal.Decimal,
-    dt.datetime,
-    dt.date,
-    dt.time,
-    dt.timedelta,
-}
-_ATOMS = frozenset(
-    {str, int, float, bool, types.NoneType, bytes, HumanMessage, AIMessage, SystemMessage}
-    | {ToolMessage, uuid.UUID, dt.datetime, dt.date, decimal.Decimal}
-)
-_STARTS: dict[Any, Callable[[], Any]] = {
-    **{kind: kind for kind in (list, dict, set, frozenset, tuple, str, int, float, bool)},
-    collections.abc.Sequence: list,
-    collections.abc.Mapping: dict,
-    collections.abc.Set: set,
-}

@@ -7,6 +7,14 @@ import attrs
 
 from duragraph_worker.plan import END, START, Node, Plan
 
+_SHAPES = {
+    "router": ("{", "}"),
+    "human": ("[/", "/]"),
+    "llm": ("(", ")"),
+    "tool": ("[[", "]]"),
+    "subgraph": ("[(", ")]"),
+}
+
 
 @attrs.frozen
 class Edge:
@@ -112,12 +120,3 @@ def _shape(node: Node) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-
-
-_SHAPES = {
-    "router": ("{", "}"),
-    "human": ("[/", "/]"),
-    "llm": ("(", ")"),
-    "tool": ("[[", "]]"),
-    "subgraph": ("[(", ")]"),
-}

@@ -15,7 +15,7 @@ from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.events import Events
 from duragraph_worker.executor.run import Run
 from duragraph_worker.executor.writes import interrupts_json
-from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
+from duragraph_worker.messages import AIMessageChunk, Message
 from duragraph_worker.plan import START
 
 Raw = msgspec.Raw
@@ -202,7 +202,7 @@ class Frames:
         if isinstance(message, AIMessageChunk):
             whole = message if first else self._partial[message.id] + message
             self._partial[message.id] = whole
-            self._message_frame(_so_far(whole), "messages/partial", metadata if first else None)
+            self._message_frame(whole.so_far(), "messages/partial", metadata if first else None)
         else:
             self._message_frame(message, "messages/complete", metadata if first else None)
 
@@ -253,17 +253,3 @@ def _messages_in(values: dict[str, Any]) -> list[Message]:
         elif isinstance(value, list):
             found.extend(item for item in value if isinstance(item, Message))
     return found
-
-
-def _so_far(chunk: AIMessageChunk) -> AIMessage:
-    """The message that the chunks so far add up to, tool calls as far as they can be read."""
-    return AIMessage(
-        chunk.content,
-        additional_kwargs=chunk.additional_kwargs,
-        response_metadata=chunk.response_metadata,
-        name=chunk.name,
-        id=chunk.id,
-        tool_calls=chunk.tool_calls,
-        invalid_tool_calls=chunk.invalid_tool_calls,
-        usage_metadata=chunk.usage_metadata,
-    )
