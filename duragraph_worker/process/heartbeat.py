@@ -98,8 +98,8 @@ def main() -> None:
     while (changes := lines.read(due - time.monotonic())) is not None and os.getppid() == parent:
         if beat is None and changes:
             order = json.loads(changes.pop(0))
-            beat, every = Beat(**order), order["every"]
-            due = time.monotonic() + every
+            # At once: the child before this one may have died with a renewal due.
+            beat, every, due = Beat(**order), order["every"], time.monotonic()
         for change in changes:
             (leases.add if change[0] == "+" else leases.discard)(change[1:])
         if time.monotonic() < due:

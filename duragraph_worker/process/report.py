@@ -209,6 +209,7 @@ class Reporter:
         return batch, total
 
     async def _deliver(self, batch: dict[Recording, Report], weight: int) -> None:
+        sent = monotonic()
         try:
             verdicts = await self._send(list(batch.values()))
         except (TooLarge, Invalid, Conflict) as error:
@@ -217,10 +218,11 @@ class Reporter:
         self._room = min(REQUEST_BYTES, self._room * 2)
         for recording, verdict in zip(batch, verdicts, strict=True):
             if not recording.over:
-                self._judge(recording, verdict)
+                self._judge(recording, verdict, sent)
 
-    def _judge(self, recording: Recording, verdict: Verdict) -> None:
+    def _judge(self, recording: Recording, verdict: Verdict, sent: float) -> None:
         if verdict.verdict == "accepted":
+            recording.renew(sent)
             recording.acknowledge()
             return
         if verdict.verdict in {"gap", "invalid"}:

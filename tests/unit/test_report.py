@@ -173,16 +173,42 @@ async def test_a_run_that_the_plane_refuses_whatever_it_says_ends_alone():
     assert Lease("even", 1) not in lost
 
 
-async def test_nothing_new_starts_on_a_lease_not_renewed_in_time_but_reports_go_on(monkeypatch):
+@pytest.fixture
+def clock(monkeypatch):
+    """What the monotonic clock says."""
     now = [1000.0]
     monkeypatch.setattr(report, "monotonic", lambda: now[0])
+    return now
+
+
+async def test_nothing_new_starts_on_a_lease_not_renewed_in_time_but_reports_go_on(clock):
     desk = Desk()
+    desk.open.clear()
     async with reporting(desk) as (reporter, _):
         run = reporter.open(Lease("run", 1))
-        now[0] += report.FENCE_SECONDS
+        clock[0] += report.FENCE_SECONDS
         waiting = asyncio.create_task(run.room())
         run.put(frame())
         await desk.came.wait()
         assert not waiting.done()
-        run.renew(now[0] - 1)
+        run.renew(clock[0] - 1)
         await waiting
+
+
+async def test_an_accepted_report_renews_the_lease_as_of_when_it_was_sent(clock):
+    desk = Desk()
+    desk.open.clear()
+    async with reporting(desk) as (reporter, _):
+        run = reporter.open(Lease("run", 1))
+        clock[0] += 1
+        run.put(frame())
+        await desk.came.wait()
+        clock[0] += report.FENCE_SECONDS - 0.5
+        waiting = asyncio.create_task(run.settled())
+        desk.open.set()
+        await waiting
+        clock[0] += 1
+        late = asyncio.create_task(run.room())
+        await asyncio.sleep(0)
+        assert not late.done()
+        late.cancel()
