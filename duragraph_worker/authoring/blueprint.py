@@ -36,13 +36,13 @@ class GraphError(ValueError):
 class Shape:
     """What `@Graph` declares beside the class."""
 
-    graph_id: str
-    version: str = "1.0.0"
-    description: str | None = None
-    state: Any = None
-    input: Any = None
-    output: Any = None
-    context: Any = None
+    id: str
+    version: str = attrs.field(default="1.0.0", kw_only=True)
+    description: str | None = attrs.field(default=None, kw_only=True)
+    state: Any = attrs.field(default=None, kw_only=True)
+    input: Any = attrs.field(default=None, kw_only=True)
+    output: Any = attrs.field(default=None, kw_only=True)
+    context: Any = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen(eq=False)
@@ -96,7 +96,7 @@ class _Draft:
         for name, spec in nodes.items():
             self.problems += faults(name, spec, channels)
         if self.problems or entry is None:
-            raise GraphError(f"graph {self.shape.graph_id!r} ({self._where()})", self.problems)
+            raise GraphError(f"graph {self.shape.id!r} ({self._where()})", self.problems)
         return Blueprint(self.shape, nodes, entry, edges, joins, routes, goto, channels)
 
     def _where(self) -> str:

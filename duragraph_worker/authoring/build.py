@@ -18,7 +18,7 @@ def plan(blueprint: Blueprint, instance: Any) -> Plan:
     shape, channels = blueprint.shape, blueprint.channels
     declared = shape.state
     return Plan(
-        graph_id=shape.graph_id,
+        graph_id=shape.id,
         version=shape.version,
         nodes={
             name: _node(name, spec, blueprint, instance) for name, spec in blueprint.nodes.items()

@@ -110,36 +110,19 @@ class App:
 
 
 @attrs.frozen
-class Graph:
+class Graph(Shape):
     """Class decorator. Raises GraphError with everything that is wrong with the class.
 
     `state`, `input`, `output` and `context` are types; without `state` it is a plain dict.
     """
-
-    id: str
-    version: str = attrs.field(default="1.0.0", kw_only=True)
-    description: str | None = attrs.field(default=None, kw_only=True)
-    state: Any = attrs.field(default=None, kw_only=True)
-    input: Any = attrs.field(default=None, kw_only=True)
-    output: Any = attrs.field(default=None, kw_only=True)
-    context: Any = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:
             raise TypeError('a graph needs an id: write @Graph(id="…")')
 
     def __call__(self, cls: type) -> type[App]:
-        shape = Shape(
-            graph_id=self.id,
-            version=self.version,
-            description=self.description
-            or (inspect.cleandoc(cls.__doc__) if cls.__doc__ else None),
-            state=self.state,
-            input=self.input,
-            output=self.output,
-            context=self.context,
-        )
-        checked = blueprint.draft(cls, shape)
+        described = self.description or (inspect.cleandoc(cls.__doc__) if cls.__doc__ else None)
+        checked = blueprint.draft(cls, attrs.evolve(self, description=described))
 
         def init(app: Any, *args: Any, threads: str | Path | None = None, **kwargs: Any) -> None:
             super(graph, app).__init__(*args, **kwargs)

@@ -18,7 +18,7 @@ from duragraph_worker import serialize
 from duragraph_worker.errors import GraphInterrupt, Interrupt
 from duragraph_worker.executor.agenda import NodeTask, dashed, digest
 from duragraph_worker.executor.frames import Frames
-from duragraph_worker.executor.run import Run, seed
+from duragraph_worker.executor.run import Run
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
 
 Anchor = Callable[[], Awaitable[None]]
@@ -150,7 +150,7 @@ class Context:
     def random(self) -> random.Random:
         """A generator seeded by the task."""
         if self._random is None:
-            self._random = random.Random(seed(self._task.id))  # noqa: S311 - repeatable on purpose
+            self._random = random.Random(UUID(self._task.id).int)  # noqa: S311 - repeatable on purpose
         return self._random
 
     def uuid(self) -> UUID:

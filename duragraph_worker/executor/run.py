@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import attrs
 import msgspec
@@ -121,16 +120,17 @@ class Run:
         }
         modes = kwargs.stream_mode if kwargs.stream_mode is not None else ["values"]
         return cls(
-            plan,
-            task,
-            recorder,
-            clock,
-            kwargs,
-            {**given, "configurable": configurable},
-            metadata,
-            frozenset([modes] if isinstance(modes, str) else modes),
-            kwargs.durability or ("exit" if kwargs.checkpoint_during is False else "async"),
-            kwargs.context,
+            plan=plan,
+            task=task,
+            recorder=recorder,
+            clock=clock,
+            kwargs=kwargs,
+            config={**given, "configurable": configurable},
+            metadata=metadata,
+            modes=frozenset([modes] if isinstance(modes, str) else modes),
+            durability=kwargs.durability
+            or ("exit" if kwargs.checkpoint_during is False else "async"),
+            context=kwargs.context,
             effects={effect.key: effect.result for effect in task.effects},
         )
 
@@ -171,7 +171,3 @@ def goto(given: Any) -> list[Goto]:
         else:
             raise TypeError(f"goto takes a node or {{node, input}}, not {target!r:.200}")
     return targets
-
-
-def seed(task_id: str) -> int:
-    return UUID(task_id).int

@@ -10,17 +10,18 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 from urllib.parse import quote
 
 import msgspec
 
 from duragraph import protocol
-from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Item, Snapshot, Write
+from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Snapshot, Write
 from duragraph_worker import serialize
 
 _LENGTH = struct.Struct("<I")
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Checkpoint, Write, Effect)}
+Kept = Checkpoint | Write | Effect
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Kept)}
 
 
 class Record:
@@ -34,7 +35,7 @@ class Record:
         self._writes: defaultdict[str, dict[str, Write]] = defaultdict(dict)
         self._effects: defaultdict[str, list[Effect]] = defaultdict(list)
 
-    def add(self, item: Item) -> None:
+    def add(self, item: Kept) -> None:
         if isinstance(item, Checkpoint):
             self.checkpoints[item.checkpoint_id] = item
             for part in item.channels:
@@ -43,7 +44,7 @@ class Record:
                 self.head = item.checkpoint_id
         elif isinstance(item, Write):
             self._writes[item.checkpoint_id][item.task_id] = item
-        elif isinstance(item, Effect):
+        else:
             self._effects[item.checkpoint_id].append(item)
 
     def writes(self, checkpoint_id: str) -> list[Write]:
@@ -118,9 +119,7 @@ class Thread:
         if path is not None and path.exists():
             _read(path, self.record)
 
-    def put(self, item: Item) -> None:
-        if isinstance(item, Frame):
-            return
+    def put(self, item: Kept) -> None:
         self.record.add(item)
         if self._path is not None:
             self._append(self._path, msgspec.msgpack.encode((type(item).__name__, item)))

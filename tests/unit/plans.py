@@ -184,7 +184,8 @@ class Bench:
 
     def put(self, item: Item) -> None:
         self.items.append(item)
-        self.record.add(item)
+        if not isinstance(item, Frame):
+            self.record.add(item)
 
     async def room(self) -> None: ...
 
