@@ -263,14 +263,6 @@ create table if not exists effect (
     primary key (organization_id, thread_id, checkpoint_id, key)
 );
 
--- Written by: operators. Keys are stored hashed.
-create table if not exists api_key (
-    key_hash        bytea primary key,
-    organization_id uuid not null references organization on delete cascade,
-    name            text not null,
-    created_at      timestamptz not null default now()
-);
-
 create or replace function erase_state() returns trigger language plpgsql as $$
 begin
     if tg_table_name = 'thread' then
@@ -338,4 +330,4 @@ begin
         execute format('grant select, insert, update, delete on %I to duragraph_api, duragraph_engine', t);
     end loop;
 end $$;
-grant select on organization, api_key to duragraph_engine;
+grant select on organization to duragraph_engine;

@@ -13,13 +13,12 @@ from contextlib import suppress
 import attrs
 import structlog
 
-from duragraph import pg
+from duragraph import metrics, pg
 from duragraph.bus import Bus
 from duragraph.commit import GroupCommit
 from duragraph.config import Config
 from duragraph.errors import Busy, Conflict, DuraGraphError, NotFound
 from duragraph.frames import Batch
-from duragraph.metrics import claimed_runs, created_runs
 from duragraph.models import CancelAction
 from duragraph.pg import Pool, checkpoints, endings, runs, workers
 from duragraph.pg.endings import Ended
@@ -114,7 +113,9 @@ class Dispatcher:
                     seat.free += 1
         for task, claim in zip(tasks, claimed, strict=True):
             self._offer(claim.worker_id, task)
-        created_runs(len(created), matched=len(claimed))
+        metrics.CREATED.inc(len(created))
+        metrics.MATCHED.inc(len(claimed))
+        metrics.BATCH.labels("create").observe(len(created))
         for new in leased:
             made = created.get(new.run_id)
             if made is not None and made.claimable:
@@ -237,7 +238,7 @@ class Dispatcher:
                 seat.free += count - used.count(seat.worker.worker_id)
         for claim, task in zip(claimed, tasks, strict=True):
             self._offer(claim.worker_id, task)
-        claimed_runs(len(claimed))
+        metrics.CLAIMED.inc(len(claimed))
         behind = len(claimed) == len(slots)
         for needs in serves(worker):
             (self._behind.add if behind else self._behind.discard)(needs)

@@ -31,12 +31,6 @@ class Unauthorized(DuraGraphError):
     code = "unauthorized"
 
 
-class Forbidden(DuraGraphError):
-    """The API key does not allow that."""
-
-    code = "forbidden"
-
-
 class NotFound(DuraGraphError):
     """Not Found"""  # noqa: D400, D415 - the wire's own words
 

@@ -42,7 +42,6 @@ class Batch:
         return Batch(self.run_id, self.ms, self.last_seq, kept, self.ended)
 
 
-def frame(event: str, data: bytes, id: str | None = None) -> bytes:
+def frame(event: str, data: bytes, id: str) -> bytes:
     """One SSE frame, byte for byte as the reference orders it: event, data, id, CRLF."""
-    tail = f"\r\nid: {id}\r\n\r\n".encode() if id else b"\r\n\r\n"
-    return b"event: %b\r\ndata: %b%b" % (event.encode(), data, tail)
+    return b"event: %b\r\ndata: %b\r\nid: %b\r\n\r\n" % (event.encode(), data, id.encode())

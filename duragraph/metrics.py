@@ -3,12 +3,11 @@
 from prometheus_client import Counter, Histogram
 
 CREATED = Counter("duragraph_runs_created_total", "Runs created by this plane.")
-MATCHES = Counter(
+MATCHED = Counter(
     "duragraph_runs_matched_total", "Of those, leased at creation to a waiting worker."
 )
 CLAIMED = Counter("duragraph_runs_claimed_total", "Runs leased by a claim.")
 FINISHED = Counter("duragraph_runs_finished_total", "Runs that ended by report.", ["outcome"])
-REPORTS = Counter("duragraph_reports_total", "Reports judged.", ["verdict"])
 EXPIRED = Counter("duragraph_leases_expired_total", "Leases that ran out.")
 BATCH = Histogram(
     "duragraph_flush_items",
@@ -19,17 +18,3 @@ BATCH = Histogram(
 REQUESTS = Counter(
     "duragraph_http_requests_total", "Requests answered.", ["method", "path", "status"]
 )
-
-
-def created_runs(created: int, *, matched: int) -> None:
-    CREATED.inc(created)
-    MATCHES.inc(matched)
-    BATCH.labels("create").observe(created)
-
-
-def claimed_runs(claimed: int) -> None:
-    CLAIMED.inc(claimed)
-
-
-def answered(method: str, route: str, status: int) -> None:
-    REQUESTS.labels(method, route, str(status)).inc()

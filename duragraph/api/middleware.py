@@ -8,12 +8,12 @@ from typing import TypeAlias
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from uuid_utils.compat import uuid7
 
 from duragraph import codec
 from duragraph.config import Config
 from duragraph.errors import DuraGraphError, Unauthorized
-from duragraph.metrics import answered
+from duragraph.ids import new_id
+from duragraph.metrics import REQUESTS
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,6 @@ STATUS = {
     "invalid": 422,
     "refused": 400,
     "unauthorized": 401,
-    "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
     "too_large": 413,
@@ -61,7 +60,7 @@ def gate(config: Config, mounts: Iterable[str]) -> Middleware:
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 - the last stop: logged, never leaked
                 response = failure(request, error)
-        answered(request.method, _route(request), response.status)
+        REQUESTS.labels(request.method, _route(request), str(response.status)).inc()
         if allowed and not response.prepared:
             response.headers.update(cors(request, config))
         return response
@@ -92,7 +91,7 @@ def failure(request: web.Request, error: Exception) -> web.Response:
         return _error(
             STATUS[error.code], error.message, error.code, hint=error.hint, headers=headers
         )
-    request_id = request.headers.get("x-request-id") or str(uuid7())
+    request_id = request.headers.get("x-request-id") or new_id()
     log.error("unexpected", request_id=request_id, path=request.path, exc_info=error)
     return _error(500, "Internal Server Error", "internal", headers={"x-request-id": request_id})
 

@@ -99,9 +99,9 @@ def translated() -> Iterator[None]:
         raise DuraGraphError("Internal Server Error") from error
 
 
-def rows(records: int | str) -> int:
-    """The count in a command tag, `DELETE 3` -> 3."""
-    return int(str(records).rpartition(" ")[2])
+def rows(tag: str) -> int:
+    """The count in a command's tag, `DELETE 3` -> 3."""
+    return int(tag.rpartition(" ")[2])
 
 
 def schema_sql() -> str:

@@ -2,7 +2,7 @@
 
 import attrs
 
-from duragraph.pg import Connection, rows
+from duragraph.pg import Connection
 from duragraph.protocol import Control
 
 # A run's lease is judged by the database's clock alone. The run goes back in its thread's one
@@ -53,7 +53,7 @@ order by thread_id limit 100
 
 
 async def doomed(conn: Connection, *, max_attempts: int, timeout_seconds: float) -> list[Doomed]:
-    return [Doomed(*r.values()) for r in await conn.fetch(DOOMED, max_attempts, timeout_seconds)]
+    return [Doomed(*r) for r in await conn.fetch(DOOMED, max_attempts, timeout_seconds)]
 
 
 LOCK = "select from thread where organization_id = $1 and thread_id = $2 for update"
@@ -99,7 +99,7 @@ delete from thread where (organization_id, thread_id) in (
 """
 
 
-async def erase(conn: Connection) -> int:
-    """Rolled-back runs and temporary threads whose grace is over; returns how many."""
-    threads = rows(await conn.execute(ERASE_THREADS))
-    return threads + rows(await conn.execute(ERASE_RUNS))
+async def erase(conn: Connection) -> None:
+    """Rolled-back runs and temporary threads whose grace is over."""
+    await conn.execute(ERASE_THREADS)
+    await conn.execute(ERASE_RUNS)

@@ -15,16 +15,14 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)
 
 UPSERT_GRAPH = """
 insert into graph (organization_id, graph_id, version, queue, description, input_schema,
-    output_schema,
-    state_schema, config_schema, context_schema, drawing, drawing_xray, subgraphs)
+    output_schema, state_schema, config_schema, context_schema, drawing, drawing_xray, subgraphs)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 on conflict (organization_id, graph_id, version) do update set queue = excluded.queue,
     description = excluded.description, input_schema = excluded.input_schema,
     output_schema = excluded.output_schema, state_schema = excluded.state_schema,
     config_schema = excluded.config_schema, context_schema = excluded.context_schema,
     drawing = excluded.drawing, drawing_xray = excluded.drawing_xray,
-        subgraphs = excluded.subgraphs,
-    registered_at = clock_timestamp()
+    subgraphs = excluded.subgraphs, registered_at = clock_timestamp()
 """
 
 MAKE_SYSTEM_ASSISTANT = """
@@ -85,7 +83,7 @@ from worker where worker_id = $1
 
 async def get(conn: Connection, worker_id: str) -> Worker | None:
     record = await conn.fetchrow(GET, worker_id)
-    return None if record is None else Worker(*record.values())
+    return None if record is None else Worker(*record)
 
 
 DRAIN = "update worker set draining = true, last_seen_at = now() where worker_id = $1"

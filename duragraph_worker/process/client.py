@@ -42,7 +42,7 @@ CONNECT_SECONDS = 5.0
 _AWAY = errors.Unavailable, errors.Busy
 _BY_STATUS: dict[int, type[errors.DuraGraphError]] = {
     HTTPStatus.UNAUTHORIZED: errors.Unauthorized,
-    HTTPStatus.FORBIDDEN: errors.Forbidden,
+    HTTPStatus.FORBIDDEN: errors.Unauthorized,
     HTTPStatus.REQUEST_TIMEOUT: errors.Unavailable,
     HTTPStatus.CONFLICT: errors.Conflict,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: errors.TooLarge,
@@ -92,7 +92,7 @@ class Plane:
         return str(self._workers / worker_id / "heartbeat")
 
     async def register(self, body: Register) -> Registered:
-        """Raises Unauthorized, Forbidden or Invalid."""
+        """Raises Unauthorized or Invalid."""
         return await self._ask(self._workers, body, Registered)
 
     async def poll(self, worker_id: str, body: Poll, *, held: float = POLL_SECONDS) -> Polled:

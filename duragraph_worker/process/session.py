@@ -74,7 +74,7 @@ class Session:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, then give everything back.
 
-        Raises NotFound when the plane forgot this worker, Unauthorized or Forbidden.
+        Raises NotFound when the plane forgot this worker, and Unauthorized.
         """
         try:
             async with asyncio.TaskGroup() as group:

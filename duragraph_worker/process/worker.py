@@ -85,7 +85,7 @@ class Worker:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; a second one ends the process at once.
 
-        Raises Unauthorized or Forbidden if the plane refuses the key, Invalid the graphs.
+        Raises Unauthorized if the plane refuses the key, Invalid the graphs.
         """
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(self._run())

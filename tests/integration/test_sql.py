@@ -88,7 +88,7 @@ async def tenant_tables(connection):
         "select c.relname, c.relrowsecurity"
         " from pg_attribute a join pg_class c on c.oid = a.attrelid"
         " where a.attname = 'organization_id' and c.relkind in ('r', 'p') and not c.relispartition"
-        " and c.relname not in ('organization', 'api_key')"
+        " and c.relname <> 'organization'"
     )
     return {r["relname"]: r["relrowsecurity"] for r in rows}
 
