@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -112,14 +113,27 @@ def schema_sql() -> str:
     raise Unavailable("schema.sql is missing.", hint="Install duragraph again.")
 
 
+APPLIED = """
+select obj_description(to_regclass('organization'), 'pg_class') is not distinct from $1::text
+    and to_regrole('duragraph_api') is not null and to_regrole('duragraph_engine') is not null
+"""
+
+
 async def apply_schema(dsn: str) -> None:
-    """Idempotent; concurrent planes take turns. Raises Unavailable."""
+    """Unless it stands there already: its locks would get in the way of the planes at work.
+
+    Idempotent; concurrent planes take turns. Raises Unavailable.
+    """
+    sql = schema_sql()
+    mark = f"schema.sql {sha256(sql.encode()).hexdigest()}"
     with translated():
         conn = await asyncpg.connect(dsn)
         try:
             async with conn.transaction():
                 await conn.execute(f"select pg_advisory_xact_lock({_SCHEMA_LOCK})")
-                await conn.execute(schema_sql())
+                if not await conn.fetchval(APPLIED, mark):
+                    await conn.execute(sql)
+                    await conn.execute(f"comment on table organization is '{mark}'")
         finally:
             await conn.close()
 
