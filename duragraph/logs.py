@@ -51,6 +51,8 @@ def configure(*, level: LogLevel, format: LogFormat) -> None:
     chatty = threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING)
     for name in ("aiohttp.access", "httpx", "nats"):
         logging.getLogger(name).setLevel(chatty)
+    # While PostgreSQL is away its pools warn with a trace at each try; we say so ourselves.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)
 
 
 def _for_people() -> list[Processor]:

@@ -8,7 +8,7 @@ import structlog
 from duragraph import codec, metrics, pg
 from duragraph.commit import GroupCommit
 from duragraph.dispatch import Dispatcher
-from duragraph.errors import Invalid
+from duragraph.errors import Invalid, Unavailable
 from duragraph.frames import Batch
 from duragraph.pg import Pool, reports, runs
 from duragraph.pg.reports import Recorded, Reported
@@ -30,7 +30,12 @@ class Reports:
     async def submit(self, worker_id: str, sent: Sequence[Report]) -> list[Verdict]:
         """A verdict for each. Raises Unavailable: then all may be sent again."""
         pending = [(r, self._commit.submit(Reported(worker_id, r))) for r in sent]
-        return [await self._verdict(worker_id, report, future) for report, future in pending]
+        try:
+            return [await self._verdict(worker_id, report, future) for report, future in pending]
+        except Unavailable:
+            # Heard once for all: the others failed with it, or are sent again with it.
+            await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
+            raise
 
     async def run(self) -> None:
         """To be supervised."""
