@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from langgraph_sdk.client import LangGraphClient
 
 from tests.crash import processes
 from tests.crash.processes import Plane, Process
+
+_ERROR = re.compile(r'"level": "(error|critical)"|Traceback|Warning:')
 
 
 @attrs.define
@@ -41,6 +44,12 @@ class Cluster:
         client = get_client(url=self.planes[plane].url)
         self._stack.push_async_callback(client.aclose)
         return client
+
+    def check_logs(self) -> None:
+        """What was killed is news; that a program of ours erred, or did not foresee it, is not."""
+        for log in (*self.home.glob("plane*.log"), *self.home.glob("worker*.log")):
+            bad = [line for line in log.read_text().splitlines() if _ERROR.search(line)]
+            assert not bad, (log.name, len(bad), bad[0][:2000])
 
 
 Start = Callable[..., "contextlib.AbstractAsyncContextManager[Cluster]"]
@@ -71,6 +80,7 @@ def start_cluster(tmp_path_factory) -> Start:
             for n in range(workers):
                 await cluster.add_worker(n % planes, slots=slots)
             yield cluster
+            cluster.check_logs()
 
     return start
 
