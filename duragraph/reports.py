@@ -8,14 +8,18 @@ import structlog
 from duragraph import codec, metrics, pg
 from duragraph.commit import GroupCommit
 from duragraph.dispatch import Dispatcher
-from duragraph.errors import Invalid, Unavailable
+from duragraph.errors import Busy, DuraGraphError, Invalid, Unavailable
 from duragraph.frames import Batch
+from duragraph.inspection import inspect
 from duragraph.pg import Pool, reports, runs
 from duragraph.pg.reports import Recorded, Reported
 from duragraph.protocol import Frame, Outcome, Report, Verdict
 from duragraph.streams import Streams
 
 log = structlog.get_logger(__name__)
+
+PASSING = Unavailable, Busy
+"""What says nothing of the report itself: it may be sent again."""
 
 
 class Reports:
@@ -32,7 +36,7 @@ class Reports:
         pending = [(r, self._commit.submit(Reported(worker_id, r))) for r in sent]
         try:
             return [await self._verdict(worker_id, report, future) for report, future in pending]
-        except Unavailable:
+        except PASSING:
             # Heard once for all: the others failed with it, or are sent again with it.
             await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
             raise
@@ -46,24 +50,31 @@ class Reports:
     ) -> Verdict:
         try:
             return await future
-        except Invalid as error:
+        except PASSING:
+            raise
+        except DuraGraphError as error:
             log.warning(
                 "report refused", run_id=report.run_id, worker_id=worker_id, error=str(error)
             )
             return await self._fail(worker_id, report, error)
 
-    async def _fail(self, worker_id: str, report: Report, cause: Invalid) -> Verdict:
+    async def _fail(self, worker_id: str, report: Report, cause: DuraGraphError) -> Verdict:
         """What can't be stored fails its run: sending it again would not help."""
         error = codec.dumps({"error": "InvalidReport", "message": cause.message})
         outcome = Outcome("error", error=error, trace=cause.hint)
         failed = Report(
             report.run_id, report.epoch, report.batch, [Frame("error", error)], outcome=outcome
         )
-        verdict = await self._commit.submit(Reported(worker_id, failed))
+        try:
+            verdict = await self._commit.submit(Reported(worker_id, failed))
+        except Invalid:
+            return Verdict(report.run_id, report.batch, "invalid")
         kind = "invalid" if verdict.verdict == "accepted" else verdict.verdict
         return Verdict(report.run_id, report.batch, kind, verdict.expected)
 
     async def _flush(self, batch: Sequence[Reported]) -> list[Verdict]:
+        for sent in batch:
+            inspect(sent.report)
         with pg.translated():
             async with self._pool.acquire() as conn:
                 recorded = await reports.record(conn, batch)

@@ -15,7 +15,7 @@ FLOORS = (
     {"errors", "ids", "logs", "tasks", "frames", "metrics", "protocol", "embedded"},
     {"codec", "models", "commit", "config"},
     {"pg", "bus"},
-    {"assistants", "streams", "seats"},
+    {"assistants", "streams", "seats", "inspection"},
     {"dispatch"},
     {"reports", "reaper"},
     {"deps"},

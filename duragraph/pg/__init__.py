@@ -21,6 +21,7 @@ DEFAULT_ORGANIZATION = "00000000-0000-0000-0000-000000000000"
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _SCHEMA_LOCK = 0x6475_7261
+_UUID_BYTES = 16
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 Pool: TypeAlias = "asyncpg.Pool[Any]"
@@ -94,7 +95,7 @@ def translated() -> Iterator[None]:
         raise Busy("Too much happens to this at once.", hint="Try again shortly.") from error
     except asyncpg.IntegrityConstraintViolationError as error:
         raise Conflict from error
-    except asyncpg.DataError as error:
+    except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
         raise Invalid("A value can't be stored.", hint="Check encodings and sizes.") from error
     except asyncpg.PostgresError as error:
         raise DuraGraphError("Internal Server Error") from error
@@ -158,7 +159,10 @@ async def _keep(conn: "asyncpg.Connection[Any]") -> None:
 
 
 def _uuid_out(value: str) -> bytes:
-    return bytes.fromhex(str(value).replace("-", ""))
+    encoded = bytes.fromhex(str(value).replace("-", ""))
+    if len(encoded) != _UUID_BYTES:  # the server would take it for a broken connection
+        raise ValueError("a UUID has 32 hexadecimal digits")
+    return encoded
 
 
 def _uuid_in(value: bytes) -> str:

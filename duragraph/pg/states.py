@@ -117,7 +117,7 @@ async def of_run(conn: Connection, organization_id: str, run_id: str, *, ns: str
 
 
 @attrs.frozen
-class _Planned:
+class Planned:
     """An element of `checkpoint.tasks`; `ns` is its subgraph's, where it has one."""
 
     id: str
@@ -139,7 +139,7 @@ _NOTHING = _Left()
 
 
 def _state(record: Record, below: dict[str, Record]) -> ThreadState:
-    planned = msgspec.json.decode(record["tasks"], type=list[_Planned])
+    planned = msgspec.json.decode(record["tasks"], type=list[Planned])
     left = msgspec.json.decode(record["writes"], type=dict[str, _Left])
     tasks = [
         _task(p, left.get(p.id, _NOTHING), thread_id=record["thread_id"], below=below)
@@ -160,9 +160,7 @@ def _state(record: Record, below: dict[str, Record]) -> ThreadState:
     )
 
 
-def _task(
-    planned: _Planned, left: _Left, *, thread_id: str, below: dict[str, Record]
-) -> ThreadTask:
+def _task(planned: Planned, left: _Left, *, thread_id: str, below: dict[str, Record]) -> ThreadTask:
     inner = below.get(planned.ns) if planned.ns else None
     pointer = planned.ns and inner is None
     return ThreadTask(

@@ -1,0 +1,136 @@
+"""A worker with a valid key that breaks the protocol harms its own runs at most."""
+
+import asyncio
+
+import attrs
+import pytest
+
+from duragraph import ids, protocol
+from duragraph.protocol import (
+    ChannelWrite,
+    Checkpoint,
+    Effect,
+    Frame,
+    Outcome,
+    Report,
+    Verdict,
+    Write,
+)
+from tests.crash.evidence import audit
+
+pytestmark = pytest.mark.timeout(30)
+
+OTHER = "22222222-2222-2222-2222-222222222222"
+IN_TIME = 5
+LONG = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(3000))
+"""More than an index takes, and hard to compress."""
+
+
+@pytest.fixture
+async def hand(plane):
+    return await plane.worker("g")
+
+
+async def begun(hand):
+    """A task on a thread of its own, and the thread's path."""
+    thread = (await hand.plane.post("/threads", {})).json["thread_id"]
+    run = await hand.plane.post(f"/threads/{thread}/runs", {"assistant_id": "g", "input": {}})
+    assert run.status == 200, run.body
+    return await asyncio.wait_for(hand.task(), IN_TIME), f"/threads/{thread}"
+
+
+async def reported(hand, *reports):
+    """The verdicts on these, sent as one message."""
+    path = f"/api/v1/workers/{hand.worker_id}/report"
+    answer = await hand.plane.post(path, data=protocol.pack(list(reports)))
+    assert answer.status == 200, answer.body
+    return [v.verdict for v in protocol.unpack(answer.body, list[Verdict])]
+
+
+def state(at=None, *, channels=(), **changes):
+    at = at or ids.checkpoint_id()
+    versions = {c.channel: at for c in channels}
+    made = Checkpoint(at, None, "", "loop", 0, "", [], list(channels), versions)
+    return attrs.evolve(made, **changes)
+
+
+def one(**changes):
+    return {"checkpoints": [state(**changes)]}
+
+
+def channel(name="a", value=b"1", **options):
+    return {"checkpoints": [state(channels=[ChannelWrite(name, value, **options)])]}
+
+
+def frame(event, data=b"{}", checkpoint_id=None):
+    return {"frames": [Frame(event, data, checkpoint_id)]}
+
+
+def write(**changes):
+    return {"writes": [attrs.evolve(Write(ids.checkpoint_id(), "", "task"), **changes)]}
+
+
+def effect(**changes):
+    return {"effects": [attrs.evolve(Effect(ids.checkpoint_id(), "key", b"1"), **changes)]}
+
+
+def ended(**changes):
+    return {"outcome": attrs.evolve(Outcome("success"), **changes)}
+
+
+REFUSED = {
+    "a frame with LF": frame("values", b"{}\n\ndata: forged"),
+    "a frame with CR": frame("values", b"{}\r\rdata: forged"),
+    "an event with LF": frame("values\n\ndata: forged"),
+    "an event with CR": frame("values\r\rdata: forged"),
+    "an event with TAB": frame("values\tforged"),
+    "a frame that looks like a reference": frame("values", b"@nowhere"),
+    "a reference to no UUID": frame("values", b"{}", "nowhere"),
+    "a reference with newlines": frame("values", b"{}", "\n\nforged"),
+    "a checkpoint id that is no UUID": one(at="nowhere"),
+    "a checkpoint id that is too short": one(at="22222222-2222"),
+    "a parent id that is too short": one(parent_id="22222222"),
+    "a version that is no UUID": one(versions={"a": "nowhere"}),
+    "a channel that is no JSON": channel(value=b"{"),
+    "a channel that is not UTF-8": channel(value=b'"\xff"'),
+    "a channel that is deep": channel(value=b"[" * 100_000 + b"]" * 100_000),
+    "a channel with a NUL in its name": channel("a\0"),
+    "a channel with a name too long": channel(LONG),
+    "an append of no array": channel(value=b'"text"', base_id=OTHER, depth=1),
+    "an append of no depth": channel(value=b"[1]", base_id=OTHER),
+    "a depth without an append": channel(value=b"[1]", depth=1),
+    "a negative depth": channel(value=b"[1]", base_id=OTHER, depth=-1),
+    "a depth beyond integers": channel(value=b"[1]", base_id=OTHER, depth=1 << 40),
+    "tasks that are no JSON": one(tasks=b"{"),
+    "tasks that are no list": one(tasks=b"5"),
+    "tasks without ids": one(tasks=b'[{"name":1}]'),
+    "metadata that is no JSON": one(metadata=b"nope"),
+    "a step beyond integers": one(step=1 << 40),
+    "a NUL in next": one(next=["a\0"]),
+    "a write with a key too long": write(task_id=LONG),
+    "a write's interrupts that are no list": write(interrupts=b'{"a":1}'),
+    "a write's result that is no JSON": write(result=b"nope"),
+    "an effect with a key too long": effect(key=LONG),
+    "an effect that is no JSON": effect(result=b""),
+    "an outcome's error that is no object": ended(status="error", error=b"5"),
+    "an outcome's interrupts that are a list": ended(interrupts=b"[]"),
+    "an outcome's interrupts of no lists": ended(interrupts=b'{"a":1}'),
+    "an outcome's trace with a NUL": ended(status="error", error=b"{}", trace="\0"),
+}
+
+
+async def test_what_can_not_be_stored_fails_its_run_alone(plane, hand, database_url):
+    for what, parts in REFUSED.items():
+        bad, path = await begun(hand)
+        good, _ = await begun(hand)
+        verdicts = await reported(
+            hand,
+            Report(bad.run_id, bad.epoch, 1, **parts),
+            Report(good.run_id, good.epoch, 1, outcome=Outcome("success")),
+        )
+        assert verdicts == ["invalid", "accepted"], what
+        run = await plane.get(f"{path}/runs/{bad.run_id}")
+        assert run.json["status"] == "error", what
+        for read in ("", "/state", "/history", f"/runs/{bad.run_id}/join"):
+            assert (await plane.get(path + read)).status == 200, (what, read)
+    assert await audit(database_url) == 0
