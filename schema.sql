@@ -280,6 +280,7 @@ create or replace trigger erase_state after delete on run for each row execute f
 
 -- The values of a checkpoint as clients see them: each channel's parts joined, as JSON.
 -- `offset 0` keeps each look-up one of its own: joined, it could read a whole thread's parts.
+-- Depths must fall on the way down, and bases be arrays: a wrong report may not break readers.
 create or replace function fold(org uuid, thread uuid, heads jsonb) returns json
 language sql stable parallel safe as $$
     with recursive part as (
@@ -291,7 +292,8 @@ language sql stable parallel safe as $$
         select p.channel, v.base_id, v.value, v.depth
         from part p
         cross join lateral (select * from channel_value v where v.organization_id = org
-            and v.thread_id = thread and v.version = p.base_id and v.channel = p.channel offset 0) v
+            and v.thread_id = thread and v.version = p.base_id and v.channel = p.channel
+            and v.depth < p.depth and substr(v.value::text, 1, 1) = '[' offset 0) v
     ), whole as (
         select channel,
             case when count(*) = 1 then min(value::text)

@@ -64,11 +64,16 @@ def clean(body: bytes, *, max_depth: int) -> bytes:
         raise Invalid("Invalid JSON in request body", hint=f"Not UTF-8: {error.reason}.") from None
     if body.count(b"{") + body.count(b"[") > max_depth and _depth(body) > max_depth:
         raise Invalid("Invalid JSON in request body", hint=f"Nested deeper than {max_depth}.")
-    if b"\n" in body or b"\r" in body:
-        body = body.translate(_ESCAPED_NEWLINES)
-    if b"\\u" in body:
-        body = _escapes(body)
-    return body
+    return storable(body)
+
+
+def storable(value: bytes) -> bytes:
+    """`value`, if it is JSON: on one line, without what `jsonb` refuses, nor space around it."""
+    if b"\n" in value or b"\r" in value:
+        value = value.translate(_ESCAPED_NEWLINES)
+    if b"\\u" in value:
+        value = _escapes(value)
+    return value.strip()
 
 
 def _depth(body: bytes) -> int:

@@ -15,6 +15,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Raw
 
+from duragraph.codec import storable
 from duragraph.errors import Busy, Conflict, DuraGraphError, Invalid, Unavailable
 
 DEFAULT_ORGANIZATION = "00000000-0000-0000-0000-000000000000"
@@ -144,7 +145,7 @@ async def _init(conn: "asyncpg.Connection[Any]") -> None:
         "uuid", schema="pg_catalog", encoder=_uuid_out, decoder=_uuid_in, format="binary"
     )
     await conn.set_type_codec(
-        "json", schema="pg_catalog", encoder=bytes, decoder=Raw, format="binary"
+        "json", schema="pg_catalog", encoder=_json_out, decoder=Raw, format="binary"
     )
     await conn.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=_jsonb_out, decoder=_jsonb_in, format="binary"
@@ -168,6 +169,10 @@ def _uuid_out(value: str) -> bytes:
 def _uuid_in(value: bytes) -> str:
     h = value.hex()
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def _json_out(value: bytes) -> bytes:
+    return storable(bytes(value))
 
 
 def _jsonb_out(value: bytes) -> bytes:

@@ -134,3 +134,57 @@ async def test_what_can_not_be_stored_fails_its_run_alone(plane, hand, database_
         for read in ("", "/state", "/history", f"/runs/{bad.run_id}/join"):
             assert (await plane.get(path + read)).status == 200, (what, read)
     assert await audit(database_url) == 0
+
+
+def first(value=b"[1]", **options):
+    return state(channels=[ChannelWrite("a", value, **options)])
+
+
+def then(base, *, depth, value=b"[2]", **changes):
+    return state(channels=[ChannelWrite("a", value, base.checkpoint_id, depth)], **changes)
+
+
+def lies():
+    """`{what: (checkpoints, what the last one reads as)}`."""
+    at, plain, text, object_ = ids.checkpoint_id(), first(), first(b'"t"'), first(b"{}")
+    own = ChannelWrite("a", b"[2]", at, 1)
+    deep = then(plain, depth=7)
+    return {
+        "a part based on itself": ([state(at, channels=[own])], [2]),
+        "a base that is not there": ([then(first(), depth=1)], [2]),
+        "a base that is text": ([text, then(text, depth=1)], [2]),
+        "a base that is an object": ([object_, then(object_, depth=1)], [2]),
+        "a depth with a gap": ([plain, deep], [1, 2]),
+        "a depth no deeper than its base's": ([plain, deep, then(deep, depth=7)], [2]),
+        "a head with spaces": ([padded := first(b" \n[ 1 ]\n "), then(padded, depth=1)], [1, 2]),
+        "a version that is not there": ([state(versions={"a": OTHER})], None),
+    }
+
+
+async def test_parts_that_do_not_fit_can_still_be_read(hand, database_url):
+    for what, (checkpoints, value) in lies().items():
+        task, path = await begun(hand)
+        assert (await hand.finish(task, checkpoints=checkpoints)).verdict == "accepted", what
+        values = {} if value is None else {"a": value}
+        assert (await hand.plane.get(f"{path}/state")).json["values"] == values, what
+        again = await hand.plane.post(f"{path}/runs", {"assistant_id": "g", "input": {}})
+        assert again.status == 200, what
+        task = await asyncio.wait_for(hand.task(), IN_TIME)
+        assert task.snapshot.values.keys() == values.keys(), what
+        await hand.finish(task)
+
+
+async def test_values_no_line_or_jsonb_can_hold_are_stored_as_they_can(hand):
+    task, path = await begun(hand)
+    at = first(b'[\r\n"\\u0000\\ud800"]')
+    frames = [Frame("values", b'{"a":[]}', at.checkpoint_id)]
+    metadata = b'{"m":\n"\\u0000"}'
+    at = attrs.evolve(at, metadata=metadata)
+    assert (await hand.finish(task, frames=frames, checkpoints=[at])).verdict == "accepted"
+    found = await hand.plane.post("/threads/search", {"values": {"a": ["\ufffd\ufffd"]}})
+    assert [t["thread_id"] for t in found.json] == [task.thread_id]
+    history = await hand.plane.post(f"{path}/history", {"metadata": {"m": "\ufffd"}})
+    assert len(history.json) == 1
+    stream = f"{path}/runs/{task.run_id}/stream"
+    replayed = await hand.plane.get(stream, headers={"Last-Event-ID": "0"})
+    assert replayed.body.count(b"\n") == 4, replayed.body
