@@ -4,14 +4,16 @@ A request goes `api/` -> `pg/`: a handler parses, one function runs one statemen
 
     errors ids models codec protocol   the nouns, and what plane and worker say to each other
     pg/                                PostgreSQL, the only record
-    bus                                NATS, hints between planes
+    bus frames                         NATS, hints and copies between planes
     commit                             many small writes, one COMMIT
-    seats dispatch                     from created runs to waiting workers
+    assistants creates                 from requests to runs
+    seats dispatch                     from claimable runs to waiting workers
     reports                            from workers to the record and to whoever follows
     streams                            following runs, live and from the record
     reaper                             what nobody reports: lost leases, delays, erasures
     api/                               HTTP and SSE
     app deps tasks                     what is made, passed and supervised
+    config logs metrics                what operators set and see
     __main__ dev demo embedded/        the commands, and servers out of wheels
 """
 

@@ -12,6 +12,7 @@ from duragraph.api.io import Route
 from duragraph.assistants import Assistants
 from duragraph.bus import Bus
 from duragraph.config import Config
+from duragraph.creates import Creates
 from duragraph.deps import DEPS, Deps
 from duragraph.dispatch import Dispatcher
 from duragraph.reaper import Reaper
@@ -80,6 +81,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     bus = Bus(config.nats_url)
     streams = Streams(engine, bus)
     dispatcher = Dispatcher(config, engine, bus, streams)
+    creates = Creates(engine, dispatcher)
     reports = Reports(engine, streams, dispatcher)
     reaper = Reaper(config, engine, dispatcher, streams)
     bus.listen(batch=streams.arrived, work=dispatcher.looked_at, control=dispatcher.control)
@@ -89,16 +91,25 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         ("bus", bus.run()),
         ("streams", streams.watch()),
         ("claims", dispatcher.run()),
-        ("creates", dispatcher.commit_creates()),
+        ("creates", creates.run()),
         ("reports", reports.run()),
         ("reaper", reaper.run()),
         ("keep-alive", sse.keep_alive(app)),
     ):
         supervisor.start(name, loop)
-    return Deps(config, api, engine, Assistants(api), dispatcher, reports, streams)
+    return Deps(
+        config=config,
+        api=api,
+        engine=engine,
+        assistants=Assistants(api),
+        creates=creates,
+        dispatcher=dispatcher,
+        reports=reports,
+        streams=streams,
+    )
 
 
 async def _close_streams(app: web.Application) -> None:
     app[DEPS].streams.closing = True
     app[DEPS].dispatcher.dismiss()
-    await sse.cut_all(app)
+    sse.cut_all(app)

@@ -1,15 +1,24 @@
 """Assistants as runs are made from them, remembered between requests.
 
 A remembered one may be old: a run is created against its `revision`, and where that has moved
-the creation answers `Stale` and the caller resolves afresh. So memory never decides.
+the creation raises `Stale` and starts afresh. So memory never decides.
 """
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from duragraph import ids, pg
-from duragraph.errors import Invalid, NotFound
+from duragraph.errors import Conflict, Invalid, NotFound
 from duragraph.pg import Pool, assistants
 from duragraph.pg.assistants import Resolved
 
+T = TypeVar("T")
+
 REMEMBERED = 10_000
+
+
+class Stale(Conflict):
+    """The assistant changed while a run of it was being created."""
 
 
 class Assistants:
@@ -17,13 +26,26 @@ class Assistants:
         self._pool = pool
         self._known: dict[tuple[str, str], Resolved] = {}
 
-    async def resolve(self, organization_id: str, name: str, *, afresh: bool = False) -> Resolved:
-        """By UUID or graph name. Raises NotFound for an unknown UUID, Invalid for another name."""
+    async def use(
+        self, organization_id: str, name: str, create: Callable[[Resolved], Awaitable[T]]
+    ) -> T:
+        """What `create` makes of the assistant; called again, with what changed, if it is Stale.
+
+        By UUID or graph name. Raises NotFound for an unknown UUID, Invalid for another name, and
+        what `create` raises.
+        """
+        while True:
+            assistant = await self._resolve(organization_id, name)
+            try:
+                return await create(assistant)
+            except Stale:
+                self._known.pop((organization_id, assistant.assistant_id), None)
+
+    async def _resolve(self, organization_id: str, name: str) -> Resolved:
         assistant_id = ids.assistant_id(name)
         key = organization_id, assistant_id
-        if not afresh and (known := self._known.get(key)):
+        if known := self._known.get(key):
             return known
-        self._known.pop(key, None)
         async with pg.tenant(self._pool, organization_id) as conn:
             found = await assistants.resolve(conn, organization_id, assistant_id)
             graphs = await assistants.graphs(conn, organization_id) if found is None else []

@@ -5,18 +5,20 @@ from aiohttp import web
 
 from duragraph.assistants import Assistants
 from duragraph.config import Config
+from duragraph.creates import Creates
 from duragraph.dispatch import Dispatcher
 from duragraph.pg import Pool
 from duragraph.reports import Reports
 from duragraph.streams import Streams
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Deps:
     config: Config
     api: Pool
     engine: Pool
     assistants: Assistants
+    creates: Creates
     dispatcher: Dispatcher
     reports: Reports
     streams: Streams

@@ -1,8 +1,7 @@
-"""From created runs to waiting workers: sync match, batch claims, offers.
+"""From claimable runs to waiting workers, and from runs that ended back to those who held them.
 
-A run created while a worker for it waits here is leased to it by the very statement that
-creates it. All others are claimed in batches for all waiting workers. Waiting costs no
-queries: a hint wakes the claiming, and a sweep finds what no hint told of.
+Runs are claimed in batches for all waiting workers. Waiting costs no queries: a hint wakes the
+claiming, and a sweep finds what no hint told of.
 """
 
 import asyncio
@@ -10,28 +9,22 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-import attrs
 import structlog
 
 from duragraph import metrics, pg
 from duragraph.bus import Bus
-from duragraph.commit import GroupCommit
 from duragraph.config import Config
-from duragraph.errors import Busy, Conflict, DuraGraphError, NotFound
+from duragraph.errors import DuraGraphError, NotFound
 from duragraph.frames import Batch
 from duragraph.models import CancelAction
-from duragraph.pg import Pool, checkpoints, endings, runs, workers
+from duragraph.pg import Pool, checkpoints, endings, leases, runs, workers
 from duragraph.pg.endings import Ended
-from duragraph.pg.runs import Claimed, Created, NewRun
+from duragraph.pg.leases import Claimed
 from duragraph.protocol import Control, Lease, Poll, Polled, Task
 from duragraph.seats import REOFFER_SECONDS, Needs, Offer, Seat, Seats, deal, serves
 from duragraph.streams import Streams
 
 log = structlog.get_logger(__name__)
-
-
-class Stale(Conflict):
-    """The assistant changed while a run of it was being created."""
 
 
 class Dispatcher:
@@ -45,92 +38,6 @@ class Dispatcher:
         self._look = asyncio.Event()
         self._searched_at = 0.0
         self._untaken: list[Lease] = []
-        self._creates: GroupCommit[NewRun, Created | None] = GroupCommit(
-            self._flush, key=lambda new: (new.organization_id, new.thread_id)
-        )
-
-    # creating
-
-    async def create(self, new: NewRun) -> Created:
-        """Create a run; answered after COMMIT.
-
-        Raises NotFound (thread or assistant), Conflict (busy under `reject`), Stale, Unavailable.
-        """
-        created = await self._creates.submit(new)
-        if created is not None:
-            return created
-        with pg.translated():
-            async with self._pool.acquire() as conn:
-                revision, thread_exists, open_runs = await runs.why_not(conn, new)
-        if revision is None or not (thread_exists or new.make_thread):
-            raise NotFound("Thread or assistant not found.")
-        if revision != new.revision:
-            raise Stale
-        if open_runs and new.kind == "update_state":
-            raise Conflict(f"Thread {new.thread_id} has in-flight runs.")
-        if open_runs and new.multitask_strategy == "reject":
-            raise Conflict(
-                "Thread is already running a task. Wait for it to finish or choose a different "
-                "multitask strategy."
-            )
-        raise Busy(hint="The thread changed meanwhile; try again.")
-
-    async def create_instead(self, new: NewRun) -> Created:
-        """Create a run in place of the thread's open ones (`interrupt`, `rollback`)."""
-        action: CancelAction = "rollback" if new.multitask_strategy == "rollback" else "interrupt"
-        with pg.translated():
-            async with self._pool.acquire() as conn, conn.transaction():
-                ended = await endings.cancel(
-                    conn, new.organization_id, new.thread_id, action=action
-                )
-                created = (await runs.create(conn, [new])).get(new.run_id)
-        if created is None:
-            return await self.create(new)
-        self.ended(ended)
-        self.look()
-        return created
-
-    async def _flush(self, batch: Sequence[NewRun]) -> list[Created | None]:
-        matches = [self._match(new) for new in batch]
-        leased = [
-            new if seat is None else _leased(new, seat)
-            for new, seat in zip(batch, matches, strict=True)
-        ]
-        created: dict[str, Created] = {}
-        try:
-            with pg.translated():
-                async with self._pool.acquire() as conn:
-                    created = await runs.create(conn, leased)
-                    claimed = [
-                        _claimed(new, created[new.run_id])
-                        for new, seat in zip(leased, matches, strict=True)
-                        if seat is not None and _was_leased(created.get(new.run_id))
-                    ]
-                    tasks = await self._tasks(conn, claimed)
-        finally:
-            for new, seat in zip(leased, matches, strict=True):
-                if seat is not None and not _was_leased(created.get(new.run_id)):
-                    seat.free += 1
-        for task, claim in zip(tasks, claimed, strict=True):
-            self._offer(claim.worker_id, task)
-        metrics.CREATED.inc(len(created))
-        metrics.MATCHED.inc(len(claimed))
-        metrics.BATCH.labels("create").observe(len(created))
-        for new in leased:
-            made = created.get(new.run_id)
-            if made is not None and made.claimable:
-                self._behind.add(_needs(new))
-                self.look()
-        return [created.get(new.run_id) for new in batch]
-
-    def _match(self, new: NewRun) -> Seat | None:
-        """A waiting worker for `new`, its slot taken; none while older runs wait for one."""
-        needs = _needs(new)
-        if new.after_seconds > 0 or needs in self._behind:
-            return None
-        if (seat := self._seats.ready(needs)) is not None:
-            seat.free -= 1
-        return seat
 
     # polling
 
@@ -169,6 +76,19 @@ class Dispatcher:
 
     # claiming
 
+    def match(self, needs: Needs) -> Seat | None:
+        """A waiting worker, its slot taken; none while older runs wait for one."""
+        if needs in self._behind:
+            return None
+        if (seat := self._seats.ready(needs)) is not None:
+            seat.free -= 1
+        return seat
+
+    def waits(self, needs: Needs) -> None:
+        """A run that was not matched became claimable."""
+        self._behind.add(needs)
+        self.look()
+
     def look(self) -> None:
         """Something became claimable: look now, here and on the other planes."""
         self._look.set()
@@ -200,12 +120,8 @@ class Dispatcher:
             return
         with pg.translated():
             async with self._pool.acquire() as conn:
-                await runs.release(conn, self._untaken)
+                await leases.release(conn, self._untaken)
         self._untaken.clear()
-
-    async def commit_creates(self) -> None:
-        """To be supervised."""
-        await self._creates.run()
 
     async def _claim(self) -> None:
         for seats in list(self._seats.alike()):
@@ -223,7 +139,7 @@ class Dispatcher:
         try:
             with pg.translated():
                 async with self._pool.acquire() as conn:
-                    claimed = await runs.claim(
+                    claimed = await leases.claim(
                         conn,
                         worker.organization_id,
                         worker.queue,
@@ -231,13 +147,13 @@ class Dispatcher:
                         versions=worker.versions,
                         worker_ids=slots,
                     )
-                    tasks = await self._tasks(conn, claimed)
+                    tasks = await self.tasks(conn, claimed)
         finally:
             used = [c.worker_id for c in claimed]
             for seat, count in taken.items():
                 seat.free += count - used.count(seat.worker.worker_id)
         for claim, task in zip(claimed, tasks, strict=True):
-            self._offer(claim.worker_id, task)
+            self.offer(claim.worker_id, task)
         metrics.CLAIMED.inc(len(claimed))
         behind = len(claimed) == len(slots)
         for needs in serves(worker):
@@ -255,12 +171,12 @@ class Dispatcher:
             return
         with pg.translated():
             async with self._pool.acquire() as conn:
-                lost = await runs.unheard(conn, worker_ids, seconds=REOFFER_SECONDS)
-                tasks = await self._tasks(conn, lost)
+                lost = await leases.unheard(conn, worker_ids, seconds=REOFFER_SECONDS)
+                tasks = await self.tasks(conn, lost)
         for claim, task in zip(lost, tasks, strict=True):
-            self._offer(claim.worker_id, task)
+            self.offer(claim.worker_id, task)
 
-    async def _tasks(self, conn: pg.Connection, claimed: Sequence[Claimed]) -> list[Task]:
+    async def tasks(self, conn: pg.Connection, claimed: Sequence[Claimed]) -> list[Task]:
         places = [(c.organization_id, c.thread_id, c.start_id) for c in claimed if c.start_id]
         found = await checkpoints.snapshots(conn, places) if places else {}
         return [
@@ -283,7 +199,7 @@ class Dispatcher:
             for c in claimed
         ]
 
-    def _offer(self, worker_id: str, task: Task) -> None:
+    def offer(self, worker_id: str, task: Task) -> None:
         """Hand a leased task to its worker's next poll."""
         seat = self._seats.get(worker_id)
         if seat is None:
@@ -328,17 +244,15 @@ class Dispatcher:
         for run in ended:
             self._streams.publish(Batch(run.run_id, run.ms, run.last_seq, (), ended=True))
             if run.worker_id is not None:
-                control = Control(run.run_id, run.epoch, "cancel")
-                self.control(run.worker_id, control)
-                self._bus.hint_control(run.worker_id, control)
+                self.revoked(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
 
-    def expired(self, worker_id: str, control: Control) -> None:
-        """After the COMMIT that took the lease of a silent worker."""
+    def revoked(self, worker_id: str, control: Control) -> None:
+        """After the COMMIT that took a lease: tell its worker, here or on the other planes."""
         self.control(worker_id, control)
         self._bus.hint_control(worker_id, control)
 
     def control(self, worker_id: str, control: Control) -> None:
-        """A lease was taken from a worker that may poll here."""
+        """A lease was taken from a worker, which may poll here."""
         if seat := self._seats.get(worker_id):
             seat.offers.pop(control.run_id, None)
             seat.control.append(control)
@@ -353,38 +267,4 @@ class Dispatcher:
         await self._seat(worker_id)
         with pg.translated():
             async with self._pool.acquire() as conn:
-                return await runs.renew(conn, worker_id, active)
-
-
-def _needs(new: NewRun) -> Needs:
-    return new.organization_id, new.queue, new.graph_id
-
-
-def _leased(new: NewRun, seat: Seat) -> NewRun:
-    version = seat.version(new.graph_id)
-    return attrs.evolve(new, worker_id=seat.worker.worker_id, graph_version=version)
-
-
-def _was_leased(created: Created | None) -> bool:
-    return created is not None and created.leased
-
-
-def _claimed(new: NewRun, created: Created) -> Claimed:
-    assert new.worker_id is not None
-    assert new.graph_version is not None
-    return Claimed(
-        run_id=new.run_id,
-        organization_id=new.organization_id,
-        thread_id=new.thread_id,
-        assistant_id=new.assistant_id,
-        graph_id=new.graph_id,
-        graph_version=new.graph_version,
-        kind=new.kind,
-        kwargs=new.kwargs,
-        metadata=bytes(created.run.metadata),
-        worker_id=new.worker_id,
-        epoch=1,
-        attempt=1,
-        start_id=new.checkpoint_id or created.head_id,
-        resuming=False,
-    )
+                return await leases.renew(conn, worker_id, active)

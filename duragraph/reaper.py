@@ -73,7 +73,7 @@ class Reaper:
             log.info("leases ran out", runs=len(expired))
             metrics.EXPIRED.inc(len(expired))
         for worker_id, control in expired:
-            self._dispatcher.expired(worker_id, control)
+            self._dispatcher.revoked(worker_id, control)
         for run in await reaping.doomed(conn, max_attempts=most, timeout_seconds=seconds):
             await self._bury(conn, run)
         return len(expired)
@@ -91,5 +91,5 @@ class Reaper:
         ms, last_seq = buried
         self._streams.publish(Batch(run.run_id, ms, last_seq, [("error", error)], ended=True))
         if run.worker_id is not None:
-            self._dispatcher.control(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
+            self._dispatcher.revoked(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
         await runs.promote(conn, [(run.organization_id, run.thread_id)])

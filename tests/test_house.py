@@ -17,7 +17,7 @@ FLOORS = (
     {"pg", "bus"},
     {"assistants", "streams", "seats", "inspection"},
     {"dispatch"},
-    {"reports", "reaper"},
+    {"creates", "reports", "reaper"},
     {"deps"},
     {"api"},
     {"app", "dev", "demo"},

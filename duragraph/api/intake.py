@@ -5,7 +5,6 @@ from typing import Any
 from duragraph import codec
 from duragraph.api import fields
 from duragraph.api.io import Call, path_id
-from duragraph.dispatch import Stale
 from duragraph.errors import Refused
 from duragraph.ids import new_id
 from duragraph.models import RunCreate, RunKwargs
@@ -18,21 +17,17 @@ async def create(call: Call, run_id: str, thread_id: str | None, body: RunCreate
 
     Raises NotFound, Conflict, Invalid, Refused, Unavailable.
     """
-    afresh = False
-    while True:
-        assistant = await call.deps.assistants.resolve(
-            call.organization_id, body.assistant_id, afresh=afresh
-        )
-        new = new_run(call, assistant, run_id, thread_id, body)
-        try:
-            if thread_id and body.multitask_strategy in {"interrupt", "rollback"}:
-                return await call.deps.dispatcher.create_instead(new)
-            return await call.deps.dispatcher.create(new)
-        except Stale:
-            afresh = True
+    creates = call.deps.creates
+    instead = thread_id is not None and body.multitask_strategy in {"interrupt", "rollback"}
+
+    async def make(assistant: Resolved) -> Created:
+        new = _new_run(call, assistant, run_id, thread_id, body)
+        return await (creates.create_instead(new) if instead else creates.create(new))
+
+    return await call.deps.assistants.use(call.organization_id, body.assistant_id, make)
 
 
-def new_run(
+def _new_run(
     call: Call, assistant: Resolved, run_id: str, thread_id: str | None, body: RunCreate
 ) -> NewRun:
     stateless = thread_id is None

@@ -91,7 +91,7 @@ async def keep_alive(app: web.Application) -> None:
                 await response.write(beat)
 
 
-async def cut_all(app: web.Application) -> None:
+def cut_all(app: web.Application) -> None:
     """At a shutdown: clients reconnect, to another replica or to this one when it is back."""
     under_way = app[OPEN]
     for connection in list(under_way):

@@ -13,12 +13,12 @@ import msgspec
 from duragraph import codec, pg
 from duragraph.api.fields import Object
 from duragraph.api.io import Call
-from duragraph.dispatch import Stale
 from duragraph.errors import Conflict, Refused, Unavailable
 from duragraph.ids import new_id
 from duragraph.models import Checkpoint, CheckpointRef, Id
 from duragraph.pg import endings, events, runs, states
 from duragraph.pg.assistants import Resolved
+from duragraph.pg.runs import Created
 from duragraph.pg.threads import Place
 
 PATIENCE_SECONDS = 10.0
@@ -70,17 +70,10 @@ async def apply(call: Call, place: Place, body: StateUpdate) -> Updated:
 
 
 async def _create(call: Call, run_id: str, graph_id: str, place: Place, body: StateUpdate) -> None:
-    afresh = False
-    while True:
-        assistant = await call.deps.assistants.resolve(
-            call.organization_id, graph_id, afresh=afresh
-        )
-        try:
-            await call.deps.dispatcher.create(_hidden_run(call, run_id, assistant, place, body))
-        except Stale:
-            afresh = True
-        else:
-            return
+    async def make(assistant: Resolved) -> Created:
+        return await call.deps.creates.create(_hidden_run(call, run_id, assistant, place, body))
+
+    await call.deps.assistants.use(call.organization_id, graph_id, make)
 
 
 def _hidden_run(

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from duragraph import ids, pg
-from duragraph.pg import events, runs
+from duragraph.pg import events, leases
 from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Write
 
 OTHER = "22222222-2222-2222-2222-222222222222"
@@ -71,7 +71,7 @@ async def test_every_statement_fits_the_schema(connect, role):
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        (runs.CLAIM, "run_claimable"),
+        (leases.CLAIM, "run_claimable"),
         (events.AFTER, r"event_\w+_pkey"),
         (events.PROGRESS, "run_pkey"),
     ],

@@ -1,0 +1,141 @@
+"""Creating runs: committed in groups, leased in the same statement to workers that wait.
+
+Answers after COMMIT. A run that no worker waits for is left to the claims of `dispatch.py`.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+
+from duragraph import metrics, pg
+from duragraph.assistants import Stale
+from duragraph.commit import GroupCommit
+from duragraph.dispatch import Dispatcher
+from duragraph.errors import Busy, Conflict, NotFound
+from duragraph.models import CancelAction
+from duragraph.pg import Pool, endings, runs
+from duragraph.pg.leases import Claimed
+from duragraph.pg.runs import Created, NewRun
+from duragraph.seats import Needs, Seat
+
+
+class Creates:
+    def __init__(self, pool: Pool, dispatcher: Dispatcher) -> None:
+        self._pool = pool
+        self._dispatcher = dispatcher
+        self._commit: GroupCommit[NewRun, Created | None] = GroupCommit(
+            self._flush, key=lambda new: (new.organization_id, new.thread_id)
+        )
+
+    async def run(self) -> None:
+        """To be supervised."""
+        await self._commit.run()
+
+    async def create(self, new: NewRun) -> Created:
+        """Create a run.
+
+        Raises NotFound (thread or assistant), Conflict (busy under `reject`), Stale, Unavailable.
+        """
+        created = await self._commit.submit(new)
+        if created is not None:
+            return created
+        with pg.translated():
+            async with self._pool.acquire() as conn:
+                revision, thread_exists, open_runs = await runs.why_not(conn, new)
+        if revision is None or not (thread_exists or new.make_thread):
+            raise NotFound("Thread or assistant not found.")
+        if revision != new.revision:
+            raise Stale
+        if open_runs and new.kind == "update_state":
+            raise Conflict(f"Thread {new.thread_id} has in-flight runs.")
+        if open_runs and new.multitask_strategy == "reject":
+            raise Conflict(
+                "Thread is already running a task. Wait for it to finish or choose a different "
+                "multitask strategy."
+            )
+        raise Busy(hint="The thread changed meanwhile; try again.")
+
+    async def create_instead(self, new: NewRun) -> Created:
+        """Create a run in place of the thread's open ones (`interrupt`, `rollback`)."""
+        action: CancelAction = "rollback" if new.multitask_strategy == "rollback" else "interrupt"
+        with pg.translated():
+            async with self._pool.acquire() as conn, conn.transaction():
+                ended = await endings.cancel(
+                    conn, new.organization_id, new.thread_id, action=action
+                )
+                created = (await runs.create(conn, [new])).get(new.run_id)
+        if created is None:
+            return await self.create(new)
+        self._dispatcher.ended(ended)
+        self._dispatcher.look()
+        return created
+
+    async def _flush(self, batch: Sequence[NewRun]) -> list[Created | None]:
+        matches = [self._match(new) for new in batch]
+        leased = [
+            new if seat is None else _leased(new, seat)
+            for new, seat in zip(batch, matches, strict=True)
+        ]
+        created: dict[str, Created] = {}
+        try:
+            with pg.translated():
+                async with self._pool.acquire() as conn:
+                    created = await runs.create(conn, leased)
+                    claimed = [
+                        _claimed(new, created[new.run_id])
+                        for new, seat in zip(leased, matches, strict=True)
+                        if seat is not None and _was_leased(created.get(new.run_id))
+                    ]
+                    tasks = await self._dispatcher.tasks(conn, claimed)
+        finally:
+            for new, seat in zip(leased, matches, strict=True):
+                if seat is not None and not _was_leased(created.get(new.run_id)):
+                    seat.free += 1
+        for task, claim in zip(tasks, claimed, strict=True):
+            self._dispatcher.offer(claim.worker_id, task)
+        metrics.CREATED.inc(len(created))
+        metrics.MATCHED.inc(len(claimed))
+        metrics.BATCH.labels("create").observe(len(created))
+        for new in leased:
+            made = created.get(new.run_id)
+            if made is not None and made.claimable:
+                self._dispatcher.waits(_needs(new))
+        return [created.get(new.run_id) for new in batch]
+
+    def _match(self, new: NewRun) -> Seat | None:
+        """A waiting worker for `new`; none for one that is to run later."""
+        return None if new.after_seconds > 0 else self._dispatcher.match(_needs(new))
+
+
+def _needs(new: NewRun) -> Needs:
+    return new.organization_id, new.queue, new.graph_id
+
+
+def _leased(new: NewRun, seat: Seat) -> NewRun:
+    version = seat.version(new.graph_id)
+    return attrs.evolve(new, worker_id=seat.worker.worker_id, graph_version=version)
+
+
+def _was_leased(created: Created | None) -> bool:
+    return created is not None and created.leased
+
+
+def _claimed(new: NewRun, created: Created) -> Claimed:
+    assert new.worker_id is not None
+    assert new.graph_version is not None
+    return Claimed(
+        run_id=new.run_id,
+        organization_id=new.organization_id,
+        thread_id=new.thread_id,
+        assistant_id=new.assistant_id,
+        graph_id=new.graph_id,
+        graph_version=new.graph_version,
+        kind=new.kind,
+        kwargs=new.kwargs,
+        metadata=bytes(created.run.metadata),
+        worker_id=new.worker_id,
+        epoch=1,
+        attempt=1,
+        start_id=new.checkpoint_id or created.head_id,
+        resuming=False,
+    )
