@@ -63,7 +63,7 @@ with x as materialized (
     from x
     where (select count(*) from locked) >= 0
         and r.run_id = x.run_id and r.epoch = x.epoch and r.last_batch = x.batch - 1
-        and r.worker_id = x.worker_id
+        and r.worker_id = x.worker_id and r.lease_until is not null
     returning r.run_id, r.organization_id, r.thread_id, r.kind, r.ms, r.last_seq, r.on_completion,
         x.n, x.frames, x.outcome, x.error, x.interrupted, x.interrupts, x.head_id
 ), ev as (
@@ -182,7 +182,8 @@ def lines(frames: Iterable[Frame]) -> bytes:
 
 
 JUDGE = """
-select r.run_id, r.epoch, r.worker_id, r.status, r.last_batch, r.finished_epoch, r.finished_batch
+select r.run_id, r.epoch, r.worker_id, r.status, r.last_batch, r.finished_epoch, r.finished_batch,
+    r.lease_until is not null as leased
 from run r where r.run_id = any($1::uuid[])
 """
 
@@ -199,7 +200,7 @@ async def judge(
             verdicts[sent.run_id] = ("fenced", 0)
         elif run["finished_epoch"] == sent.epoch and run["finished_batch"] >= sent.batch:
             verdicts[sent.run_id] = ("accepted", 0)
-        elif (run["epoch"], run["worker_id"]) == (sent.epoch, b.worker_id):
+        elif run["leased"] and (run["epoch"], run["worker_id"]) == (sent.epoch, b.worker_id):
             seen = sent.batch <= run["last_batch"]
             verdicts[sent.run_id] = ("accepted" if seen else "gap", run["last_batch"] + 1)
         else:

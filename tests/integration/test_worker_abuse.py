@@ -188,3 +188,42 @@ async def test_values_no_line_or_jsonb_can_hold_are_stored_as_they_can(hand):
     stream = f"{path}/runs/{task.run_id}/stream"
     replayed = await hand.plane.get(stream, headers={"Last-Event-ID": "0"})
     assert replayed.body.count(b"\n") == 4, replayed.body
+
+
+async def test_who_does_not_hold_the_lease_writes_nothing(plane, hand, database_url):
+    stranger = await plane.worker("g")
+    task, path = await begun(hand)
+    for sender, epoch in ((stranger, task.epoch), (hand, task.epoch - 1), (hand, task.epoch + 1)):
+        forged = Report(task.run_id, epoch, 1, [Frame("values", b"{}")])
+        assert await reported(sender, forged) == ["fenced"]
+    assert await reported(hand, Report(OTHER, 1, 1)) == ["fenced"]
+    assert await reported(hand, Report(task.run_id, task.epoch, 2)) == ["gap"]
+    assert (await hand.finish(task, frames=[Frame("values", b"{}")])).verdict == "accepted"
+    assert (await plane.get(f"{path}/runs/{task.run_id}")).json["status"] == "success"
+    assert await audit(database_url) == 0
+
+
+@pytest.mark.parametrize("end", ["finish", "cancel", "release"])
+async def test_a_guessed_epoch_writes_nothing_once_the_lease_is_gone(
+    plane, hand, database_url, end
+):
+    task, path = await begun(hand)
+    run = f"{path}/runs/{task.run_id}"
+    await hand.report(task, frames=[Frame("values", b"{}")])
+    match end:
+        case "finish":
+            await hand.finish(task, batch=2)
+        case "cancel":
+            assert (await plane.post(f"{run}/cancel")).status == 202
+        case "release":
+            await plane.post(f"/api/v1/workers/{hand.worker_id}/drain")
+            await hand.report(task, batch=2, outcome=Outcome("released"))
+    before = (await plane.get(run)).json
+    for batch in (1, 2, 3):
+        outcome = Outcome("error", error=b'{"error":"Forged","message":""}')
+        frames = [Frame("values", b"1")]
+        forged = Report(task.run_id, task.epoch + 1, batch, frames, outcome=outcome)
+        (verdict,) = await reported(hand, forged)
+        assert verdict in {"fenced", "cancelled"}, batch
+    assert (await plane.get(run)).json == before
+    await audit(database_url)
