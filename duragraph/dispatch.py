@@ -177,11 +177,11 @@ class Dispatcher:
             self.offer(claim.worker_id, task)
 
     async def tasks(self, conn: pg.Connection, claimed: Sequence[Claimed]) -> list[Task]:
-        places = [(c.organization_id, c.thread_id, c.start_id) for c in claimed if c.start_id]
-        found = await checkpoints.snapshots(conn, places) if places else {}
+        starts = [(c.organization_id, c.thread_id, c.start_id) for c in claimed if c.start_id]
+        found = await checkpoints.snapshots(conn, starts) if starts else {}
         return [
             Task(
-                kind="update_state" if c.kind == "update_state" else "run",
+                kind=c.kind,
                 run_id=c.run_id,
                 epoch=c.epoch,
                 attempt=c.attempt,

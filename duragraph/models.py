@@ -45,6 +45,7 @@ CancelAction = Literal["interrupt", "rollback"]
 Durability = Literal["sync", "async", "exit"]
 OnDisconnect = Literal["cancel", "continue"]
 OnCompletion = Literal["delete", "keep"]
+SortOrder = Literal["asc", "desc"]
 
 
 @attrs.frozen
@@ -163,7 +164,7 @@ class Configuration:
 
 
 _SCHEMA = msgspec.json.schema_components([Configuration])[1]["Configuration"]
-Config: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=_SCHEMA)]
+RunnableConfig: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=_SCHEMA)]
 
 
 @attrs.frozen
@@ -174,7 +175,7 @@ class RunCreate:
     input: Json = NULL
     command: Json = NULL
     metadata: dict[str, Any] = attrs.field(factory=dict)
-    config: Config = attrs.field(factory=dict)
+    config: RunnableConfig = attrs.field(factory=dict)
     context: dict[str, Any] = attrs.field(factory=dict)
     checkpoint: CheckpointRef | None = None
     checkpoint_id: Id | None = None

@@ -5,12 +5,14 @@ parses them. Whatever the plane must index has a typed field of its own. The exe
 the same `Task` and yields the same report parts when a graph runs with no plane at all.
 """
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
 import msgspec
 
 T = TypeVar("T")
+
+RunKind: TypeAlias = Literal["run", "update_state"]
 
 MEDIA_TYPE = "application/msgpack"
 
@@ -150,7 +152,7 @@ class Task:
     with the assistant's. `update_state`: `{values, as_node, config}`.
     """
 
-    kind: Literal["run", "update_state"]
+    kind: RunKind
     run_id: str
     epoch: int
     attempt: int

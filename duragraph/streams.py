@@ -145,8 +145,7 @@ class Streams:
 
     def publish(self, batch: Batch) -> None:
         """After COMMIT: to local followers, and to planes that said that they follow."""
-        for follower in self._followers.get(batch.run_id, ()):
-            follower.push(batch)
+        self.arrived(batch)
         self._bus.publish(batch)
 
     def arrived(self, batch: Batch) -> None:

@@ -4,11 +4,13 @@
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
 START, END = "__start__", "__end__"
+
+Kind: TypeAlias = Literal["node", "llm", "tool", "router", "human", "subgraph"]
 
 Reducer = Callable[[Any, Any], Any]
 """`(current, update) -> new`; `current` is the channel's empty value at the first write."""
@@ -55,8 +57,7 @@ class Node:
     """
 
     name: str
-    kind: str
-    """node | llm | tool | router | human | subgraph."""
+    kind: Kind
     call: Callable[[Any, Mapping[str, Any]], Awaitable[Any]]
     wants: tuple[str, ...] = ()
     """Of: ctx, config, context, llm, decision."""

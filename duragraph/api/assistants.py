@@ -10,14 +10,13 @@ from duragraph.api.fields import (
     Limit,
     Object,
     Offset,
-    SortOrder,
     mirrored,
     own_metadata,
     select,
 )
 from duragraph.api.io import Call, Reply, page
 from duragraph.errors import Conflict, NotFound
-from duragraph.models import Assistant, Config, GraphSchema, Id, Json
+from duragraph.models import Assistant, GraphSchema, Id, Json, RunnableConfig, SortOrder
 from duragraph.pg import Connection, assistants, endings, runs, threads
 
 Field = Literal[
@@ -38,7 +37,7 @@ Field = Literal[
 class AssistantCreate:
     graph_id: str
     assistant_id: Id | None = None
-    config: Config = attrs.field(factory=dict)
+    config: RunnableConfig = attrs.field(factory=dict)
     context: Object = attrs.field(factory=dict)
     metadata: Object = attrs.field(factory=dict)
     if_exists: Literal["raise", "do_nothing"] = "raise"
@@ -109,7 +108,7 @@ async def get(call: Call, assistant_id: str) -> Assistant:
 @attrs.frozen
 class AssistantUpdate:
     graph_id: str | None = None
-    config: Config | None = None
+    config: RunnableConfig | None = None
     context: Object | None = None
     metadata: Object = attrs.field(factory=dict)
     name: str | None = None

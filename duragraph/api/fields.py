@@ -1,7 +1,7 @@
 """The field types and clean-ups that request bodies share."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta
 
@@ -11,7 +11,6 @@ from duragraph.models import Configuration
 
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 Offset: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-SortOrder: TypeAlias = Literal["asc", "desc"]
 Object: TypeAlias = dict[str, Any]
 
 RESERVED_METADATA = frozenset(

@@ -19,9 +19,9 @@ from duragraph.errors import Invalid, TooLarge
 from duragraph.pg import DEFAULT_ORGANIZATION
 
 T = TypeVar("T")
-_YES = {"yes": "true", "no": "false"}
-Noun = TypeVar("Noun")
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
+
+_YES = {"yes": "true", "no": "false"}
 
 
 @attrs.frozen
@@ -61,20 +61,19 @@ class Route:
     path: str
     handler: Handler
     status: int = 200
-    body_optional: bool = False
 
     def endpoint(self) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """The aiohttp handler: parse, call, reply."""
         hints = inspect.get_annotations(self.handler, eval_str=True)
         body_type, query_type = hints.get("body"), hints.get("query")
-        handler, status, body_optional = self.handler, self.status, self.body_optional
+        handler, status = self.handler, self.status
 
         async def endpoint(request: web.Request) -> web.StreamResponse:
             arguments: dict[str, Any] = {
                 name: path_id(name, text) for name, text in request.match_info.items()
             }
             if body_type is not None:
-                arguments["body"] = await body(request, body_type, optional=body_optional)
+                arguments["body"] = await body(request, body_type)
             if query_type is not None:
                 arguments["query"] = query(request, query_type)
             result = await handler(Call(request, request.app[DEPS]), **arguments)
@@ -94,15 +93,13 @@ def path_id(name: str, text: str) -> str:
         raise Invalid(f"Invalid {noun} ID: must be a UUID") from None
 
 
-async def body(request: web.Request, type: Any, *, optional: bool = False) -> Any:
+async def body(request: web.Request, type: Any) -> Any:
     """The request's JSON. Raises Invalid, TooLarge."""
     config = request.app[DEPS].config
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"Request body too large (limit: {config.max_body_bytes} bytes)") from None
-    if optional and not raw:
-        raw = b"{}"
     return codec.loads(raw, type, max_depth=config.max_depth)
 
 

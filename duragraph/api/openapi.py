@@ -104,7 +104,7 @@ def _operation(route: Route, components: Components) -> Schema:
         operation["description"] = documentation
     if body is not None:
         operation["requestBody"] = {
-            "required": not route.body_optional,
+            "required": True,
             "content": {JSON: {"schema": components.schema(body)}},
         }
     return operation
@@ -163,8 +163,7 @@ def _success() -> Schema:
 
 
 def _failures(route: Route) -> Schema:
-    codes = {"unavailable", "internal"} if route.path in OPEN else set(STATUS)
-    codes |= {"invalid"} if route.path in OPEN else set()
+    codes = {"invalid", "unavailable", "internal"} if route.path in OPEN else set(STATUS)
     return {
         str(status): {"$ref": f"#/components/responses/{code}"}
         for code, status in STATUS.items()

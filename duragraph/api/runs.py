@@ -93,7 +93,7 @@ async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.Strea
         run = (await intake.create(call, run_id, thread_id, body)).run
         batches = call.deps.streams.follow(run_id, follower, fresh=True)
         async with _while_connected(call, run, cancel=body.on_disconnect == "cancel"):
-            result = _result(call, None if thread_id is None else thread_id, batches)
+            result = _result(call, thread_id, batches)
             return await sse.value(call, result, _locate(_path(run), "join"))
 
 

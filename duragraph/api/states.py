@@ -13,7 +13,7 @@ from duragraph.api.updates import StateUpdate, Updated
 from duragraph.errors import NotFound
 from duragraph.models import EMPTY, Checkpoint, CheckpointRef, Id, ThreadState
 from duragraph.pg import states, threads
-from duragraph.pg.threads import Place
+from duragraph.pg.threads import Binding
 
 
 @attrs.frozen
@@ -56,7 +56,7 @@ async def _state(call: Call, thread_id: str, at: CheckpointRef, *, subgraphs: bo
             subgraphs=subgraphs,
         )
         if found is None:
-            await _place(conn, call, thread_id)
+            await _binding(conn, call, thread_id)
     return found or _empty(thread_id, at.checkpoint_id)
 
 
@@ -111,19 +111,19 @@ async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[Threa
             limit=body.limit,
         )
         if not found:
-            await _place(conn, call, thread_id)
+            await _binding(conn, call, thread_id)
     return found
 
 
 async def update(call: Call, thread_id: str, *, body: StateUpdate) -> Updated:
     """Apply `values` as if `as_node` had returned them. Raises as `updates.apply` does."""
     async with pg.tenant(call.deps.api, call.organization_id) as conn:
-        place = await _place(conn, call, thread_id)
-    return await updates.apply(call, place, body)
+        binding = await _binding(conn, call, thread_id)
+    return await updates.apply(call, binding, body)
 
 
-async def _place(conn: pg.Connection, call: Call, thread_id: str) -> Place:
-    found = await threads.place(conn, call.organization_id, thread_id)
+async def _binding(conn: pg.Connection, call: Call, thread_id: str) -> Binding:
+    found = await threads.binding(conn, call.organization_id, thread_id)
     if found is None:
         raise NotFound(f"Thread with ID {thread_id} not found")
     return found

@@ -6,11 +6,11 @@ import attrs
 from msgspec import Meta
 
 from duragraph import codec, pg
-from duragraph.api.fields import Limit, Object, Offset, SortOrder, own_metadata, select
+from duragraph.api.fields import Limit, Object, Offset, own_metadata, select
 from duragraph.api.io import Call, Reply, page
 from duragraph.errors import Conflict, NotFound
 from duragraph.ids import new_id
-from duragraph.models import Id, Thread, ThreadStatus
+from duragraph.models import Id, SortOrder, Thread, ThreadStatus
 from duragraph.pg import endings, threads
 
 Field = Literal[

@@ -19,7 +19,7 @@ from duragraph.models import Checkpoint, CheckpointRef, Id
 from duragraph.pg import endings, events, runs, states
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import Created
-from duragraph.pg.threads import Place
+from duragraph.pg.threads import Binding
 
 PATIENCE_SECONDS = 10.0
 """How long an update waits for a worker before it is taken back."""
@@ -42,42 +42,44 @@ class Updated:
     checkpoint_id: str
 
 
-async def apply(call: Call, place: Place, body: StateUpdate) -> Updated:
+async def apply(call: Call, binding: Binding, body: StateUpdate) -> Updated:
     """Wait for a worker to apply `body` to the thread.
 
     Raises Conflict (open runs), Refused (no graph, or whatever the worker says, such as an
     unknown node), Unavailable (no worker serves the graph).
     """
-    if place.graph_id is None:
+    if binding.graph_id is None:
         raise Refused(
-            f"Thread '{place.thread_id}' has no assigned graph ID. This usually occurs when no "
+            f"Thread '{binding.thread_id}' has no assigned graph ID. This usually occurs when no "
             "runs have been made on this particular thread. This operation requires a graph ID. "
             "Please ensure a run has been made for the thread or manually update the thread "
             "metadata (by setting the 'graph_id' field) before running this operation."
         )
     run_id, ns = new_id(), (body.checkpoint and body.checkpoint.checkpoint_ns) or ""
     with call.deps.streams.subscribe(run_id) as follower:
-        await _create(call, run_id, place.graph_id, place, body)
+        await _create(call, run_id, binding.graph_id, binding, body)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 async for _ in call.deps.streams.follow(run_id, follower, fresh=True):
                     pass
         except TimeoutError:
-            await _take_back(call, run_id, place)
+            await _take_back(call, run_id, binding)
     made_id = await _result(call, run_id, ns=ns)
-    made = Checkpoint(place.thread_id, checkpoint_ns=ns, checkpoint_id=made_id)
+    made = Checkpoint(binding.thread_id, checkpoint_ns=ns, checkpoint_id=made_id)
     return Updated(made, made, made_id)
 
 
-async def _create(call: Call, run_id: str, graph_id: str, place: Place, body: StateUpdate) -> None:
+async def _create(
+    call: Call, run_id: str, graph_id: str, binding: Binding, body: StateUpdate
+) -> None:
     async def make(assistant: Resolved) -> Created:
-        return await call.deps.creates.create(_hidden_run(call, run_id, assistant, place, body))
+        return await call.deps.creates.create(_hidden_run(call, run_id, assistant, binding, body))
 
     await call.deps.assistants.use(call.organization_id, graph_id, make)
 
 
 def _hidden_run(
-    call: Call, run_id: str, assistant: Resolved, place: Place, body: StateUpdate
+    call: Call, run_id: str, assistant: Resolved, binding: Binding, body: StateUpdate
 ) -> runs.NewRun:
     checkpoint = body.checkpoint or CheckpointRef()
     configurable = {"checkpoint_ns": checkpoint.checkpoint_ns or ""}
@@ -88,7 +90,7 @@ def _hidden_run(
     return runs.NewRun(
         run_id=run_id,
         organization_id=call.organization_id,
-        thread_id=place.thread_id,
+        thread_id=binding.thread_id,
         assistant_id=assistant.assistant_id,
         revision=assistant.revision,
         graph_id=assistant.graph_id,
@@ -99,7 +101,7 @@ def _hidden_run(
         thread_metadata=b"{}",
         metadata=b"{}",
         kwargs=codec.dumps(kwargs),
-        thread_config=bytes(place.config),
+        thread_config=bytes(binding.config),
         after_seconds=0,
         checkpoint_id=start_id,
         on_disconnect="continue",
@@ -109,17 +111,17 @@ def _hidden_run(
     )
 
 
-async def _take_back(call: Call, run_id: str, place: Place) -> None:
+async def _take_back(call: Call, run_id: str, binding: Binding) -> None:
     async with pg.tenant(call.deps.api, call.organization_id) as conn, conn.transaction():
         ended = await endings.cancel(
-            conn, call.organization_id, place.thread_id, run_ids=[run_id], action="rollback"
+            conn, call.organization_id, binding.thread_id, run_ids=[run_id], action="rollback"
         )
-        await runs.promote(conn, [(call.organization_id, place.thread_id)])
+        await runs.promote(conn, [(call.organization_id, binding.thread_id)])
     call.deps.dispatcher.ended(ended)
     if ended:
         raise Unavailable(
             f"No worker applied the update in {PATIENCE_SECONDS:.0f} s.",
-            hint=f"Start a worker that serves graph '{place.graph_id}'.",
+            hint=f"Start a worker that serves graph '{binding.graph_id}'.",
         )
 
 

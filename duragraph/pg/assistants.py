@@ -5,14 +5,13 @@ from typing import Any, Literal, get_args
 import attrs
 import msgspec
 
-from duragraph.models import Assistant, GraphSchema, Json
+from duragraph.models import Assistant, GraphSchema, Json, SortOrder
 from duragraph.pg import Connection, rows
 
 COLUMNS = """assistant_id, graph_id, name, description, config, context, metadata, version,
     created_at, updated_at"""
 
 SortBy = Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"]
-SortOrder = Literal["asc", "desc"]
 
 RESOLVE = """
 select a.assistant_id, a.revision, a.graph_id, a.config, a.context, a.metadata,

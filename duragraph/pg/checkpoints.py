@@ -56,15 +56,15 @@ from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as x(organization_id, thread_id,
 join effect e using (organization_id, thread_id, checkpoint_id)
 """
 
-Place = tuple[str, str, str]
+Address = tuple[str, str, str]
 """Organization, thread and checkpoint."""
 
 
 async def snapshots(
-    conn: Connection, places: Sequence[Place]
+    conn: Connection, addresses: Sequence[Address]
 ) -> dict[str, tuple[Snapshot, list[Effect]]]:
     """By checkpoint id: all that a run needs to start there, and the effects recorded there."""
-    found = await conn.fetch(SNAPSHOT, *_columns(places))
+    found = await conn.fetch(SNAPSHOT, *_columns(addresses))
     begun = [
         (r["organization_id"], r["thread_id"], r["checkpoint_id"]) for r in found if r["begun"]
     ]
@@ -98,8 +98,8 @@ def _write(record: Record) -> Write:
     return Write(**columns)
 
 
-def _columns(places: Sequence[Place]) -> list[tuple[str, ...]]:
-    return list(zip(*places, strict=True))
+def _columns(addresses: Sequence[Address]) -> list[tuple[str, ...]]:
+    return list(zip(*addresses, strict=True))
 
 
 async def _fold(conn: Connection, r: Record) -> dict[str, bytes]:

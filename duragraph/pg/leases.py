@@ -6,7 +6,7 @@ import attrs
 from asyncpg import Record
 
 from duragraph.pg import Connection
-from duragraph.protocol import LEASE_SECONDS, Control, Lease
+from duragraph.protocol import LEASE_SECONDS, Control, Lease, RunKind
 
 
 @attrs.frozen
@@ -19,7 +19,7 @@ class Claimed:
     assistant_id: str
     graph_id: str
     graph_version: str
-    kind: str
+    kind: RunKind
     kwargs: bytes
     metadata: bytes
     worker_id: str

@@ -8,7 +8,7 @@ from asyncpg import Record
 
 from duragraph.models import MultitaskStrategy, OnCompletion, OnDisconnect, Run
 from duragraph.pg import Connection
-from duragraph.protocol import LEASE_SECONDS
+from duragraph.protocol import LEASE_SECONDS, RunKind
 
 COLUMNS = ", ".join(f.name for f in attrs.fields(Run) if f.default is attrs.NOTHING)
 
@@ -28,7 +28,7 @@ class NewRun:
     revision: int
     graph_id: str
     queue: str
-    kind: str
+    kind: RunKind
     multitask_strategy: MultitaskStrategy
     base_metadata: bytes
     thread_metadata: bytes

@@ -5,11 +5,10 @@ from typing import Literal, get_args
 
 import attrs
 
-from duragraph.models import Json, Thread, ThreadStatus
+from duragraph.models import Json, SortOrder, Thread, ThreadStatus
 from duragraph.pg import Connection, rows
 
 SortBy = Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"]
-SortOrder = Literal["asc", "desc"]
 
 SEARCH_SECONDS = 10
 
@@ -52,14 +51,14 @@ async def get(conn: Connection, organization_id: str, thread_id: str) -> Thread 
     return None if record is None else Thread(*record)
 
 
-PLACE = """
+BINDING = """
 select thread_id, metadata ->> 'graph_id' as graph_id, config from thread
 where organization_id = $1 and thread_id = $2 and erase_at is null
 """
 
 
 @attrs.frozen
-class Place:
+class Binding:
     """What a thread is bound to: its graph, None before the first run, and its runs' config."""
 
     thread_id: str
@@ -67,9 +66,9 @@ class Place:
     config: Json
 
 
-async def place(conn: Connection, organization_id: str, thread_id: str) -> Place | None:
-    record = await conn.fetchrow(PLACE, organization_id, thread_id)
-    return None if record is None else Place(*record)
+async def binding(conn: Connection, organization_id: str, thread_id: str) -> Binding | None:
+    record = await conn.fetchrow(BINDING, organization_id, thread_id)
+    return None if record is None else Binding(*record)
 
 
 _MATCHING = f"""

@@ -13,7 +13,7 @@ import attrs
 from duragraph_worker.authoring.signature import Signature, read
 from duragraph_worker.authoring.wiring import Ends, Wired
 from duragraph_worker.llm.tools import Tool, as_tool
-from duragraph_worker.plan import Retry
+from duragraph_worker.plan import Kind, Retry
 
 T = TypeVar("T")
 Body = Callable[..., Any]
@@ -79,7 +79,7 @@ class NodeSpec(Wired):
     Without a body it is a decorator that takes one, or a node that needs none.
     """
 
-    kind: str
+    kind: Kind
     body: Body | None = None
     role: Role = None
     given_name: str | None = None

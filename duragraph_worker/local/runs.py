@@ -10,7 +10,7 @@ import attrs
 
 from duragraph import ids
 from duragraph.errors import Conflict
-from duragraph.protocol import Checkpoint, Frame, Item, Outcome, Task
+from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Task
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import Interrupt
@@ -190,7 +190,7 @@ class Local:
 
     def _task(
         self,
-        kind: Literal["run", "update_state"],
+        kind: RunKind,
         thread: Thread,
         kwargs: dict[str, Any],
         recorder: _Recorder,
