@@ -152,12 +152,7 @@ async def _serve(
     Raises what the job raised, LoopDied.
     """
     plane = build_app(config)
-    runner = web.AppRunner(
-        plane,
-        access_log=None,
-        shutdown_timeout=config.drain_seconds,
-        handler_cancellation=True,
-    )
+    runner = web.AppRunner(plane, shutdown_timeout=config.drain_seconds, handler_cancellation=True)
     await runner.setup()
     try:
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
