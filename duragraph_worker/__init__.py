@@ -2,12 +2,13 @@
 
 Public names only. What needs a network is imported when it is first asked for.
 
-    authoring/     decorated classes become checked plans
-    plan.py        what the executor runs: plain data
-    executor/      supersteps, channels, interrupts, frames; the same locally and on a worker
-    llm/           what LLM and tool nodes do; vendors are in integrations/
-    local/         runs with no server
     process/       the worker: polls, attempts, reports, leases
+    authoring/     decorated classes become checked plans
+    local/         runs with no server
+    llm/           models and tools; vendors are in integrations/
+    executor/      supersteps, channels, interrupts, frames; the same locally and on a worker
+    state.py       channels of declared types; messages.py, coerce.py: what conversations hold
+    plan.py        what the executor runs: plain data
 """
 
 import importlib

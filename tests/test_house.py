@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 SERVER = sorted((ROOT / "duragraph").rglob("*.py"))
 WORKER = sorted((ROOT / "duragraph_worker").rglob("*.py"))
@@ -24,6 +26,19 @@ FLOORS = (
     {"__main__"},
 )
 """A file imports only from floors below its own."""
+
+WORKER_FLOORS = (
+    {"plan", "command", "serialize", "record", "partial_json"},
+    {"errors", "messages"},
+    {"coerce"},
+    {"state"},
+    {"schema", "executor"},
+    {"llm", "local"},
+    {"authoring"},
+    {"process"},
+    {"__main__", "integrations", "testing", "example"},
+)
+"""The same for `duragraph_worker/`."""
 
 API_SHARED = {"io", "fields", "sse", "middleware", "openapi", "docs", "intake", "updates"}
 """What the endpoints of `api/` may have in common; they never import each other."""
@@ -90,14 +105,18 @@ def inside(folder):
     return [p for p in SERVER if p.parent.name == folder and p.stem != "__init__"]
 
 
-def test_imports_go_downward():
+@pytest.mark.parametrize(
+    ("package", "floors"), [("duragraph", FLOORS), ("duragraph_worker", WORKER_FLOORS)]
+)
+def test_imports_go_downward(package, floors):
     def upward(path):
-        parts = path.relative_to(ROOT / "duragraph").with_suffix("").parts
-        (floor,) = (f for f in FLOORS if parts[0] in f)
-        below = set().union(*FLOORS[: FLOORS.index(floor)])
-        return rooms(path, "duragraph") - below - ({parts[0]} if len(parts) > 1 else set())
+        parts = path.relative_to(ROOT / package).with_suffix("").parts
+        (floor,) = (f for f in floors if parts[0] in f)
+        below = set().union(*floors[: floors.index(floor)])
+        return rooms(path, package) - below - ({parts[0]} if len(parts) > 1 else set())
 
-    assert offenders([p for p in SERVER if p != ROOT / "duragraph/__init__.py"], upward) == {}
+    files = [p for p in SERVER + WORKER if p.is_relative_to(ROOT / package)]
+    assert offenders([p for p in files if p != ROOT / package / "__init__.py"], upward) == {}
 
 
 def test_tables_know_nothing_of_each_other():

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from duragraph_worker import state
-from duragraph_worker.authoring import calls
+from duragraph_worker.authoring import calls, llm_calls
 from duragraph_worker.authoring.blueprint import Blueprint
 from duragraph_worker.authoring.calls import Call, Method
-from duragraph_worker.authoring.nodes import LLM, Human, NodeSpec, Subgraph, ToolRunner
-from duragraph_worker.llm import node as llm_node
-from duragraph_worker.llm import tool_node
+from duragraph_worker.authoring.nodes import Human, NodeSpec, Subgraph
+from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.plan import Node, Plan
 
 
@@ -74,10 +73,10 @@ def _call(
     )
     match spec.role:
         case LLM():
-            call = llm_node.call(method, spec.role, blueprint.channels)
+            call = llm_calls.llm(method, spec.role, blueprint.channels)
             return call, _with(wants, "ctx", without="llm")
         case ToolRunner():
-            call = tool_node.call(method, spec.role, blueprint.channels)
+            call = llm_calls.tools(method, spec.role, blueprint.channels)
             return call, _with(wants, "ctx")
         case Human():
             return calls.human(method), _with(wants, "decision")

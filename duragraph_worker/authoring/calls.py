@@ -1,6 +1,6 @@
 """What a node's `call` does around its body: injection, threads, and the shape of the result.
 
-Owns plain, router and human nodes; `llm/` has the others.
+Owns plain, router and human nodes; `llm_calls.py` has the others.
 """
 
 import asyncio

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from duragraph_worker import state
-from duragraph_worker.authoring.nodes import LLM, NodeSpec, Subgraph, ToolRunner
+from duragraph_worker.authoring.nodes import NodeSpec, Subgraph
+from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.plan import Channel
 
 

@@ -12,6 +12,7 @@ import attrs
 
 from duragraph_worker.authoring.signature import Signature, read
 from duragraph_worker.authoring.wiring import Ends, Wired
+from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.llm.tools import Tool, as_tool
 from duragraph_worker.plan import Kind, Retry
 
@@ -22,28 +23,6 @@ Raises = type[BaseException] | Sequence[type[BaseException]]
 ENTRY = "__duragraph_entry__"
 DEFAULT_MODEL = "gpt-4o-mini"
 DEFAULT_PROMPT = "Please review and continue"
-
-
-@attrs.frozen
-class LLM:
-    """What an LLM node asks, and where the reply goes."""
-
-    models: tuple[str, ...]
-    system: str | None = None
-    tools: tuple[Tool, ...] = ()
-    output: Any = None
-    into: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    max_tool_rounds: int = 10
-    stream: bool = True
-
-
-@attrs.frozen
-class ToolRunner:
-    """The tools whose calls a tool node runs."""
-
-    tools: tuple[Tool, ...]
 
 
 @attrs.frozen
@@ -180,7 +159,7 @@ def llm_node(
     goto: Sequence[str] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> NodeSpec:
-    """A step that asks a model; `llm/node.py` says what its body means.
+    """A step that asks a model; `llm_calls.py` says what its body means.
 
     Of several models the next is asked when one can't answer. `output` is a type that the
     reply must have; `into` is the key that the reply is written to. `system_prompt` is another

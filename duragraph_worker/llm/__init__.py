@@ -1,1 +1,1 @@
-"""What LLM and tool nodes do: models, tools, replies of a type. Vendors are in `integrations/`."""
+"""Models, tools and replies of a type. Knows no graph; vendors are in `integrations/`."""

@@ -14,10 +14,10 @@ import attrs
 import msgspec
 
 from duragraph_worker import coerce
-from duragraph_worker.authoring.nodes import LLM
 from duragraph_worker.llm import structured
 from duragraph_worker.llm.providers import Provider, Request, resolve
-from duragraph_worker.llm.tool_node import Context, answers, bound
+from duragraph_worker.llm.roles import LLM
+from duragraph_worker.llm.toolbox import Context, answers, bound
 from duragraph_worker.llm.tools import Tool, as_tool
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, SystemMessage
 

@@ -1,16 +1,17 @@
-"""What an LLM node's body means: it is in charge, or what it returns is the prompt."""
+"""What the bodies of LLM and tool nodes mean, and where replies and answers are written."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from duragraph_worker import coerce
 from duragraph_worker.authoring.calls import Call, Method
-from duragraph_worker.authoring.nodes import LLM
 from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import InvalidUpdateError
 from duragraph_worker.llm.model import Model
+from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.llm.structured import plain, read
-from duragraph_worker.messages import HumanMessage, Message
+from duragraph_worker.llm.toolbox import answers, bound
+from duragraph_worker.messages import AIMessage, HumanMessage, Message
 from duragraph_worker.plan import Channel
 from duragraph_worker.serialize import encode
 from duragraph_worker.state import MESSAGES, appended
@@ -18,8 +19,8 @@ from duragraph_worker.state import MESSAGES, appended
 Values = dict[str, Any]
 
 
-def call(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> Call:
-    """The node's call.
+def llm(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> Call:
+    """A node that asks a model.
 
     A body that takes `llm` returns an update. Otherwise it returns the prompt, or a mapping to
     apply first, or nothing; the reply is written to `into`, `messages` or `response`.
@@ -46,6 +47,28 @@ def call(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> C
                 return update | {MESSAGES: added}
             return update | {"response": new[-1].text}
         return update | {role.into or "response": _value(role, new[-1].text)}
+
+    return run
+
+
+def tools(method: Method, role: ToolRunner, channels: Mapping[str, Channel] | None) -> Call:
+    """A node that answers the tool calls of the last message of the state."""
+    toolbox = bound(role.tools, method.instance)
+
+    async def run(state: Any, injected: Mapping[str, Any]) -> Any:
+        before = method.before(state)
+        update = method.normal(await method.returned(state, injected), state, before) or {}
+        if not isinstance(update, dict):
+            raise InvalidUpdateError(f"node {method.node} runs tools: return a mapping or None")
+        given = update.get(MESSAGES)
+        messages, _ = appended(channels, before.get(MESSAGES), given, [])
+        last = messages[-1] if messages else None
+        if not isinstance(last, AIMessage):
+            kind = "no message" if last is None else f"a {last.type} message"
+            raise InvalidUpdateError(f"node {method.node} answers a model's reply, not {kind}")
+        answered = await answers(last, toolbox, injected["ctx"])
+        _, added = appended(channels, before.get(MESSAGES), given, answered)
+        return {**update, MESSAGES: added}
 
     return run
 

@@ -1,4 +1,4 @@
-"""Running the tool calls of a model's reply, for `@tool_node` and for LLM nodes.
+"""Runs the tool calls of a model's reply, for tool nodes and LLM nodes.
 
 Every call is an effect of its own, so that a retried node pays for none of them twice.
 """
@@ -8,45 +8,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from duragraph_worker import serialize
-from duragraph_worker.authoring.calls import Call, Method
-from duragraph_worker.authoring.nodes import ToolRunner
-from duragraph_worker.errors import InvalidUpdateError
 from duragraph_worker.llm.tools import Tool, ToolInputError
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, ToolCall, ToolMessage
-from duragraph_worker.plan import Channel
-from duragraph_worker.state import MESSAGES, appended
 
 
 class Context(Protocol):
-    """What nodes of this package need of the executor's `ctx`."""
+    """What models and tools need of the executor's `ctx`."""
 
     async def effect(self, name: str, fn: Callable[[str], Awaitable[Any]], /) -> Any: ...
 
     def message(self, chunk: AIMessageChunk, /) -> None: ...
 
     def message_id(self, n: int, /) -> str: ...
-
-
-def call(method: Method, role: ToolRunner, channels: Mapping[str, Channel] | None) -> Call:
-    """A node that answers the tool calls of the last message of the state."""
-    tools = bound(role.tools, method.instance)
-
-    async def run(state: Any, injected: Mapping[str, Any]) -> Any:
-        before = method.before(state)
-        update = method.normal(await method.returned(state, injected), state, before) or {}
-        if not isinstance(update, dict):
-            raise InvalidUpdateError(f"node {method.node} runs tools: return a mapping or None")
-        given = update.get(MESSAGES)
-        messages, _ = appended(channels, before.get(MESSAGES), given, [])
-        last = messages[-1] if messages else None
-        if not isinstance(last, AIMessage):
-            kind = "no message" if last is None else f"a {last.type} message"
-            raise InvalidUpdateError(f"node {method.node} answers a model's reply, not {kind}")
-        answered = await answers(last, tools, injected["ctx"])
-        _, added = appended(channels, before.get(MESSAGES), given, answered)
-        return {**update, MESSAGES: added}
-
-    return run
 
 
 def bound(tools: tuple[Tool, ...], instance: Any) -> dict[str, Tool]:
