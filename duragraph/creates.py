@@ -18,6 +18,9 @@ from duragraph.pg.leases import Claimed
 from duragraph.pg.runs import Created, NewRun
 from duragraph.seats import Needs, Seat
 
+TRIES = 3
+"""Of a creation that meets another on its thread."""
+
 
 class Creates:
     def __init__(self, pool: Pool, dispatcher: Dispatcher) -> None:
@@ -36,39 +39,32 @@ class Creates:
 
         Raises NotFound (thread or assistant), Conflict (busy under `reject`), Stale, Unavailable.
         """
-        created = await self._commit.submit(new)
-        if created is not None:
-            return created
-        with pg.translated():
-            async with self._pool.acquire() as conn:
-                revision, thread_exists, open_runs = await runs.why_not(conn, new)
-        if revision is None or not (thread_exists or new.make_thread):
-            raise NotFound("Thread or assistant not found.")
-        if revision != new.revision:
-            raise Stale
-        if open_runs and new.kind == "update_state":
-            raise Conflict(f"Thread {new.thread_id} has in-flight runs.")
-        if open_runs and new.multitask_strategy == "reject":
-            raise Conflict(
-                "Thread is already running a task. Wait for it to finish or choose a different "
-                "multitask strategy."
-            )
+        for _ in range(TRIES):
+            created = await self._commit.submit(new)
+            if created is not None:
+                return created
+            with pg.translated():
+                async with self._pool.acquire() as conn:
+                    await _refuse(conn, new)
         raise Busy(hint="The thread changed meanwhile; try again.")
 
     async def create_instead(self, new: NewRun) -> Created:
         """Create a run in place of the thread's open ones (`interrupt`, `rollback`)."""
         action: CancelAction = "rollback" if new.multitask_strategy == "rollback" else "interrupt"
-        with pg.translated():
-            async with self._pool.acquire() as conn, conn.transaction():
-                ended = await endings.cancel(
-                    conn, new.organization_id, new.thread_id, action=action
-                )
-                created = (await runs.create(conn, [new])).get(new.run_id)
-        if created is None:
-            return await self.create(new)
-        self._dispatcher.ended(ended)
-        self._dispatcher.look()
-        return created
+        for _ in range(TRIES):
+            with pg.translated():
+                async with self._pool.acquire() as conn, conn.transaction():
+                    ended = await endings.cancel(
+                        conn, new.organization_id, new.thread_id, action=action
+                    )
+                    created = (await runs.create(conn, [new])).get(new.run_id)
+                    if created is None:
+                        await _refuse(conn, new)
+            self._dispatcher.ended(ended)
+            if created is not None:
+                self._dispatcher.look()
+                return created
+        raise Busy(hint="The thread changed meanwhile; try again.")
 
     async def _flush(self, batch: Sequence[NewRun]) -> list[Created | None]:
         matches = [self._match(new) for new in batch]
@@ -105,6 +101,22 @@ class Creates:
     def _match(self, new: NewRun) -> Seat | None:
         """A waiting worker for `new`; none for one that is to run later."""
         return None if new.after_seconds > 0 else self._dispatcher.match(_needs(new))
+
+
+async def _refuse(conn: pg.Connection, new: NewRun) -> None:
+    """Raises what stands in the way of `new`; nothing does if the thread changed meanwhile."""
+    revision, thread_exists, open_runs = await runs.why_not(conn, new)
+    if revision is None or not (thread_exists or new.make_thread):
+        raise NotFound("Thread or assistant not found.")
+    if revision != new.revision:
+        raise Stale
+    if open_runs and new.kind == "update_state":
+        raise Conflict(f"Thread {new.thread_id} has in-flight runs.")
+    if open_runs and new.multitask_strategy == "reject":
+        raise Conflict(
+            "Thread is already running a task. Wait for it to finish or choose a different "
+            "multitask strategy."
+        )
 
 
 def _needs(new: NewRun) -> Needs:

@@ -99,7 +99,7 @@ async def cancel(
     if not ended:
         return []
     was_active = next((e for e in ended if e.active), None)
-    undo = rollback and was_active is not None and was_active.status == "running"
+    undo = rollback and was_active is not None
     error = USER_ROLLBACK if rollback else USER_INTERRUPT
     await conn.execute(
         SETTLE_THREAD,

@@ -58,8 +58,19 @@ class Created:
     head_id: str | None
 
 
-# Thread rows are locked first, in id order; what the lock finds is what `taken` works on.
-# At most one item a thread may stand in a batch.
+_DUE_IN_LINE = """
+r.organization_id = t.organization_id and r.thread_id = t.thread_id
+    and r.status = 'pending' and not r.active and (r.not_before is null or r.not_before <= now())
+"""
+
+# Free, and not just about to be given to who waits for it.
+_PLACE_FREE = f"""
+x.after_seconds <= 0 and t.active_run_id is null
+    and (t.open_runs = 0 or not exists (select from run r where {_DUE_IN_LINE}))
+"""
+
+# Thread rows are locked first, in id order, and made in that order; what the lock finds is what
+# `taken` works on. At most one item a thread may stand in a batch.
 CREATE = f"""
 with x as materialized (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[],
@@ -81,9 +92,8 @@ with x as materialized (
     update thread t set
         status = 'busy',
         open_runs = t.open_runs + 1,
-        active_run_id = case when t.active_run_id is null and x.after_seconds <= 0
-            then x.run_id else t.active_run_id end,
-        last_ms = case when t.active_run_id is null and x.after_seconds <= 0
+        active_run_id = case when {_PLACE_FREE} then x.run_id else t.active_run_id end,
+        last_ms = case when {_PLACE_FREE}
             then greatest(t.last_ms + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint)
             else t.last_ms end,
         metadata = t.metadata || x.thread_metadata,
@@ -104,6 +114,7 @@ with x as materialized (
     from known
     where make_thread and not exists (select from locked l where l.thread_id = known.thread_id
         and l.organization_id = known.organization_id)
+    order by thread_id
     on conflict do nothing
     returning organization_id, thread_id, active_run_id, last_ms, metadata, checkpoint_id
 ), placed as (
@@ -160,8 +171,9 @@ async def why_not(conn: Connection, new: NewRun) -> tuple[int | None, bool, int]
     return record["revision"], record["thread_exists"], record["open_runs"]
 
 
-# Threads whose place is free give it to the first in line that is due.
-PROMOTE = """
+# Threads whose place is free give it to the first in line that is due. It is locked, since it may
+# have been ended while its thread was waited for.
+PROMOTE = f"""
 with t as materialized (
     select t.organization_id, t.thread_id, t.checkpoint_id, t.last_ms
     from unnest($1::uuid[], $2::uuid[]) as x(organization_id, thread_id)
@@ -172,11 +184,8 @@ with t as materialized (
     select t.*, r.run_id,
         greatest(t.last_ms + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint) as ms
     from t cross join lateral (
-        select run_id from run r
-        where r.organization_id = t.organization_id and r.thread_id = t.thread_id
-            and r.status = 'pending' and not r.active
-            and (r.not_before is null or r.not_before <= now())
-        order by coalesce(r.not_before, r.created_at), r.run_id limit 1
+        select run_id from run r where {_DUE_IN_LINE}
+        order by coalesce(r.not_before, r.created_at), r.run_id limit 1 for update
     ) r
 ), placed as (
     update thread t set active_run_id = f.run_id, last_ms = f.ms
@@ -193,13 +202,10 @@ async def promote(conn: Connection, threads: Sequence[tuple[str, str]]) -> int:
     return len(await conn.fetch(PROMOTE, *zip(*threads, strict=True)))
 
 
-STRAYS = """
+STRAYS = f"""
 select organization_id, thread_id from thread t
-where open_runs > 0 and active_run_id is null and exists (
-    select from run r
-    where r.organization_id = t.organization_id and r.thread_id = t.thread_id
-        and r.status = 'pending' and not r.active
-        and (r.not_before is null or r.not_before <= now()))
+where open_runs > 0 and active_run_id is null
+    and exists (select from run r where {_DUE_IN_LINE})
 limit 500
 """
 
