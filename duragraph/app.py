@@ -1,9 +1,11 @@
 """The composition root: what is made, in which order, and how it ends in reverse."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
 
+import structlog
 from aiohttp import web
 
 from duragraph import pg
@@ -15,6 +17,7 @@ from duragraph.config import Config
 from duragraph.creates import Creates
 from duragraph.deps import DEPS, Deps
 from duragraph.dispatch import Dispatcher
+from duragraph.errors import Busy, Unavailable
 from duragraph.reaper import Reaper
 from duragraph.reports import Reports
 from duragraph.streams import Streams
@@ -25,6 +28,10 @@ SUPERVISOR = web.AppKey("supervisor", Supervisor)
 
 API_CONNECTIONS = 12
 ENGINE_CONNECTIONS = 8
+AGAIN_SECONDS = 0.5
+"""Between two tries to reach a database that is away at the start."""
+
+log = structlog.get_logger(__name__)
 
 
 def build_app(config: Config) -> web.Application:
@@ -69,8 +76,23 @@ def _add(resource: web.Resource, routes: Sequence[Route]) -> None:
     resource.add_route("*", refuse)
 
 
+async def _apply_schema(config: Config) -> None:
+    """Waits for a database that is away: a plane that ended would only be started again."""
+    waiting = False
+    while True:
+        try:
+            return await pg.apply_schema(config.database_url)
+        except (Unavailable, Busy) as error:
+            if not waiting:
+                log.warning(
+                    "waiting for the database", error=str(error), cause=str(error.__cause__)
+                )
+            waiting = True
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
 async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack) -> Deps:
-    await pg.apply_schema(config.database_url)
+    await _apply_schema(config)
     api, engine = [
         await stack.enter_async_context(await pg.open_pool(config.database_url, role, size=size))
         for role, size in (

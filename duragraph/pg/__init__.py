@@ -112,7 +112,7 @@ def schema_sql() -> str:
     for root in (Path(__file__).parents[2], Path(sysconfig.get_path("data")) / "share/duragraph"):
         if (path := root / "schema.sql").exists():
             return path.read_text()
-    raise Unavailable("schema.sql is missing.", hint="Install duragraph again.")
+    raise DuraGraphError("schema.sql is missing.", hint="Install duragraph again.")
 
 
 APPLIED = """
