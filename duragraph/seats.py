@@ -95,7 +95,7 @@ class Seat:
 class Seats:
     def __init__(self) -> None:
         self._by_worker: dict[str, Seat] = {}
-        self._by_needs: defaultdict[Needs, list[Seat]] = defaultdict(list)
+        self._by_needs: defaultdict[Needs, deque[Seat]] = defaultdict(deque)
 
     def get(self, worker_id: str) -> Seat | None:
         return self._by_worker.get(worker_id)
@@ -130,8 +130,13 @@ class Seats:
                 self.forget(seat.worker.worker_id)
 
     def ready(self, needs: Needs) -> Seat | None:
-        """A worker with a free slot for this."""
-        return next((seat for seat in self._by_needs.get(needs, ()) if seat.ready), None)
+        """A worker with a free slot for this, each in turn."""
+        seats = self._by_needs.get(needs, deque())
+        for _ in range(len(seats)):
+            seats.rotate(-1)
+            if seats[-1].ready:
+                return seats[-1]
+        return None
 
     def alike(self) -> Iterator[list[Seat]]:
         """Workers with free slots, together where they serve the same graphs."""
