@@ -15,7 +15,7 @@ from langgraph_sdk.client import LangGraphClient
 from tests.crash import processes
 from tests.crash.processes import Plane, Process
 
-_ERROR = re.compile(r'"level": "(error|critical)"|Traceback|Warning:')
+_ERROR = re.compile(r'"level": "(error|critical)"|Traceback|Warning:|^duragraph')
 
 
 @attrs.define

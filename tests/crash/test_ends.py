@@ -138,6 +138,20 @@ async def test_a_server_away_for_longer_than_a_lease_costs_no_attempt(start_clus
         assert {line.epoch for line in side_log(cluster.side_log)} == {1}
 
 
+async def test_a_plane_that_starts_before_its_database_waits_for_it(start_cluster):
+    async with start_cluster() as cluster:
+        client, plane = cluster.client(), cluster.planes[0]
+        await plane.kill()
+        await cluster.postgres.kill()
+        starting = asyncio.ensure_future(plane.start())
+        log = cluster.home / "plane0.log"
+        await until(lambda: "waiting for the database" in log.read_text())
+        await cluster.postgres.start()
+        async with asyncio.timeout(20):
+            await starting
+            await client.runs.wait(None, "ten", input={"ms": [1, 2]}, raise_error=True)
+
+
 @pytest.mark.parametrize("graph", ["deadly", "sudden"])
 async def test_a_run_that_kills_its_workers_is_given_up_and_frees_its_thread(start_cluster, graph):
     async with start_cluster(workers=ATTEMPTS + 1, max_attempts=ATTEMPTS) as cluster:
