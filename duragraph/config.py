@@ -6,11 +6,13 @@ A setting `port` is the variable `DURAGRAPH_PORT` and, where a command offers it
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any, Literal, Self
 
 import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, override
 
 PREFIX = "DURAGRAPH_"
 
@@ -132,19 +134,13 @@ class Config:
 
         Raises ConfigError.
         """
-        given: dict[str, Any] = {}
-        for field in attrs.fields(cls):
-            flag = flags.get(field.name)
-            text = environ.get(_variable(field.name), "") if flag is None else str(flag)
-            if not text:
-                continue
-            try:
-                given[field.name] = field.metadata["read"](text)
-            except ValueError as error:
-                source = _variable(field.name) if flag is None else _flag(field.name)
-                shown = f" is {text!r} but" if field.repr else ""
-                raise ConfigError(f"{source}{shown} {error}.") from None
-        return cls(**given)
+        names = [field.name for field in attrs.fields(cls)]
+        given = {name: environ.get(_variable(name), "") for name in names}
+        given |= {name: str(flag) for name, flag in flags.items() if flag is not None}
+        try:
+            return _CONVERTER.structure({k: text for k, text in given.items() if text}, cls)
+        except cattrs.ClassValidationError as errors:
+            raise ConfigError(" ".join(_problems(cls, errors, given, flags))) from None
 
     def needing(self, *names: str) -> Self:
         """The same, if these are set. Raises ConfigError."""
@@ -171,6 +167,39 @@ def child_environ(config: Config, environ: Mapping[str, str] = os.environ) -> di
     own = {_variable(field.name) for field in attrs.fields(Config)}
     kept = {name: value for name, value in environ.items() if name not in own}
     return kept | ({f"{PREFIX}API_KEY": config.api_keys[0]} if config.api_keys else {})
+
+
+def _problems(
+    cls: type[Config],
+    errors: cattrs.ClassValidationError,
+    given: Mapping[str, str],
+    flags: Mapping[str, object],
+) -> Iterator[str]:
+    """A sentence for each bad setting; what is secret is not repeated."""
+    for error, note in errors.group_exceptions()[0]:
+        shown = (
+            f" is {given[note.name]!r} but" if getattr(attrs.fields(cls), note.name).repr else ""
+        )
+        source = _variable if flags.get(note.name) is None else _flag
+        yield f"{source(note.name)}{shown} {error}."
+
+
+def _hook(read: Callable[[str], Any]) -> Callable[[str, Any], Any]:
+    return lambda text, _type: read(text)
+
+
+def _make_converter() -> cattrs.Converter:
+    """Reads every setting by its own `read`, and tells of all that fail at once."""
+    converter = cattrs.Converter()
+    reads: dict[str, Any] = {
+        field.name: override(struct_hook=_hook(field.metadata["read"]))
+        for field in attrs.fields(Config)
+    }
+    converter.register_structure_hook(Config, make_dict_structure_fn(Config, converter, **reads))
+    return converter
+
+
+_CONVERTER = _make_converter()
 
 
 def _variable(field: str) -> str:

@@ -47,6 +47,7 @@ WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "logs"}
 
 FENCES = {
     "asyncpg": r"duragraph/pg/",
+    "cattrs": r"duragraph/config\.py",
     "nats": r"duragraph/bus\.py",
     "aiohttp_sse": r"duragraph/api/sse\.py",
     "aiohttp": (

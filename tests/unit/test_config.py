@@ -49,6 +49,11 @@ def test_a_bad_variable_names_itself(name, value):
         Config.from_env({f"DURAGRAPH_{name}": value})
 
 
+def test_all_that_is_wrong_is_told_at_once():
+    with pytest.raises(ConfigError, match=r"DURAGRAPH_PORT is 'http' .* --max-depth is '1' but"):
+        Config.from_env({"DURAGRAPH_PORT": "http"}, max_depth=1)
+
+
 def test_secrets_are_neither_shown_nor_repeated():
     config = Config.from_env({**SERVERS, "DURAGRAPH_API_KEYS": "hush"})
     assert "hush" not in repr(config)
