@@ -43,23 +43,21 @@ class Creates:
             created = await self._commit.submit(new)
             if created is not None:
                 return created
-            with pg.translated():
-                async with self._pool.acquire() as conn:
-                    await _refuse(conn, new)
+            async with pg.acquire(self._pool) as conn:
+                await _refuse(conn, new)
         raise Busy(hint="The thread changed meanwhile; try again.")
 
     async def create_instead(self, new: NewRun) -> Created:
         """Create a run in place of the thread's open ones (`interrupt`, `rollback`)."""
         action: CancelAction = "rollback" if new.multitask_strategy == "rollback" else "interrupt"
         for _ in range(TRIES):
-            with pg.translated():
-                async with self._pool.acquire() as conn, conn.transaction():
-                    ended = await endings.cancel(
-                        conn, new.organization_id, new.thread_id, action=action
-                    )
-                    created = (await runs.create(conn, [new])).get(new.run_id)
-                    if created is None:
-                        await _refuse(conn, new)
+            async with pg.acquire(self._pool) as conn, conn.transaction():
+                ended = await endings.cancel(
+                    conn, new.organization_id, new.thread_id, action=action
+                )
+                created = (await runs.create(conn, [new])).get(new.run_id)
+                if created is None:
+                    await _refuse(conn, new)
             self._dispatcher.ended(ended)
             if created is not None:
                 self._dispatcher.look()
@@ -74,15 +72,14 @@ class Creates:
         ]
         created: dict[str, Created] = {}
         try:
-            with pg.translated():
-                async with self._pool.acquire() as conn:
-                    created = await runs.create(conn, leased)
-                    claimed = [
-                        _claimed(new, created[new.run_id])
-                        for new, seat in zip(leased, matches, strict=True)
-                        if seat is not None and _was_leased(created.get(new.run_id))
-                    ]
-                    tasks = await self._dispatcher.tasks(conn, claimed)
+            async with pg.acquire(self._pool) as conn:
+                created = await runs.create(conn, leased)
+                claimed = [
+                    _claimed(new, created[new.run_id])
+                    for new, seat in zip(leased, matches, strict=True)
+                    if seat is not None and _was_leased(created.get(new.run_id))
+                ]
+                tasks = await self._dispatcher.tasks(conn, claimed)
         finally:
             for new, seat in zip(leased, matches, strict=True):
                 if seat is not None and not _was_leased(created.get(new.run_id)):

@@ -59,9 +59,8 @@ class Dispatcher:
     async def _seat(self, worker_id: str) -> Seat:
         if seat := self._seats.get(worker_id):
             return seat
-        with pg.translated():
-            async with self._pool.acquire() as conn:
-                worker = await workers.get(conn, worker_id)
+        async with pg.acquire(self._pool) as conn:
+            worker = await workers.get(conn, worker_id)
         if worker is None:
             raise NotFound("No such worker.", hint="Register again.")
         return self._seats.add(worker)
@@ -118,9 +117,8 @@ class Dispatcher:
         """Leases whose worker left before it was told of them."""
         if not self._untaken:
             return
-        with pg.translated():
-            async with self._pool.acquire() as conn:
-                await leases.release(conn, self._untaken)
+        async with pg.acquire(self._pool) as conn:
+            await leases.release(conn, self._untaken)
         self._untaken.clear()
 
     async def _claim(self) -> None:
@@ -137,17 +135,16 @@ class Dispatcher:
         worker = seats[0].worker
         claimed: list[Claimed] = []
         try:
-            with pg.translated():
-                async with self._pool.acquire() as conn:
-                    claimed = await leases.claim(
-                        conn,
-                        worker.organization_id,
-                        worker.queue,
-                        graphs=worker.graphs,
-                        versions=worker.versions,
-                        worker_ids=slots,
-                    )
-                    tasks = await self.tasks(conn, claimed)
+            async with pg.acquire(self._pool) as conn:
+                claimed = await leases.claim(
+                    conn,
+                    worker.organization_id,
+                    worker.queue,
+                    graphs=worker.graphs,
+                    versions=worker.versions,
+                    worker_ids=slots,
+                )
+                tasks = await self.tasks(conn, claimed)
         finally:
             used = [c.worker_id for c in claimed]
             for seat, count in taken.items():
@@ -169,10 +166,9 @@ class Dispatcher:
         self._searched_at = time.monotonic()
         if not (worker_ids := self._seats.worker_ids()):
             return
-        with pg.translated():
-            async with self._pool.acquire() as conn:
-                lost = await leases.unheard(conn, worker_ids, seconds=REOFFER_SECONDS)
-                tasks = await self.tasks(conn, lost)
+        async with pg.acquire(self._pool) as conn:
+            lost = await leases.unheard(conn, worker_ids, seconds=REOFFER_SECONDS)
+            tasks = await self.tasks(conn, lost)
         for claim, task in zip(lost, tasks, strict=True):
             self.offer(claim.worker_id, task)
 
@@ -228,12 +224,11 @@ class Dispatcher:
         action: CancelAction,
     ) -> list[Ended]:
         """End those of these runs that are open; returns them. Raises Unavailable."""
-        with pg.translated():
-            async with self._pool.acquire() as conn, conn.transaction():
-                ended = await endings.cancel(
-                    conn, organization_id, thread_id, run_ids=run_ids, action=action
-                )
-                await runs.promote(conn, [(organization_id, thread_id)])
+        async with pg.acquire(self._pool) as conn, conn.transaction():
+            ended = await endings.cancel(
+                conn, organization_id, thread_id, run_ids=run_ids, action=action
+            )
+            await runs.promote(conn, [(organization_id, thread_id)])
         self.ended(ended)
         return ended
 
@@ -265,6 +260,5 @@ class Dispatcher:
     async def renew(self, worker_id: str, active: Sequence[Lease]) -> list[Control]:
         """Renew leases; returns those the worker has lost. Raises NotFound, Unavailable."""
         await self._seat(worker_id)
-        with pg.translated():
-            async with self._pool.acquire() as conn:
-                return await leases.renew(conn, worker_id, active)
+        async with pg.acquire(self._pool) as conn:
+            return await leases.renew(conn, worker_id, active)

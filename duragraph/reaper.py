@@ -40,13 +40,12 @@ class Reaper:
         housekept_at = 0.0
         while True:
             try:
-                with pg.translated():
-                    async with self._pool.acquire() as conn:
-                        await self._sweep(conn)
-                        if time.monotonic() - housekept_at > HOUSEKEEPING_SECONDS:
-                            await workers.forget(conn)
-                            await events.partition_ahead(conn)
-                            housekept_at = time.monotonic()
+                async with pg.acquire(self._pool) as conn:
+                    await self._sweep(conn)
+                    if time.monotonic() - housekept_at > HOUSEKEEPING_SECONDS:
+                        await workers.forget(conn)
+                        await events.partition_ahead(conn)
+                        housekept_at = time.monotonic()
             except DuraGraphError as error:
                 log.warning("can't sweep", error=str(error), cause=str(error.__cause__))
             await asyncio.sleep(self._config.sweep_seconds)

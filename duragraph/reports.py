@@ -75,15 +75,12 @@ class Reports:
     async def _flush(self, batch: Sequence[Reported]) -> list[Verdict]:
         for sent in batch:
             inspect(sent.report)
-        with pg.translated():
-            async with self._pool.acquire() as conn:
-                recorded = await reports.record(conn, batch)
-                refused = [b for b in batch if b.report.run_id not in recorded]
-                verdicts = await reports.judge(conn, refused) if refused else {}
-                behind = [
-                    (r.organization_id, r.thread_id) for r in recorded.values() if r.open_runs
-                ]
-                promoted = await runs.promote(conn, behind) if behind else 0
+        async with pg.acquire(self._pool) as conn:
+            recorded = await reports.record(conn, batch)
+            refused = [b for b in batch if b.report.run_id not in recorded]
+            verdicts = await reports.judge(conn, refused) if refused else {}
+            behind = [(r.organization_id, r.thread_id) for r in recorded.values() if r.open_runs]
+            promoted = await runs.promote(conn, behind) if behind else 0
         for sent in batch:
             if (known := recorded.get(sent.report.run_id)) is not None:
                 self._publish(sent, known)

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 
 import structlog
 
+from duragraph import pg
 from duragraph.bus import Bus
 from duragraph.errors import DuraGraphError
 from duragraph.frames import Batch
 from duragraph.models import TERMINAL
-from duragraph.pg import Pool, events, translated
+from duragraph.pg import Pool, events
 
 log = structlog.get_logger(__name__)
 
@@ -127,10 +128,9 @@ class Streams:
     async def _replay(self, run_id: str, follower: Follower) -> AsyncIterator[Batch]:
         """From the log to its end; an `ended` batch if the run is over by then."""
         while True:
-            with translated():
-                async with self._pool.acquire() as conn:
-                    progress = (await events.progress(conn, [run_id])).get(run_id)
-                    stored = await events.after(conn, run_id, follower.seq)
+            async with pg.acquire(self._pool) as conn:
+                progress = (await events.progress(conn, [run_id])).get(run_id)
+                stored = await events.after(conn, run_id, follower.seq)
             if progress is None:
                 yield Batch(run_id, 0, follower.seq, (), ended=True)
                 return
@@ -160,9 +160,8 @@ class Streams:
             if not self._followers:
                 continue
             try:
-                with translated():
-                    async with self._pool.acquire() as conn:
-                        progress = await events.progress(conn, list(self._followers))
+                async with pg.acquire(self._pool) as conn:
+                    progress = await events.progress(conn, list(self._followers))
             except DuraGraphError as error:
                 log.warning("can't look after streams", error=str(error))
                 continue

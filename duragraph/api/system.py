@@ -126,9 +126,8 @@ async def metrics(
     call: Call, *, query: MetricsQuery
 ) -> Metrics | Annotated[web.Response, Media("text/plain")]:
     """For Prometheus, of this plane and of the database that all planes share; or as JSON."""
-    with pg.translated():
-        async with call.deps.engine.acquire() as conn:
-            load, slots = await health.load(conn), await health.capacity(conn)
+    async with pg.acquire(call.deps.engine) as conn:
+        load, slots = await health.load(conn), await health.capacity(conn)
     if query.format == "json":
         return _summary(load, slots)
     body = generate_latest(REGISTRY) + generate_latest(_gauges(load, slots))

@@ -69,12 +69,19 @@ async def open_pool(dsn: str, role: str, *, size: int) -> Pool:
 
 
 @asynccontextmanager
-async def tenant(pool: Pool, organization_id: str) -> AsyncIterator[Connection]:
-    """A connection that sees `organization_id`'s rows only. Raises Unavailable."""
+async def acquire(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection, within which foreign errors become ours. Raises Unavailable."""
     with translated():
         async with pool.acquire() as conn:
-            await cast("TenantConnection", conn).serve(organization_id)
             yield conn
+
+
+@asynccontextmanager
+async def tenant(pool: Pool, organization_id: str) -> AsyncIterator[Connection]:
+    """A connection that sees `organization_id`'s rows only. Raises Unavailable."""
+    async with acquire(pool) as conn:
+        await cast("TenantConnection", conn).serve(organization_id)
+        yield conn
 
 
 @contextmanager

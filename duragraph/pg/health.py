@@ -5,7 +5,7 @@ import asyncio
 import attrs
 
 from duragraph.errors import Unavailable
-from duragraph.pg import Connection, Pool, translated
+from duragraph.pg import Connection, Pool, acquire
 
 ALIVE = "select 1 as alive"
 PATIENCE_SECONDS = 5.0
@@ -14,9 +14,8 @@ PATIENCE_SECONDS = 5.0
 async def alive(pool: Pool) -> bool:
     """Whether the database answers in time."""
     try:
-        with translated():
-            async with asyncio.timeout(PATIENCE_SECONDS), pool.acquire() as conn:
-                await conn.fetchval(ALIVE)
+        async with asyncio.timeout(PATIENCE_SECONDS), acquire(pool) as conn:
+            await conn.fetchval(ALIVE)
     except (Unavailable, TimeoutError):
         return False
     return True
