@@ -8,7 +8,7 @@ A request goes `api/` -> `pg/`: a handler parses, one function runs one statemen
     commit                             many small writes, one COMMIT
     assistants creates                 from requests to runs
     seats dispatch                     from claimable runs to waiting workers
-    reports                            from workers to the record and to whoever follows
+    inspection reports                 from workers to the record and to whoever follows
     streams                            following runs, live and from the record
     reaper                             what nobody reports: lost leases, delays, erasures
     api/                               HTTP and SSE

@@ -20,7 +20,7 @@ _HIGH, _LOW, _PAST = 0xD800, 0xDC00, 0xE000
 dumps = msgspec.json.encode
 
 
-def loads(body: bytes, type: type[T], *, max_depth: int = 128) -> T:
+def loads(body: bytes, type: type[T], *, max_depth: int) -> T:
     """A request body as `type`; unknown keys are ignored, `Raw` fields stay bytes.
 
     Raises Invalid, naming the path of what is wrong.
@@ -119,7 +119,7 @@ def is_list(type: Any) -> bool:
 def many(values: list[str]) -> list[str]:
     """A list in the SDKs' three dialects: repeated, a JSON array, separated by commas."""
     if len(values) == 1 and values[0].startswith("["):
-        return loads(values[0].encode(), list[str])
+        return loads(values[0].encode(), list[str], max_depth=1)
     return [part for value in values for part in value.split(",") if part]
 
 

@@ -169,7 +169,10 @@ RunnableConfig: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=_SC
 
 @attrs.frozen
 class RunCreate:
-    """The body of every run-creating request; unknown keys are ignored."""
+    """The body of every run-creating request; unknown keys are ignored.
+
+    `webhook` and `feedback_keys` are kept, and nothing acts on them.
+    """
 
     assistant_id: str
     input: Json = NULL

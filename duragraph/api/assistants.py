@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import attrs
 from msgspec import Meta
 
-from duragraph import codec, ids, pg
+from duragraph import codec, ids
 from duragraph.api.fields import (
     Limit,
     Object,
@@ -48,7 +48,7 @@ class AssistantCreate:
 async def create(call: Call, *, body: AssistantCreate) -> Assistant:
     """Raises NotFound (graph), Conflict, Invalid, Refused."""
     assistant_id, fields = body.assistant_id or ids.new_id(), _fields(body)
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         await _known(conn, call, body.graph_id)
         made = await assistants.create(conn, call.organization_id, assistant_id, fields)
         if made is None and body.if_exists == "do_nothing":
@@ -76,7 +76,7 @@ class AssistantSearch(AssistantCount):
 
 async def search(call: Call, *, body: AssistantSearch) -> Reply[list[Assistant]]:
     """Newest first by default. Raises NotFound (graph)."""
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         await _known(conn, call, body.graph_id)
         found = await assistants.search(
             conn,
@@ -92,13 +92,13 @@ async def search(call: Call, *, body: AssistantSearch) -> Reply[list[Assistant]]
 
 async def count(call: Call, *, body: AssistantCount) -> int:
     """Raises NotFound (graph)."""
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         await _known(conn, call, body.graph_id)
         return await assistants.count(conn, call.organization_id, _filter(body))
 
 
 async def get(call: Call, assistant_id: str) -> Assistant:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         found = await assistants.get(conn, call.organization_id, assistant_id)
     if found is None:
         raise NotFound
@@ -118,7 +118,7 @@ class AssistantUpdate:
 async def update(call: Call, assistant_id: str, *, body: AssistantUpdate) -> Assistant:
     """Make a new version: what is omitted stays, metadata is merged. Raises NotFound, Refused."""
     fields = _fields(body)
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         await _known(conn, call, body.graph_id)
         updated = await assistants.update(conn, call.organization_id, assistant_id, fields)
     if updated is None:
@@ -134,7 +134,7 @@ class DeleteQuery:
 async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
     """Cancels its runs, erases it and, if asked for, the threads it ran on. Raises NotFound."""
     org, ended = call.organization_id, list[endings.Ended]()
-    async with pg.tenant(call.deps.api, org) as conn, conn.transaction():
+    async with call.tenant() as conn, conn.transaction():
         if not await assistants.delete(conn, org, assistant_id):
             raise NotFound(f"Assistant with ID {assistant_id} not found")
         open_runs = await assistants.open_runs(conn, org, assistant_id)
@@ -157,7 +157,7 @@ class GraphQuery:
 
 async def graph(call: Call, assistant: str, *, query: GraphQuery) -> Json:
     """The nodes and edges of an assistant's graph; also by the graph's own name."""
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         drawn = await assistants.drawing(
             conn,
             call.organization_id,
@@ -170,7 +170,7 @@ async def graph(call: Call, assistant: str, *, query: GraphQuery) -> Json:
 
 
 async def schemas(call: Call, assistant_id: str) -> GraphSchema:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         found = await assistants.schemas(conn, call.organization_id, assistant_id)
     if found is None:
         raise NotFound
@@ -178,7 +178,7 @@ async def schemas(call: Call, assistant_id: str) -> GraphSchema:
 
 
 async def subgraphs(call: Call, assistant_id: str) -> Json:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         found = await assistants.subgraphs(conn, call.organization_id, assistant_id)
     if found is None:
         raise NotFound

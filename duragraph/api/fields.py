@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 from msgspec import Meta
 
 from duragraph import codec
-from duragraph.errors import Refused
+from duragraph.errors import NotFound, Refused
 from duragraph.models import Configuration
 
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
@@ -63,6 +63,11 @@ def mirrored(config: Object | None, context: Object | None) -> tuple[Object | No
     if configurable:
         return (config or {}) | {"configurable": configurable}, configurable
     return config, context
+
+
+def no_thread(thread_id: str) -> NotFound:
+    """The error for a thread that does not exist, in the wire's own words."""
+    return NotFound(f"Thread with ID {thread_id} not found")
 
 
 def select(rows: Sequence[Any], names: Sequence[str] | None) -> list[Any]:

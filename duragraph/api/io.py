@@ -6,6 +6,7 @@ say how the request is read, and `openapi.py` reads the same annotations.
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
@@ -13,10 +14,10 @@ from uuid import UUID
 import attrs
 from aiohttp import web
 
-from duragraph import codec
+from duragraph import codec, pg
 from duragraph.deps import DEPS, Deps
 from duragraph.errors import Invalid, TooLarge
-from duragraph.pg import DEFAULT_ORGANIZATION
+from duragraph.pg import DEFAULT_ORGANIZATION, Connection
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
@@ -31,6 +32,10 @@ class Call:
     request: web.Request
     deps: Deps
     organization_id: str = DEFAULT_ORGANIZATION
+
+    def tenant(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection that sees the organization's rows only. Raises Unavailable."""
+        return pg.tenant(self.deps.api, self.organization_id)
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@ import attrs
 import msgspec
 from aiohttp import web
 
-from duragraph import codec, pg
+from duragraph import codec
 from duragraph.api import fields, intake, sse
 from duragraph.api.io import Call, EventStream, Reply, Value
 from duragraph.errors import NotFound
@@ -98,7 +98,7 @@ async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.Strea
 
 
 async def search(call: Call, thread_id: str, *, query: Page) -> Reply[list[Run]]:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         found = await runs.search(
             conn,
             call.organization_id,
@@ -108,12 +108,12 @@ async def search(call: Call, thread_id: str, *, query: Page) -> Reply[list[Run]]
             offset=query.offset,
         )
         if not found and await threads.get(conn, call.organization_id, thread_id) is None:
-            raise NotFound(f"Thread with ID {thread_id} not found")
+            raise fields.no_thread(thread_id)
     return Reply(fields.select(found, query.select))
 
 
 async def get(call: Call, thread_id: str, run_id: str) -> Run:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     if run is None:
         raise NotFound
@@ -122,7 +122,7 @@ async def get(call: Call, thread_id: str, run_id: str) -> Run:
 
 async def delete(call: Call, thread_id: str, run_id: str) -> None:
     org = call.organization_id
-    async with pg.tenant(call.deps.api, org) as conn, conn.transaction():
+    async with call.tenant() as conn, conn.transaction():
         ended = await endings.cancel(conn, org, thread_id, run_ids=[run_id])
         deleted = await endings.delete(conn, org, thread_id, run_id)
         await runs.promote(conn, [(org, thread_id)])
@@ -132,7 +132,7 @@ async def delete(call: Call, thread_id: str, run_id: str) -> None:
 
 
 async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> Value:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     if run is None:
         return web.Response(body=RUN_NOT_FOUND, content_type="application/json")
@@ -144,13 +144,13 @@ async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> Va
 
 
 async def join_stream(call: Call, thread_id: str, run_id: str, *, query: Joining) -> EventStream:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     return await _join_stream(call, run, query, _path(run) if run else None)
 
 
 async def join_stream_stateless(call: Call, run_id: str, *, query: Joining) -> EventStream:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         run = await runs.get_stateless(conn, call.organization_id, run_id)
     return await _join_stream(call, run, query, f"/runs/{run_id}")
 
@@ -164,7 +164,7 @@ async def _join_stream(
     modes = frozenset(query.stream_mode or ())
     streams = call.deps.streams
     with streams.subscribe(run.run_id) as follower:
-        async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        async with call.tenant() as conn:
             progress = (await events.progress(conn, [run.run_id]))[run.run_id]
         after = _after(call.request.headers.get("Last-Event-ID"), progress)
         batches = streams.follow(run.run_id, follower, after=after)
@@ -194,7 +194,7 @@ async def _cancel(call: Call, thread_id: str, run_id: str, action: str) -> None:
     )
     if ended:
         return
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     if run is None:
         raise NotFound("No runs found to cancel.")
@@ -228,7 +228,7 @@ async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batc
         return b'{"__error__":%b}' % error
     if values or interrupts or thread_id is None:
         return values or interrupts or b"{}"
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         thread = await threads.get(conn, call.organization_id, thread_id)
     return b"{}" if thread is None else _held(thread)
 

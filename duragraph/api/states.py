@@ -7,10 +7,9 @@ from msgspec import Meta
 
 from duragraph import codec, pg
 from duragraph.api import updates
-from duragraph.api.fields import Limit, Object
+from duragraph.api.fields import Limit, Object, no_thread
 from duragraph.api.io import Call
 from duragraph.api.updates import StateUpdate, Updated
-from duragraph.errors import NotFound
 from duragraph.models import EMPTY, Checkpoint, CheckpointRef, Id, ThreadState
 from duragraph.pg import states, threads
 from duragraph.pg.threads import Binding
@@ -46,7 +45,7 @@ async def post_at(call: Call, thread_id: str, *, body: StateAt) -> ThreadState:
 
 
 async def _state(call: Call, thread_id: str, at: CheckpointRef, *, subgraphs: bool) -> ThreadState:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         found = await states.get(
             conn,
             call.organization_id,
@@ -99,7 +98,7 @@ class HistoryBody:
 async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[ThreadState]:
     """Newest first, strictly older than `before`. Raises NotFound."""
     at, before = body.checkpoint or CheckpointRef(), body.before
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         found = await states.history(
             conn,
             call.organization_id,
@@ -117,7 +116,7 @@ async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[Threa
 
 async def update(call: Call, thread_id: str, *, body: StateUpdate) -> Updated:
     """Apply `values` as if `as_node` had returned them. Raises as `updates.apply` does."""
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         binding = await _binding(conn, call, thread_id)
     return await updates.apply(call, binding, body)
 
@@ -125,5 +124,5 @@ async def update(call: Call, thread_id: str, *, body: StateUpdate) -> Updated:
 async def _binding(conn: pg.Connection, call: Call, thread_id: str) -> Binding:
     found = await threads.binding(conn, call.organization_id, thread_id)
     if found is None:
-        raise NotFound(f"Thread with ID {thread_id} not found")
+        raise no_thread(thread_id)
     return found

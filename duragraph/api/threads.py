@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 import attrs
 from msgspec import Meta
 
-from duragraph import codec, pg
-from duragraph.api.fields import Limit, Object, Offset, own_metadata, select
+from duragraph import codec
+from duragraph.api.fields import Limit, Object, Offset, no_thread, own_metadata, select
 from duragraph.api.io import Call, Reply, page
-from duragraph.errors import Conflict, NotFound
+from duragraph.errors import Conflict
 from duragraph.ids import new_id
 from duragraph.models import Id, SortOrder, Thread, ThreadStatus
 from duragraph.pg import endings, threads
@@ -29,7 +29,7 @@ Field = Literal[
 
 @attrs.frozen
 class TimeToLive:
-    """In minutes."""
+    """In minutes. Checked, and not kept: no thread expires."""
 
     ttl: Annotated[float, Meta(gt=0, le=1e9)]
     strategy: Literal["delete", "keep_latest"] = "delete"
@@ -46,7 +46,7 @@ class ThreadCreate:
 async def create(call: Call, *, body: ThreadCreate) -> Thread:
     """Raises Conflict, Invalid."""
     thread_id, metadata = body.thread_id or new_id(), codec.dumps(own_metadata(body.metadata))
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         made = await threads.create(conn, call.organization_id, thread_id, metadata=metadata)
         if made is None and body.if_exists == "do_nothing":
             made = await threads.get(conn, call.organization_id, thread_id)
@@ -74,7 +74,7 @@ class ThreadSearch(ThreadCount):
 
 async def search(call: Call, *, body: ThreadSearch) -> Reply[list[Thread]]:
     """The one changed last comes first by default."""
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         found = await threads.search(
             conn,
             call.organization_id,
@@ -88,15 +88,15 @@ async def search(call: Call, *, body: ThreadSearch) -> Reply[list[Thread]]:
 
 
 async def count(call: Call, *, body: ThreadCount) -> int:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         return await threads.count(conn, call.organization_id, _filter(body))
 
 
 async def get(call: Call, thread_id: str) -> Thread:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         found = await threads.get(conn, call.organization_id, thread_id)
     if found is None:
-        raise NotFound(f"Thread with ID {thread_id} not found")
+        raise no_thread(thread_id)
     return found
 
 
@@ -109,19 +109,19 @@ class ThreadUpdate:
 async def update(call: Call, thread_id: str, *, body: ThreadUpdate) -> Thread | None:
     """Merge metadata; `Prefer: return=minimal` leaves the thread out of the answer."""
     metadata = codec.dumps(own_metadata(body.metadata or {}))
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         updated = await threads.update(conn, call.organization_id, thread_id, metadata=metadata)
     if updated is None:
-        raise NotFound(f"Thread with ID {thread_id} not found")
+        raise no_thread(thread_id)
     return None if call.request.headers.get("Prefer") == "return=minimal" else updated
 
 
 async def delete(call: Call, thread_id: str) -> None:
     """Cancels its runs and erases it with its history."""
-    async with pg.tenant(call.deps.api, call.organization_id) as conn, conn.transaction():
+    async with call.tenant() as conn, conn.transaction():
         ended = await endings.cancel(conn, call.organization_id, thread_id)
         if not await threads.delete(conn, call.organization_id, [thread_id]):
-            raise NotFound(f"Thread with ID {thread_id} not found")
+            raise no_thread(thread_id)
     call.deps.dispatcher.ended(ended)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from duragraph import codec, pg
+from duragraph import codec
 from duragraph.api.fields import Object
 from duragraph.api.io import Call
 from duragraph.errors import Conflict, Refused, Unavailable
@@ -112,7 +112,7 @@ def _hidden_run(
 
 
 async def _take_back(call: Call, run_id: str, binding: Binding) -> None:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn, conn.transaction():
+    async with call.tenant() as conn, conn.transaction():
         ended = await endings.cancel(
             conn, call.organization_id, binding.thread_id, run_ids=[run_id], action="rollback"
         )
@@ -126,7 +126,7 @@ async def _take_back(call: Call, run_id: str, binding: Binding) -> None:
 
 
 async def _result(call: Call, run_id: str, *, ns: str) -> str:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         made = await states.of_run(conn, call.organization_id, run_id, ns=ns)
         progress = (await events.progress(conn, [run_id])).get(run_id)
     if made is not None:

@@ -3,7 +3,6 @@
 import msgspec
 from aiohttp import web
 
-from duragraph import pg
 from duragraph.api.io import Call
 from duragraph.codec import dumps
 from duragraph.errors import Invalid
@@ -26,7 +25,7 @@ from duragraph.protocol import (
 async def register(call: Call) -> web.Response:
     message = await _read(call, Register)
     worker_id = new_id()
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         await workers.register(
             conn, call.organization_id, worker_id, message, labels=dumps(message.labels)
         )
@@ -47,7 +46,7 @@ async def heartbeat(call: Call, worker_id: str, *, body: Heartbeat) -> Renewed:
 
 async def drain(call: Call, worker_id: str) -> web.Response:
     """No more work for it; it reports its runs as released itself."""
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+    async with call.tenant() as conn:
         await workers.drain(conn, worker_id)
     call.deps.dispatcher.forget(worker_id)
     return web.json_response({})
