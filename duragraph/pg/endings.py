@@ -92,7 +92,8 @@ async def cancel(
 
     Must run in a transaction. The thread's next run is not yet promoted.
     """
-    await conn.fetch(LOCK_THREAD, organization_id, thread_id)
+    if not await conn.fetch(LOCK_THREAD, organization_id, thread_id):
+        return []  # what is made from here on was not there to be ended
     rollback = action == "rollback"
     records = await conn.fetch(END_RUNS, organization_id, thread_id, run_ids, rollback)
     ended = [Ended(*r) for r in records]
