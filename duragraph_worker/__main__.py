@@ -15,42 +15,45 @@ from duragraph_worker.authoring.draw import mermaid
 from duragraph_worker.process.loading import load
 from duragraph_worker.process.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
 
+Targets = Annotated[str, Parameter(help="Graphs, each as module:name or path/file.py:name.")]
+Url = Annotated[str, Parameter(env_var="DURAGRAPH_URL", help="The plane's address.")]
+Queue = Annotated[str, Parameter(help="The queue to serve.")]
+Slots = Annotated[int, Parameter(help="How many runs at a time.")]
+ApiKey = Annotated[
+    str | None,
+    Parameter(
+        env_var="DURAGRAPH_API_KEY",
+        help="One of the plane's keys; better given by the environment, where `ps` can't see it.",
+    ),
+]
+Name = Annotated[
+    str | None,
+    Parameter(help="How the worker is called in lists; host and process id by default."),
+]
+Level = Annotated[LogLevel, Parameter(env_var="DURAGRAPH_LOG_LEVEL")]
+Format = Annotated[
+    LogFormat,
+    Parameter(
+        env_var="DURAGRAPH_LOG_FORMAT",
+        help="console for people, json for machines; auto asks the terminal.",
+    ),
+]
+
 app = App(name="duragraph-worker", version=__version__, help="Serve graphs to a DuraGraph plane.")
 
 
 @app.default
 def serve(
-    *targets: str,
-    url: Annotated[str, Parameter(env_var="DURAGRAPH_URL")] = DEFAULT_URL,
-    queue: str = "default",
-    slots: int = DEFAULT_SLOTS,
-    api_key: Annotated[str | None, Parameter(env_var="DURAGRAPH_API_KEY")] = None,
-    name: str | None = None,
-    log_level: Annotated[LogLevel, Parameter(env_var="DURAGRAPH_LOG_LEVEL")] = "info",
-    log_format: Annotated[LogFormat, Parameter(env_var="DURAGRAPH_LOG_FORMAT")] = "auto",
+    *targets: Targets,
+    url: Url = DEFAULT_URL,
+    queue: Queue = "default",
+    slots: Slots = DEFAULT_SLOTS,
+    api_key: ApiKey = None,
+    name: Name = None,
+    log_level: Level = "info",
+    log_format: Format = "auto",
 ) -> None:
-    """Serve graphs until SIGTERM or SIGINT, then give unfinished runs back.
-
-    Parameters
-    ----------
-    targets
-        Graphs, each as module:name or path/file.py:name.
-    url
-        The plane's address.
-    queue
-        The queue to serve.
-    slots
-        How many runs at a time.
-    api_key
-        One of the plane's keys; better given by the environment, where `ps` can't see it.
-    name
-        How the worker is called in lists; host and process id by default.
-    log_level
-        debug, info, warning or error.
-    log_format
-        How lines look: console for people, json for machines; auto asks the terminal.
-
-    """
+    """Serve graphs until SIGTERM or SIGINT, then give unfinished runs back."""
     logs.configure(level=log_level, format=log_format)
     if not targets:
         raise Invalid(
@@ -64,7 +67,7 @@ def serve(
 
 
 @app.command
-def validate(*targets: str) -> None:
+def validate(*targets: Targets) -> None:
     """Load graphs, and say what is wrong with them."""
     for plan in map(load, targets):
         sys.stdout.write(f"{plan.graph_id} {plan.version}: {len(plan.nodes)} nodes, all in order\n")

@@ -53,7 +53,7 @@ class Execution:
         self.lineage = Lineage(run, place)
         self.restore(None)
 
-    # ---- opening
+    # opening
 
     def restore(self, snapshot: Snapshot | None) -> None:
         """Take up the state of `snapshot`, the tasks it left undone and what they recorded."""
@@ -106,7 +106,7 @@ class Execution:
         if self.frames.wants("values") and not self._quiet:
             self._values()
 
-    # ---- running
+    # running
 
     async def drive(self) -> None:
         """Run supersteps until nothing is left to run.
@@ -278,7 +278,7 @@ class Execution:
             self._above.anchor()
         self._store()
 
-    # ---- subgraphs
+    # subgraphs
 
     def _graph_call(self, task: NodeTask, node: Node, plan: Plan) -> Any:
         async def call(_seen: Any, _injected: Mapping[str, Any]) -> Any:
@@ -333,7 +333,7 @@ class Execution:
             return values
         return {parent: values[key] for key, parent in names.items() if key in values}
 
-    # ---- the record
+    # the record
 
     def _keep(self, task: NodeTask) -> None:
         if self.run.durability != "exit":
@@ -403,7 +403,7 @@ class Execution:
             if task.result is not None or task.error is not None or task.interrupts:
                 self.put_write(task)
 
-    # ---- what is shown
+    # what is shown
 
     def _show_checkpoint(self) -> None:
         if not self.frames.checkpoints or self._quiet:

@@ -9,9 +9,9 @@ import logging
 from typing import Literal
 
 import attrs
-import msgspec
 
 from duragraph.protocol import Frame, Outcome, Task
+from duragraph_worker import serialize
 from duragraph_worker.errors import masked, trace
 from duragraph_worker.executor.execute import execute
 from duragraph_worker.plan import Plan
@@ -69,7 +69,7 @@ class Attempt:
         deadline = asyncio.timeout(self.task.deadline_seconds)
         if self.task.kind == "run":
             began = {"run_id": self.task.run_id, "attempt": self.task.attempt}
-            self.recording.put(Frame("metadata", msgspec.json.encode(began)))
+            self.recording.put(Frame("metadata", serialize.encode(began)))
         try:
             async with deadline:
                 return await execute(self.plan, self.task, self.recording)

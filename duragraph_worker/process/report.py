@@ -6,7 +6,6 @@ plane's verdicts do.
 """
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -28,6 +27,7 @@ from duragraph.protocol import (
     Verdict,
     Write,
 )
+from duragraph_worker import serialize
 from duragraph_worker.record import Fenced
 
 LAG_SUPERSTEPS = 8
@@ -281,4 +281,4 @@ def _failure(weight: int, error: DuraGraphError) -> bytes:
     message = f"The plane refuses {weight} bytes of this run's report: {error.message}"
     if isinstance(error, TooLarge):
         message += " Keep large values outside the state and put their addresses into it."
-    return json.dumps({"error": Invalid.code, "message": message}).encode()
+    return serialize.encode({"error": Invalid.code, "message": message})
