@@ -118,6 +118,7 @@ async def release(conn: Connection, leases: Sequence[Lease]) -> None:
     await conn.execute(RELEASE, [x.run_id for x in leases], [x.epoch for x in leases])
 
 
+# The lock asks again what `held` asked: a run may have ended, or changed hands, in between.
 RENEW = f"""
 with x as (select * from unnest($2::uuid[], $3::int[]) as x(run_id, epoch)),
 seen as (update worker set last_seen_at = now() where worker_id = $1 returning worker_id),
@@ -127,7 +128,8 @@ held as (
 ), renewed as (
     update run r set lease_until = now() + interval '{LEASE_SECONDS} s'
     from (
-        select run_id from run join held using (run_id)
+        select run_id from run join x using (run_id, epoch)
+        where run.worker_id = $1 and run.status = 'running'
         order by run_id for update of run skip locked
     ) h
     where r.run_id = h.run_id
