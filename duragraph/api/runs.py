@@ -1,6 +1,7 @@
 """Runs: create, stream, wait, join, cancel. Contract: the LangGraph server's runs API."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -29,6 +30,8 @@ Field = Literal[
     "created_at",
     "updated_at",
 ]
+
+_event_id = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII).fullmatch
 
 
 @attrs.frozen
@@ -165,7 +168,9 @@ async def _join_stream(
     streams = call.deps.streams
     with streams.subscribe(run.run_id) as follower:
         async with call.tenant() as conn:
-            progress = (await events.progress(conn, [run.run_id]))[run.run_id]
+            progress = (await events.progress(conn, [run.run_id])).get(run.run_id)
+        if progress is None:
+            return await sse.stream(call, _not_found(), {})
         after = _after(call.request.headers.get("Last-Event-ID"), progress)
         batches = streams.follow(run.run_id, follower, after=after)
         async with _while_connected(call, run, cancel=query.cancel_on_disconnect):
@@ -262,10 +267,10 @@ def _after(last_event_id: str | None, progress: events.Progress) -> int:
         return progress.last_seq
     if last_event_id in {"-1", "-", "0"}:
         return 0
-    ms, _, seq = last_event_id.partition("-")
-    if not (ms.isdecimal() and seq.isdecimal()) or int(ms) > progress.ms:
+    given = _event_id(last_event_id)
+    if given is None or int(given[1]) > progress.ms:
         return progress.last_seq
-    return int(seq) if int(ms) == progress.ms else 0
+    return min(int(given[2]), progress.last_seq) if int(given[1]) == progress.ms else 0
 
 
 def _modes(modes: frozenset[str]) -> sse.Keep:
