@@ -12,7 +12,8 @@ import attrs
 from duragraph_worker.authoring import blueprint, build
 from duragraph_worker.authoring.blueprint import Blueprint, Shape
 from duragraph_worker.authoring.nodes import NodeSpec, Subgraph
-from duragraph_worker.local.runs import Local, Part, RunResult, State
+from duragraph_worker.local.results import Part, RunResult, State
+from duragraph_worker.local.runs import Local
 from duragraph_worker.plan import Plan
 
 

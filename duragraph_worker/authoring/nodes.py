@@ -94,7 +94,7 @@ class NodeSpec(Wired):
         return (self,)
 
     @property
-    def picks(self) -> bool:  # type: ignore[override]
+    def picks(self) -> bool:
         return self.kind == "router"
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -42,8 +42,11 @@ class Wired:
 
     choice = False
     """Only one of the tails will run, so nothing may wait for all of them."""
-    picks = False
-    """A node that goes on to one of its targets, not to all."""
+
+    @property
+    def picks(self) -> bool:
+        """Whether it goes on to one of its targets, not to all."""
+        return False
 
     @property
     def ends(self) -> Ends:

@@ -4,62 +4,23 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
-
-import attrs
+from typing import Any, TypeVar
 
 from duragraph import ids
 from duragraph.errors import Conflict
 from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Task
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
-from duragraph_worker.errors import Interrupt
 from duragraph_worker.executor.channels import Channels
 from duragraph_worker.executor.execute import perform
 from duragraph_worker.executor.execution import Execution
 from duragraph_worker.executor.run import Clock, Run
+from duragraph_worker.local.results import Part, RunResult, State
 from duragraph_worker.local.threads import Thread, Threads
 from duragraph_worker.plan import Plan
 from duragraph_worker.state import private_copy
 
 T = TypeVar("T")
-
-
-@attrs.frozen(kw_only=True)
-class RunResult:
-    """How a run ended."""
-
-    status: Literal["success", "interrupted", "error"]
-    output: Any
-    """The state's values, those of the declared output if there is one."""
-    interrupts: tuple[Interrupt, ...] = ()
-    error: Exception | None = None
-    usage: Mapping[str, int] = attrs.field(factory=dict)
-    """Tokens that models reported, by kind."""
-    steps: int = 0
-    """Supersteps that this run finished."""
-    thread_id: str
-    run_id: str
-
-
-@attrs.frozen(kw_only=True)
-class State:
-    """A thread at one of its checkpoints."""
-
-    values: dict[str, Any]
-    next: tuple[str, ...]
-    interrupts: tuple[Interrupt, ...]
-    metadata: Mapping[str, Any]
-    created_at: str | None
-    checkpoint_id: str | None
-    parent_id: str | None
-
-
-class Part(NamedTuple):
-    """A piece of a stream, as langgraph-sdk has it."""
-
-    event: str
-    data: Any
 
 
 class _Recorder:
