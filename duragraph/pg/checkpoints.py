@@ -81,9 +81,17 @@ async def snapshots(
     for r in found:
         by_start[r["start_id"]].append(r)
     folded = {r["checkpoint_id"]: await _fold(conn, r) for r in found if any(r["depths"] or ())}
+
+    def made(r: Record, children: list[Snapshot]) -> Snapshot:
+        at = r["checkpoint_id"]
+        return _snapshot(r, folded=folded.get(at, {}), writes=writes[at], children=children)
+
     return {
         start_id: (
-            _snapshot(start_id, group, writes, folded),
+            made(
+                next(r for r in group if r["checkpoint_id"] == start_id),
+                [made(r, []) for r in group if r["checkpoint_id"] != start_id],
+            ),
             [e for r in group for e in effects[r["checkpoint_id"]]],
         )
         for start_id, group in by_start.items()
@@ -112,30 +120,22 @@ async def _fold(conn: Connection, r: Record) -> dict[str, bytes]:
 
 
 def _snapshot(
-    start_id: str,
-    group: list[Record],
-    writes: dict[str, list[Write]],
-    folded: dict[str, dict[str, bytes]],
+    r: Record, *, folded: dict[str, bytes], writes: list[Write], children: list[Snapshot]
 ) -> Snapshot:
-    def one(r: Record, children: list[Snapshot]) -> Snapshot:
-        channels = r["channels"] or ()
-        values = {c: bytes(v) for c, v in zip(channels, r["values"] or (), strict=True)}
-        depths = {c: d for c, d in zip(channels, r["depths"] or (), strict=True) if d}
-        return Snapshot(
-            checkpoint_id=r["checkpoint_id"],
-            ns=r["ns"],
-            step=r["step"],
-            next=r["next"],
-            values=values | folded.get(r["checkpoint_id"], {}),
-            versions=msgspec.json.decode(r["versions"]),
-            depths=depths,
-            opaque=r["opaque"],
-            metadata=bytes(r["metadata"]),
-            created_at=r["created_at"],
-            writes=writes.get(r["checkpoint_id"], []),
-            children=children,
-            parent_id=r["parent_id"],
-        )
-
-    root = next(r for r in group if r["checkpoint_id"] == start_id)
-    return one(root, [one(r, []) for r in group if r is not root])
+    channels = r["channels"] or ()
+    values = {c: bytes(v) for c, v in zip(channels, r["values"] or (), strict=True)}
+    return Snapshot(
+        checkpoint_id=r["checkpoint_id"],
+        ns=r["ns"],
+        step=r["step"],
+        next=r["next"],
+        values=values | folded,
+        versions=msgspec.json.decode(r["versions"]),
+        depths={c: d for c, d in zip(channels, r["depths"] or (), strict=True) if d},
+        opaque=r["opaque"],
+        metadata=bytes(r["metadata"]),
+        created_at=r["created_at"],
+        writes=writes,
+        children=children,
+        parent_id=r["parent_id"],
+    )
