@@ -33,9 +33,11 @@ Field = Literal[
 
 _event_id = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII).fullmatch
 
+NOT_FOUND = b'{"error":"HTTPException","message":"404: Run not found"}'
+
 
 @attrs.frozen
-class Page:
+class SearchQuery:
     limit: fields.Limit = 10
     offset: fields.Offset = 0
     status: str | None = None
@@ -43,13 +45,13 @@ class Page:
 
 
 @attrs.frozen
-class Joining:
+class JoinQuery:
     stream_mode: list[str] | None = None
     cancel_on_disconnect: bool = False
 
 
 @attrs.frozen
-class Cancelling:
+class CancelQuery:
     wait: bool = False
     action: str = "interrupt"
 
@@ -100,7 +102,7 @@ async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.Strea
             return await sse.value(call, result, _locate(_path(run), "join"))
 
 
-async def search(call: Call, thread_id: str, *, query: Page) -> Reply[list[Run]]:
+async def search(call: Call, thread_id: str, *, query: SearchQuery) -> Reply[list[Run]]:
     async with call.tenant() as conn:
         found = await runs.search(
             conn,
@@ -134,11 +136,11 @@ async def delete(call: Call, thread_id: str, run_id: str) -> None:
     call.deps.dispatcher.ended(ended)
 
 
-async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> Value:
+async def join(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> Value:
     async with call.tenant() as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     if run is None:
-        return web.Response(body=RUN_NOT_FOUND, content_type="application/json")
+        return web.Response(body=_failed(NOT_FOUND), content_type="application/json")
     with call.deps.streams.subscribe(run_id) as follower:
         batches = call.deps.streams.follow(run_id, follower)
         async with _while_connected(call, run, cancel=query.cancel_on_disconnect):
@@ -146,20 +148,20 @@ async def join(call: Call, thread_id: str, run_id: str, *, query: Joining) -> Va
             return await sse.value(call, result, _locate(_path(run), "join"))
 
 
-async def join_stream(call: Call, thread_id: str, run_id: str, *, query: Joining) -> EventStream:
+async def join_stream(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> EventStream:
     async with call.tenant() as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     return await _join_stream(call, run, query, _path(run) if run else None)
 
 
-async def join_stream_stateless(call: Call, run_id: str, *, query: Joining) -> EventStream:
+async def join_stream_stateless(call: Call, run_id: str, *, query: JoinQuery) -> EventStream:
     async with call.tenant() as conn:
         run = await runs.get_stateless(conn, call.organization_id, run_id)
     return await _join_stream(call, run, query, f"/runs/{run_id}")
 
 
 async def _join_stream(
-    call: Call, run: Run | None, query: Joining, path: str | None
+    call: Call, run: Run | None, query: JoinQuery, path: str | None
 ) -> web.StreamResponse:
     """Frames after Last-Event-ID; without one only those to come."""
     if run is None or path is None:
@@ -179,7 +181,7 @@ async def _join_stream(
 
 
 async def cancel(
-    call: Call, thread_id: str, run_id: str, *, query: Cancelling
+    call: Call, thread_id: str, run_id: str, *, query: CancelQuery
 ) -> Reply[None] | Value:
     with call.deps.streams.subscribe(run_id) as follower:
         await _cancel(call, thread_id, run_id, query.action)
@@ -209,12 +211,12 @@ async def _cancel(call: Call, thread_id: str, run_id: str, action: str) -> None:
     )
 
 
-RUN_NOT_FOUND = b'{"__error__":{"error":"HTTPException","message":"404: Run not found"}}'
+def _failed(error: bytes) -> bytes:
+    return b'{"__error__":%b}' % error
 
 
 async def _not_found() -> AsyncIterator[Batch]:
-    data = b'{"error":"HTTPException","message":"404: Run not found"}'
-    yield Batch("", 0, 1, [("error", data)], ended=True)
+    yield Batch("", 0, 1, [("error", NOT_FOUND)], ended=True)
 
 
 async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batch]) -> bytes:
@@ -230,7 +232,7 @@ async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batc
             elif event == "updates" and data.startswith(b'{"__interrupt__":[{'):
                 interrupts = data
     if error is not None:
-        return b'{"__error__":%b}' % error
+        return _failed(error)
     if values or interrupts or thread_id is None:
         return values or interrupts or b"{}"
     async with call.tenant() as conn:
@@ -241,7 +243,7 @@ async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batc
 def _held(thread: Thread) -> bytes:
     """A finished run's result, from its thread: joined late, or streamed without values."""
     if thread.status == "error" and thread.error is not None:
-        return b'{"__error__":%b}' % bytes(thread.error)
+        return _failed(bytes(thread.error))
     if thread.status == "interrupted" and thread.interrupts != EMPTY:
         by_task = msgspec.json.decode(thread.interrupts, type=dict[str, list[msgspec.Raw]])
         return codec.dumps({"__interrupt__": [i for some in by_task.values() for i in some]})

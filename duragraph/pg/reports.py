@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -181,6 +181,9 @@ def lines(frames: Iterable[Frame]) -> bytes:
     )
 
 
+Judged: TypeAlias = tuple[Literal["accepted", "fenced", "cancelled", "gap"], int]
+"""A verdict, and the batch expected next."""
+
 JUDGE = """
 select r.run_id, r.epoch, r.worker_id, r.status, r.last_batch, r.finished_epoch, r.finished_batch,
     r.lease_until is not null as leased
@@ -188,12 +191,10 @@ from run r where r.run_id = any($1::uuid[])
 """
 
 
-async def judge(
-    conn: Connection, refused: Sequence[Reported]
-) -> dict[str, tuple[Literal["accepted", "fenced", "cancelled", "gap"], int]]:
-    """Why the fence held these reports back; by run id, with the batch expected next."""
+async def judge(conn: Connection, refused: Sequence[Reported]) -> dict[str, Judged]:
+    """Why the fence held these reports back; by run id."""
     found = {r["run_id"]: r for r in await conn.fetch(JUDGE, [b.report.run_id for b in refused])}
-    verdicts: dict[str, tuple[Literal["accepted", "fenced", "cancelled", "gap"], int]] = {}
+    verdicts: dict[str, Judged] = {}
     for b in refused:
         run, sent = found.get(b.report.run_id), b.report
         if run is None:
