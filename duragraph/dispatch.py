@@ -47,7 +47,8 @@ class Dispatcher:
         active = {lease.run_id for lease in body.active}
         for run_id in active & seat.offers.keys():
             del seat.offers[run_id]
-        seat.free = 0 if seat.worker.draining else max(0, body.slots - len(seat.offers))
+        slots = 0 if seat.worker.draining else min(body.slots, seat.worker.slots)
+        seat.free = max(0, slots - len(seat.offers))
         if seat.free and not self._behind.isdisjoint(serves(seat.worker)):
             self._look.set()
         polled = seat.take()

@@ -5,10 +5,11 @@ parses them. Whatever the plane must index has a typed field of its own. The exe
 the same `Task` and yields the same report parts when a graph runs with no plane at all.
 """
 
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import attrs
 import msgspec
+from msgspec import Meta
 
 T = TypeVar("T")
 
@@ -23,6 +24,8 @@ FENCE_SECONDS = 8.0
 HEARTBEAT_SECONDS = 3.0
 POLL_SECONDS = 20.0
 """The longest a poll is held."""
+MOST_SLOTS = 1 << 16
+"""Of one worker."""
 SNAPSHOT_EVERY = 64
 """Appends to a list channel before the whole list is written again."""
 
@@ -31,7 +34,7 @@ SNAPSHOT_EVERY = 64
 class GraphSpec:
     """A graph as a worker registers it. Schemas are JSON Schema bytes, null when not derivable."""
 
-    graph_id: str
+    graph_id: Annotated[str, Meta(min_length=1)]
     version: str
     description: str | None = None
     input_schema: bytes = b"null"
@@ -52,7 +55,7 @@ class Register:
     """`POST /workers`."""
 
     name: str
-    slots: int
+    slots: Annotated[int, Meta(ge=1, le=MOST_SLOTS)]
     graphs: list[GraphSpec]
     queue: str = "default"
     labels: dict[str, str] = attrs.field(factory=dict)

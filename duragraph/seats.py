@@ -5,6 +5,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TypeAlias
 
 import attrs
@@ -16,6 +17,8 @@ ROUND_TRIP_SECONDS = 0.5
 """Between a poll's answer and the next poll of a worker that is well."""
 REOFFER_SECONDS = 1.0
 """A task whose worker has not named it active for so long was lost on the road."""
+MOST_CLAIMED = 256
+"""Runs a claim; there is always a next one."""
 
 Needs: TypeAlias = tuple[str, str, str]
 """Organization, queue and graph: what a run needs of a worker."""
@@ -153,6 +156,7 @@ def serves(worker: Worker) -> list[Needs]:
 
 
 def deal(seats: Sequence[Seat]) -> list[str]:
-    """Worker ids in turn, one for each free slot."""
+    """Worker ids in turn, one for each free slot, as many as one claim may take."""
     rounds = range(max(seat.free for seat in seats))
-    return [seat.worker.worker_id for n in rounds for seat in seats if seat.free > n]
+    ids = (seat.worker.worker_id for n in rounds for seat in seats if seat.free > n)
+    return list(islice(ids, MOST_CLAIMED))

@@ -11,7 +11,10 @@ from duragraph.protocol import (
     Checkpoint,
     Effect,
     Frame,
+    GraphSpec,
+    Lease,
     Outcome,
+    Register,
     Report,
     Verdict,
     Write,
@@ -227,3 +230,70 @@ async def test_a_guessed_epoch_writes_nothing_once_the_lease_is_gone(
         assert verdict in {"fenced", "cancelled"}, batch
     assert (await plane.get(run)).json == before
     await audit(database_url)
+
+
+def registering(*graphs, **changes):
+    return attrs.evolve(Register("w", 1, list(graphs)), **changes)
+
+
+REGISTRATIONS = {
+    "no graphs": (registering(), 200),
+    "many graphs": (registering(*(GraphSpec(f"g{n}", "1") for n in range(300))), 200),
+    "a graph twice": (registering(GraphSpec("g", "1"), GraphSpec("g", "1")), 200),
+    "no slots": (registering(slots=0), 422),
+    "fewer than no slots": (registering(slots=-1), 422),
+    "slots beyond integers": (registering(slots=1 << 40), 422),
+    "a NUL in the name": (registering(name="\0"), 422),
+    "a NUL in a graph's id": (registering(GraphSpec("\0", "1")), 422),
+    "a graph without a name": (registering(GraphSpec("", "1")), 422),
+    "a graph with a name too long": (registering(GraphSpec(LONG, "1")), 422),
+    "a schema that is no JSON": (registering(GraphSpec("g", "1", input_schema=b"{")), 422),
+    "a label with a NUL": (registering(labels={"a": "\0"}), 422),
+}
+
+BROKEN = (
+    b"",
+    b"\xc1",
+    b"\xdd\xff\xff\xff\xff",
+    b"\xdf\xff\xff\xff\xff",
+    b"\xc6\xff\xff\xff\xff",
+    b"\x91" * 200_000,
+    b"\x81\xa5slots" * 50_000,
+    protocol.pack({"slots": "1", "active": []}),
+    protocol.pack([{"run_id": 5}]),
+    protocol.pack({"slots": 1, "active": [["a", 1]]}),
+)
+
+
+async def test_registrations_are_taken_or_refused(plane):
+    for what, (message, status) in REGISTRATIONS.items():
+        answer = await plane.post("/api/v1/workers", data=protocol.pack(message))
+        assert answer.status == status, (what, answer.body)
+
+
+async def test_messages_of_another_shape_are_refused(plane, hand):
+    for verb in ("", f"/{hand.worker_id}/poll", f"/{hand.worker_id}/report"):
+        for body in BROKEN:
+            answer = await plane.post("/api/v1/workers" + verb, data=body)
+            assert answer.status == 422, (verb, body[:20], answer.body)
+    for lease in ({"run_id": "x", "epoch": 1}, {"run_id": OTHER, "epoch": 1 << 40}):
+        answer = await plane.post(
+            f"/api/v1/workers/{hand.worker_id}/heartbeat", {"active": [lease]}
+        )
+        assert answer.status == 422, answer.body
+
+
+async def test_a_worker_that_claims_endless_slots_gets_what_there_is(plane, hand):
+    waiting = [await plane.post("/runs", {"assistant_id": "g", "input": {}}) for _ in range(3)]
+    hand.slots = 1 << 62
+    leases = set()
+    async with asyncio.timeout(IN_TIME):
+        while len(leases) < len(waiting):
+            leases |= {Lease(task.run_id, task.epoch) for task in (await hand.poll(*leases)).tasks}
+    assert {lease.run_id for lease in leases} == {run.json["run_id"] for run in waiting}
+
+
+async def test_a_poll_may_name_thousands_of_leases(plane, hand):
+    active = [Lease(ids.new_id(), n) for n in range(5000)]
+    await plane.post("/runs", {"assistant_id": "g", "input": {}})
+    assert len((await asyncio.wait_for(hand.poll(*active), IN_TIME)).tasks) == 1
