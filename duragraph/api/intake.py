@@ -5,6 +5,7 @@ from typing import Any
 from duragraph import codec
 from duragraph.api import fields
 from duragraph.api.io import Call, path_id
+from duragraph.api.middleware import id_of
 from duragraph.errors import Refused
 from duragraph.ids import new_id
 from duragraph.models import RunCreate, RunKwargs
@@ -92,12 +93,11 @@ def _merge(
     What is configurable stands in for a context that is not given, not the other way round.
     """
     _, context = fields.mirrored(body.config, body.context)
-    request_id = call.request.headers.get("x-request-id") or new_id()
     base = assistant.config.get("configurable") or {}
     given = fields.own_context(body.config.get("configurable") or {})
     merged = assistant.context | (context or {})
     configurable = {k: merged.get(k, v) for k, v in (base | given).items()}
-    configurable["langgraph_request_id"] = request_id
+    configurable["langgraph_request_id"] = id_of(call.request)
     if checkpoint_id := _start(body) or configurable.get("checkpoint_id"):
         configurable["checkpoint_id"] = path_id("checkpoint_id", str(checkpoint_id))
     config = assistant.config | body.config | {"configurable": configurable}

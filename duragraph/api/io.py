@@ -4,6 +4,7 @@ A handler is `async def verb(call, *path parameters, body=…, query=…) -> nou
 say how the request is read, and `openapi.py` reads the same annotations.
 """
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -22,6 +23,8 @@ from duragraph.pg import DEFAULT_ORGANIZATION, Connection
 T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 
+BODY_SECONDS = 60.0
+"""How long a request's body may take to arrive."""
 _YES = {"yes": "true", "no": "false"}
 
 
@@ -99,13 +102,22 @@ def path_id(name: str, text: str) -> str:
 
 
 async def body(request: web.Request, type: Any) -> Any:
-    """The request's JSON. Raises Invalid, TooLarge."""
-    config = request.app[DEPS].config
+    """The request's JSON. Raises as `read` does."""
+    return codec.loads(await read(request), type, max_depth=request.app[DEPS].config.max_depth)
+
+
+async def read(request: web.Request) -> bytes:
+    """The request's body. Raises Invalid, TooLarge, and HTTPRequestTimeout if it is not sent."""
     try:
-        raw = await request.read()
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
     except web.HTTPRequestEntityTooLarge:
-        raise TooLarge(f"Request body too large (limit: {config.max_body_bytes} bytes)") from None
-    return codec.loads(raw, type, max_depth=config.max_depth)
+        limit = request.app[DEPS].config.max_body_bytes
+        raise TooLarge(f"Request body too large (limit: {limit} bytes)") from None
+    except web.RequestPayloadError as error:
+        raise Invalid("The body can't be read.", hint="Check its length and encoding.") from error
 
 
 def query(request: web.Request, type: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
@@ -39,6 +40,7 @@ CORS = {
     "Access-Control-Allow-Private-Network": "true",
 }
 EXPOSED = "x-pagination-total, x-pagination-next, content-location, location"
+_is_plain = re.compile(r"[!-~]{1,200}").fullmatch
 
 
 def gate(config: Config, mounts: Iterable[str]) -> Middleware:
@@ -91,9 +93,15 @@ def failure(request: web.Request, error: Exception) -> web.Response:
         return _error(
             STATUS[error.code], error.message, error.code, hint=error.hint, headers=headers
         )
-    request_id = request.headers.get("x-request-id") or new_id()
+    request_id = id_of(request)
     log.error("unexpected", request_id=request_id, path=request.path, exc_info=error)
     return _error(500, "Internal Server Error", "internal", headers={"x-request-id": request_id})
+
+
+def id_of(request: web.Request) -> str:
+    """As its client calls it, if that can be logged, stored and sent back; else a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if _is_plain(given) else new_id()
 
 
 def _error(

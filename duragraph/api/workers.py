@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from duragraph.api.io import Call
+from duragraph.api.io import Call, read
 from duragraph.codec import dumps
 from duragraph.errors import Invalid
 from duragraph.ids import new_id
@@ -54,7 +54,7 @@ async def drain(call: Call, worker_id: str) -> web.Response:
 
 async def _read(call: Call, type: type[T]) -> T:
     try:
-        return unpack(await call.request.read(), type)
+        return unpack(await read(call.request), type)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Invalid("Invalid message", hint=str(error)) from None
 
