@@ -1,6 +1,7 @@
 """Identifiers. All sort by time as strings; clients order checkpoints by comparing them."""
 
 import time
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from uuid_utils.compat import uuid7
@@ -17,6 +18,7 @@ def new_id() -> str:
     return str(uuid7())
 
 
+@lru_cache(1024)
 def system_assistant_id(graph_id: str) -> str:
     """The id of the assistant that every registered graph has, equal on every server."""
     return str(uuid5(NAMESPACE_GRAPH, graph_id))
