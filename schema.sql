@@ -84,8 +84,8 @@ create table if not exists assistant (
     metadata        jsonb not null,
     version         integer not null default 1,
     revision        integer not null default 1,
-    created_at      timestamptz not null default clock_timestamp(),
-    updated_at      timestamptz not null default clock_timestamp(),
+    created_at      timestamptz not null default statement_timestamp(),
+    updated_at      timestamptz not null default statement_timestamp(),
     primary key (organization_id, assistant_id)
 );
 
@@ -121,9 +121,9 @@ create table if not exists thread (
     last_ms          bigint not null default 0,
     temporary        boolean not null default false,
     erase_at         timestamptz,
-    created_at       timestamptz not null default clock_timestamp(),
-    updated_at       timestamptz not null default clock_timestamp(),
-    state_updated_at timestamptz not null default clock_timestamp(),
+    created_at       timestamptz not null default statement_timestamp(),
+    updated_at       timestamptz not null default statement_timestamp(),
+    state_updated_at timestamptz not null default statement_timestamp(),
     primary key (organization_id, thread_id)
 ) with (fillfactor = 80);
 -- Partial, so that no plan made while the table is small can take it for a look-up by id.
