@@ -65,8 +65,9 @@ def build_app(config: Config) -> web.Application:
 def _add(resource: web.Resource, routes: Sequence[Route]) -> None:
     """The routes of one path. GET answers HEAD; other methods don't fall through to `{…_id}`."""
     endpoints = {route.method: route.endpoint() for route in routes}
-    if "GET" in endpoints:
-        endpoints["HEAD"] = endpoints["GET"]
+    for route in routes:
+        if route.method == "GET" and not route.live:
+            endpoints["HEAD"] = endpoints["GET"]
     for method, endpoint in endpoints.items():
         resource.add_route(method, endpoint)
 

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
 from uuid import UUID
 
 import attrs
@@ -69,6 +69,12 @@ class Route:
     path: str
     handler: Handler
     status: int = 200
+
+    @property
+    def live(self) -> bool:
+        """Whether the answer comes bit by bit, so that HEAD could not tell of it."""
+        returned = inspect.get_annotations(self.handler, eval_str=True)["return"]
+        return get_args(returned)[:1] == (web.StreamResponse,)
 
     def endpoint(self) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """The aiohttp handler: parse, call, reply."""

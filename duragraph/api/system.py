@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from duragraph import __version__, codec, pg
 from duragraph.api import docs
-from duragraph.api.io import Call, Media, Reply, Value
+from duragraph.api.io import Call, Media, Reply
 from duragraph.metrics import REQUESTS
 from duragraph.pg import health
 from duragraph.pg.health import Load
@@ -166,7 +166,7 @@ def _requests() -> list[Requests]:
     ]
 
 
-async def openapi(call: Call) -> Value:
+async def openapi(call: Call) -> Annotated[web.Response, Media("application/json")]:
     """The API's description."""
     return web.Response(body=call.request.app[PAGES].openapi, content_type="application/json")
 
