@@ -1,5 +1,6 @@
 """Identifiers. All sort by time as strings; clients order checkpoints by comparing them."""
 
+import secrets
 import time
 from functools import lru_cache
 from uuid import UUID, uuid5
@@ -10,7 +11,6 @@ NAMESPACE_GRAPH = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """The namespace LangGraph derives system assistants' ids from."""
 
 _GREGORIAN_TO_UNIX = 0x01B21DD213814000
-_RANDOM_LOW = (1 << 62) - 1
 
 
 def new_id() -> str:
@@ -37,10 +37,10 @@ def checkpoint_id(parent: str | None = None) -> str:
     ticks = time.time_ns() // 100 + _GREGORIAN_TO_UNIX
     if parent is not None:
         ticks = max(ticks, _ticks(parent) + 1)
-    high = (ticks >> 12) << 16 | 0x6000 | ticks & 0x0FFF
-    return str(UUID(int=high << 64 | 1 << 63 | uuid7().int & _RANDOM_LOW))
+    h = f"{ticks >> 12:012x}6{ticks & 0x0FFF:03x}{1 << 63 | secrets.randbits(62):016x}"
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
 def _ticks(id: str) -> int:
-    high = UUID(id).int >> 64
-    return (high >> 16) << 12 | high & 0x0FFF
+    h = id.replace("-", "")
+    return int(h[:12] + h[13:16], 16)

@@ -46,6 +46,8 @@ class Channel:
     reducer: Reducer | None = None
     empty: Callable[[], Any] | None = None
     """What the reducer starts from; None: the first write is taken as it is."""
+    revive: Callable[[Any], Any] | None = None
+    """Makes a value of `type` of its JSON; None: the JSON is the value."""
 
 
 @attrs.frozen

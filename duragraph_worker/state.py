@@ -131,7 +131,7 @@ def loader(declared: Any, known: Mapping[str, Channel]) -> Load:
 
     Fields without a value take their default, else what their reducer starts from, else None.
     """
-    revivers = {n: r for n, c in known.items() if (r := reviver(c.type)) is not None}
+    revivers = {n: c.revive for n, c in known.items() if c.revive is not None}
 
     def revived(values: dict[str, Any]) -> dict[str, Any]:
         return values | {n: revivers[n](values[n]) for n in revivers.keys() & values.keys()}
@@ -248,8 +248,8 @@ def _channel(name: str, annotation: Any, default: Callable[[], Any] | None) -> C
     bare, metadata = unwrap(annotation)
     reducer: Reducer | None = next((m for m in reversed(metadata) if callable(m)), None)
     if reducer is None:
-        return Channel(name, bare)
-    return Channel(name, bare, reducer, default or _empty(bare, reducer))
+        return Channel(name, bare, revive=reviver(bare))
+    return Channel(name, bare, reducer, default or _empty(bare, reducer), reviver(bare))
 
 
 def _empty(bare: Any, reducer: Reducer) -> Callable[[], Any] | None:

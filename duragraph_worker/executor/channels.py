@@ -163,8 +163,7 @@ class Channels:
         channel, value = self.channel(name), serialize.decode(data)
         if channel.reducer is state.add_messages:
             return state.add_messages([], value)
-        revive = None if channel.type is Any else state.reviver(channel.type)
-        return value if revive is None else revive(value)
+        return value if channel.revive is None else channel.revive(value)
 
     def values(self) -> dict[str, Any]:
         """The values themselves, not copies, of the channels that have one."""
