@@ -3,6 +3,7 @@
 Answers after COMMIT. A run that no worker waits for is left to the claims of `dispatch.py`.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import attrs
@@ -40,12 +41,24 @@ class Creates:
         Raises NotFound (thread or assistant), Conflict (busy under `reject`), Stale, Unavailable.
         """
         for _ in range(TRIES):
-            created = await self._commit.submit(new)
+            created = await self._submit(new)
             if created is not None:
                 return created
             async with pg.acquire(self._pool) as conn:
                 await _refuse(conn, new)
         raise Busy(hint="The thread changed meanwhile; try again.")
+
+    async def _submit(self, new: NewRun) -> Created | None:
+        """What is under way can't be taken back: who left meanwhile may still want it ended."""
+        made = self._commit.submit(new)
+        if new.on_disconnect != "cancel":
+            return await made
+        try:
+            return await asyncio.shield(made)
+        except asyncio.CancelledError:
+            if await made is not None:
+                await self._dispatcher.abandon(new.organization_id, new.thread_id, new.run_id)
+            raise
 
     async def create_instead(self, new: NewRun) -> Created:
         """Create a run in place of the thread's open ones (`interrupt`, `rollback`)."""

@@ -233,6 +233,11 @@ class Dispatcher:
         self.ended(ended)
         return ended
 
+    async def abandon(self, organization_id: str, thread_id: str, run_id: str) -> None:
+        """End a run whose *peer* closed. At a shutdown it is we who do: that is no disconnect."""
+        if not self._streams.closing:
+            await self.cancel(organization_id, thread_id, run_ids=[run_id], action="interrupt")
+
     def ended(self, ended: Sequence[Ended]) -> None:
         """After the COMMIT that ended them: tell their followers and the workers that held them."""
         if ended:

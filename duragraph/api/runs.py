@@ -252,14 +252,12 @@ def _held(thread: Thread) -> bytes:
 
 @asynccontextmanager
 async def _while_connected(call: Call, run: Run, *, cancel: bool) -> AsyncIterator[None]:
-    """With `cancel`, the run ends when the *peer* closes; a shutdown of ours is no disconnect."""
+    """With `cancel`, the run ends when the peer closes."""
     try:
         yield
     except (asyncio.CancelledError, ConnectionError):
-        if cancel and not call.deps.streams.closing:
-            await call.deps.dispatcher.cancel(
-                call.organization_id, run.thread_id, run_ids=[run.run_id], action="interrupt"
-            )
+        if cancel:
+            await call.deps.dispatcher.abandon(call.organization_id, run.thread_id, run.run_id)
         raise
 
 
