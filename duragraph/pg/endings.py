@@ -56,6 +56,7 @@ update thread t set
         then 'interrupted' else 'idle' end,
     error = coalesce($7, t.error),
     interrupts = case when $4 then '{}' else t.interrupts end,
+    erase_at = case when t.temporary and t.open_runs = $3 then now() + interval '5 min' end,
     updated_at = clock_timestamp()
 where t.organization_id = $1 and t.thread_id = $2
 """

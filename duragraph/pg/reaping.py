@@ -63,6 +63,7 @@ with r as (
     update run set status = $3, active = false, epoch = epoch + 1, error = $4, lease_until = null,
         last_seq = last_seq + 1, updated_at = clock_timestamp()
     where run_id = $1 and epoch = $2 and status = 'running'
+        and ($3 = 'timeout' or lease_until < now())
     returning run_id, organization_id, thread_id, ms, last_seq
 ), e as (
     insert into event (run_id, seq, organization_id, n, frames)
@@ -71,7 +72,8 @@ with r as (
     from r
 ), t as (
     update thread t set status = case when t.open_runs > 1 then 'busy' else 'error' end, error = $4,
-        active_run_id = null, open_runs = t.open_runs - 1, updated_at = clock_timestamp()
+        active_run_id = null, open_runs = t.open_runs - 1, updated_at = clock_timestamp(),
+        erase_at = case when t.temporary and t.open_runs = 1 then now() + interval '5 min' end
     from r where t.organization_id = r.organization_id and t.thread_id = r.thread_id
 )
 select ms, last_seq from r

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from duragraph import ids, pg
-from duragraph.pg import endings, reports, runs
+from duragraph.pg import endings, reaping, reports, runs
 from duragraph.pg.reports import Reported
 from duragraph.protocol import ChannelWrite, Checkpoint, Outcome, Report
 from tests.crash.evidence import audit
@@ -280,3 +280,30 @@ async def deadlocks(pool):
         return await conn.fetchval(
             "select deadlocks from pg_stat_database where datname = current_database()"
         )
+
+
+@pytest.mark.parametrize("how", ["cancel", "bury"])
+async def test_a_temporary_thread_goes_however_its_run_ends(plane, hand, pool, how):
+    run_id = (await plane.post("/runs", RUN)).json["run_id"]
+    task = await task_of(hand)
+    async with pool.acquire() as conn:
+        if how == "cancel":
+            path = f"/threads/{task.thread_id}/runs/{run_id}/cancel"
+            assert (await plane.post(path)).status == 202
+        else:
+            (run,) = await reaping.doomed(conn, max_attempts=1, timeout_seconds=0)
+            assert await reaping.bury(conn, run, b'{"error":"E","message":""}')
+        assert await conn.fetchval("select erase_at > now() from thread where temporary")
+
+
+async def test_a_lease_renewed_meanwhile_is_not_judged(plane, hand, pool, database_url):
+    run_id = (await plane.post("/runs", RUN)).json["run_id"]
+    task = await task_of(hand)
+    async with pool.acquire() as conn:
+        await conn.execute("update run set lease_until = now() - interval '1 s'")
+        (run,) = await reaping.doomed(conn, max_attempts=1, timeout_seconds=3600)
+        assert (await hand.report(task)).verdict == "accepted"
+        assert await reaping.bury(conn, run, b'{"error":"E","message":""}') is None
+    assert (await hand.finish(task, batch=2)).verdict == "accepted"
+    assert run.run_id == run_id
+    assert await audit(database_url) == 0
