@@ -148,6 +148,8 @@ async def record(conn: Connection, batch: Sequence[Reported]) -> dict[str, Recor
 
     Raises Invalid when a value of any of them can't be stored: then nothing is.
     """
+    # Rows are locked as they stand here, and a worker may repeat itself on another plane.
+    batch = sorted(batch, key=lambda reported: reported.report.run_id)
     reports = [b.report for b in batch]
     records = await conn.fetch(
         RECORD,

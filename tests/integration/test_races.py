@@ -9,7 +9,7 @@ import pytest
 from duragraph import ids, pg
 from duragraph.pg import endings, reaping, reports, runs
 from duragraph.pg.reports import Reported
-from duragraph.protocol import ChannelWrite, Checkpoint, Outcome, Report
+from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Report
 from tests.crash.evidence import audit
 
 pytestmark = pytest.mark.timeout(30)
@@ -307,3 +307,26 @@ async def test_a_lease_renewed_meanwhile_is_not_judged(plane, hand, pool, databa
     assert (await hand.finish(task, batch=2)).verdict == "accepted"
     assert run.run_id == run_id
     assert await audit(database_url) == 0
+
+
+async def test_reports_of_the_same_runs_in_another_order_do_not_deadlock(plane, hand, pool):
+    for _ in range(3):
+        await plane.post("/runs", RUN)
+    tasks = {}
+    while len(tasks) < 3:
+        tasks |= {task.run_id: task for task in (await hand.poll()).tasks}
+    given = [tasks[run_id] for run_id in sorted(tasks)]
+
+    async def batch(*order):
+        sent = [Report(t.run_id, t.epoch, 1, [Frame("custom", b"1")]) for t in order]
+        async with pool.acquire() as conn:
+            return await reports.record(conn, [Reported(hand.worker_id, r) for r in sent])
+
+    async with pool.acquire() as conn:
+        held = conn.transaction()
+        await held.start()
+        await conn.execute("select from run where run_id = $1 for update", given[1].run_id)
+        batches = [asyncio.create_task(batch(*order)) for order in (given, reversed(given))]
+        await blocked(pool, 2)
+        await held.rollback()
+        assert sorted(map(len, await asyncio.gather(*batches))) == [0, 3]
