@@ -12,6 +12,7 @@ async def test_streams_and_waits_are_kept_alive(server_url: str) -> None:
         wire = Wire(session)
         calls = [wire.post(f"/runs/{kind}", QUIET) for kind in ("stream", "wait")]
         stream, wait = await asyncio.gather(*calls)
-    assert bytes(stream.body).count(HEARTBEAT) == 1
-    assert bytes(wait.body).startswith(b"\n{")
+    # One beat every 5 s for all: six seconds see one, or the second of two.
+    assert bytes(stream.body).count(HEARTBEAT) in {1, 2}
+    assert bytes(wait.body).startswith((b"\n{", b"\n\n{"))
     assert wait["out"] == "hi"
