@@ -161,7 +161,7 @@ async def record(conn: Connection, batch: Sequence[Reported]) -> dict[str, Recor
         [lines(r.frames) for r in reports],
         [r.outcome and _STATUS[r.outcome.status] for r in reports],
         [r.outcome and r.outcome.error for r in reports],
-        [r.outcome and r.outcome.trace for r in reports],
+        [r.outcome and _text(r.outcome.trace) for r in reports],
         [r.outcome is not None and r.outcome.interrupted for r in reports],
         [b"{}" if r.outcome is None else r.outcome.interrupts for r in reports],
         [_head(r.checkpoints) for r in reports],
@@ -238,14 +238,19 @@ def _writes(report: Report) -> Iterable[tuple[Any, ...]]:
     # One statement can't write a row twice: of a task's writes in a batch the last counts.
     for w in {(w.checkpoint_id, w.task_id): w for w in report.writes}.values():
         yield (
-            report.run_id, w.checkpoint_id, w.ns, w.task_id, w.result, w.error, w.interrupts,
-            w.opaque,
+            report.run_id, w.checkpoint_id, w.ns, w.task_id, w.result, _text(w.error),
+            w.interrupts, w.opaque,
         )  # fmt: skip
 
 
 def _effects(report: Report) -> Iterable[tuple[Any, ...]]:
     for e in report.effects:
         yield (report.run_id, e.checkpoint_id, e.key, e.result)
+
+
+def _text(words: str | None) -> str | None:
+    """A user's own words: NUL, which PostgreSQL can't hold, does not cost them."""
+    return words and words.replace("\0", "\ufffd")
 
 
 def _text_array(names: Iterable[str]) -> str:

@@ -118,7 +118,6 @@ REFUSED = {
     "an outcome's error that is no object": ended(status="error", error=b"5"),
     "an outcome's interrupts that are a list": ended(interrupts=b"[]"),
     "an outcome's interrupts of no lists": ended(interrupts=b'{"a":1}'),
-    "an outcome's trace with a NUL": ended(status="error", error=b"{}", trace="\0"),
 }
 
 
@@ -230,6 +229,15 @@ async def test_a_guessed_epoch_writes_nothing_once_the_lease_is_gone(
         assert verdict in {"fenced", "cancelled"}, batch
     assert (await plane.get(run)).json == before
     await audit(database_url)
+
+
+async def test_an_error_with_nul_is_told(plane, hand):
+    task, path = await begun(hand)
+    error = b'{"error":"ValueError","message":"\\u0000"}'
+    outcome = Outcome("error", error=error, trace="ValueError: \0")
+    failed = Write(ids.checkpoint_id(), "", "task", error="ValueError('\0')")
+    assert (await hand.report(task, writes=[failed], outcome=outcome)).verdict == "accepted"
+    assert (await plane.get(path)).json["error"] == {"error": "ValueError", "message": "\ufffd"}
 
 
 def registering(*graphs, **changes):
