@@ -124,6 +124,14 @@ def main() -> None:
         app()
     except (ConfigError, embedded.ServerError) as error:
         sys.exit(f"duragraph: {error}")
+    except ImportError as error:
+        # The demo is imported when it is asked for; its clients come with an extra.
+        if not isinstance(missing := error.__cause__, ModuleNotFoundError):
+            raise
+        sys.exit(
+            f"duragraph: the package {missing.name!r} is missing. "
+            "Install it with pip install 'duragraph[demo]'."
+        )
     except LoopDied as error:
         sys.exit(f"duragraph: the plane stopped, since its loop '{error}' died; see the log")
     except DuraGraphError as error:
