@@ -9,13 +9,21 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from duragraph_worker import serialize, state
-from duragraph_worker.errors import GraphInterrupt, NodeCancelledError, NodeTimeoutError
+from duragraph_worker.errors import (
+    GraphInterrupt,
+    NodeCancelledError,
+    NodeTimeoutError,
+    ParentCommand,
+)
 from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.channels import Channels
 from duragraph_worker.executor.context import Context
 from duragraph_worker.executor.run import Clock
 from duragraph_worker.plan import Node, Plan, Retry
 from duragraph_worker.record import Fenced
+
+_PASSING = GraphInterrupt, ParentCommand, Fenced, KeyboardInterrupt, GeneratorExit
+"""No Exceptions, and no failures of a node: what the executor and the interpreter say."""
 
 ContextOf = Callable[[int], Context]
 """The `ctx` of a try, by the number of tries before it."""
@@ -87,6 +95,10 @@ async def _within(node: Node, seen: Any, injected: Mapping[str, Any]) -> Any:
         raise _unwrapped(group) from group
     except SystemExit as error:
         raise RuntimeError(f"Node {node.name!r} called sys.exit({error.code!r})") from error
+    except (Exception, *_PASSING):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"Node {node.name!r} raised {error!r}, no Exception") from error
 
 
 def _unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:

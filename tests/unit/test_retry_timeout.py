@@ -105,6 +105,7 @@ async def test_a_timeout_of_the_nodes_own_is_its_own():
     [
         (asyncio.CancelledError(), "NodeCancelledError"),
         (SystemExit(3), "RuntimeError"),
+        (BaseException("other"), "RuntimeError"),
         (StopIteration(), "RuntimeError"),
         (RecursionError("deep"), "RecursionError"),
     ],
