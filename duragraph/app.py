@@ -107,7 +107,12 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     creates = Creates(engine, dispatcher)
     reports = Reports(engine, streams, dispatcher)
     reaper = Reaper(config, engine, dispatcher, streams)
-    bus.listen(batch=streams.arrived, work=dispatcher.looked_at, control=dispatcher.control)
+    bus.listen(
+        batch=streams.arrived,
+        work=dispatcher.looked_at,
+        control=dispatcher.control,
+        drain=dispatcher.forget,
+    )
     supervisor = app[SUPERVISOR] = Supervisor()
     stack.push_async_callback(supervisor.stop)
     for name, loop in (

@@ -5,6 +5,7 @@ Subjects, all under `duragraph.`:
     plane.{id}   frames of a run that plane follows
     work         a run became claimable
     control      a lease was taken from a worker
+    drain        a worker takes no more work
 """
 
 import asyncio
@@ -70,6 +71,7 @@ class Bus:
         self._batch: Callable[[Batch], None] = lambda _: None
         self._work: Callable[[], None] = lambda: None
         self._control: Callable[[str, Control], None] = lambda _worker_id, _control: None
+        self._drain: Callable[[str], None] = lambda _worker_id: None
 
     def listen(
         self,
@@ -77,9 +79,10 @@ class Bus:
         batch: Callable[[Batch], None],
         work: Callable[[], None],
         control: Callable[[str, Control], None],
+        drain: Callable[[str], None],
     ) -> None:
         """Who is told of what other planes say. Call before `run`."""
-        self._batch, self._work, self._control = batch, work, control
+        self._batch, self._work, self._control, self._drain = batch, work, control, drain
 
     def follow(self, run_id: str) -> None:
         self._mine.add(run_id)
@@ -105,6 +108,10 @@ class Bus:
     def hint_control(self, worker_id: str, control: Control) -> None:
         if self._others:
             self._send("control", Taken(worker_id, control))
+
+    def hint_drain(self, worker_id: str) -> None:
+        if self._others:
+            self._send("drain", worker_id)
 
     async def run(self) -> None:
         """Stay connected, send what is queued, say hello; to be supervised."""
@@ -143,6 +150,7 @@ class Bus:
             (f"plane.{self._plane_id}", self._on_batch),
             ("work", self._on_work),
             ("control", self._on_control),
+            ("drain", self._on_drain),
         ):
             await client.subscribe(f"duragraph.{subject}", cb=handler)
 
@@ -180,6 +188,9 @@ class Bus:
     async def _on_control(self, message: Msg) -> None:
         taken = unpack(message.data, Taken)
         self._control(taken.worker_id, taken.control)
+
+    async def _on_drain(self, message: Msg) -> None:
+        self._drain(unpack(message.data, str))
 
 
 async def _quiet(error: Exception) -> None:

@@ -71,8 +71,13 @@ class Dispatcher:
         self._seats.dismiss()
 
     def forget(self, worker_id: str) -> None:
-        """The worker drains."""
+        """The worker drains: its polls here are answered, and it is dealt nothing more."""
         self._seats.forget(worker_id)
+
+    def drained(self, worker_id: str) -> None:
+        """As `forget`, on all planes."""
+        self.forget(worker_id)
+        self._bus.hint_drain(worker_id)
 
     # claiming
 

@@ -48,7 +48,7 @@ async def drain(call: Call, worker_id: str) -> web.Response:
     """No more work for it; it reports its runs as released itself."""
     async with call.tenant() as conn:
         await workers.drain(conn, worker_id)
-    call.deps.dispatcher.forget(worker_id)
+    call.deps.dispatcher.drained(worker_id)
     return web.json_response({})
 
 
