@@ -4,12 +4,22 @@ import asyncio
 import contextlib
 import random
 
+import asyncpg
 import pytest
 
 from duragraph import ids, pg
 from duragraph.pg import endings, reaping, reports, runs
 from duragraph.pg.reports import Reported
-from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Report
+from duragraph.protocol import (
+    ChannelWrite,
+    Checkpoint,
+    Frame,
+    Outcome,
+    Report,
+    Verdict,
+    pack,
+    unpack,
+)
 from tests.crash.evidence import audit
 
 pytestmark = pytest.mark.timeout(30)
@@ -330,3 +340,32 @@ async def test_reports_of_the_same_runs_in_another_order_do_not_deadlock(plane, 
         await blocked(pool, 2)
         await held.rollback()
         assert sorted(map(len, await asyncio.gather(*batches))) == [0, 3]
+
+
+async def test_a_connection_lost_in_the_middle_of_a_flush_loses_and_doubles_nothing(
+    plane, hand, pool, database_url
+):
+    thread_id = await thread_of(plane)
+    killer = await asyncpg.connect(database_url)
+
+    async def cut(request):
+        """Start `request`, cut its connection to the database while it waits for the thread."""
+        async with killer.transaction():
+            await killer.execute("select from thread for update")
+            started = asyncio.create_task(request)
+            await blocked(pool)
+            await killer.fetch("select pg_terminate_backend(pid) from pg_locks where not granted")
+            return await started
+
+    path = f"/threads/{thread_id}/runs"
+    assert (await cut(plane.post(path, RUN))).status == 503
+    await create(plane, thread_id)
+    task = await task_of(hand)
+    last = Report(task.run_id, task.epoch, 1, [Frame("custom", b"1")], outcome=Outcome("success"))
+    report = f"/api/v1/workers/{hand.worker_id}/report"
+    assert (await cut(plane.post(report, data=pack([last])))).status == 503
+    for _ in range(2):
+        answer = await plane.post(report, data=pack([last]))
+        assert [v.verdict for v in unpack(answer.body, list[Verdict])] == ["accepted"]
+    await killer.close()
+    assert await audit(database_url) == 0

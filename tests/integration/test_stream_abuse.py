@@ -103,3 +103,15 @@ async def test_hundreds_of_followers_get_every_frame(plane, hand):
         assert [line for line in body.split("\r\n") if line.startswith("data")] == [
             f"data: {n}" for n in range(1, 6)
         ]
+
+
+async def test_who_reads_nothing_slows_no_one_and_still_gets_all(plane, hand):
+    task, path = await begun(hand)
+    idle, busy = [await following(plane, path, "0") for _ in range(2)]
+    text = b'"' + b"x" * 500_000 + b'"'
+    reading = asyncio.create_task(rest(busy))
+    for batch in range(1, 31):
+        await hand.report(task, batch=batch, frames=[Frame("custom", text)])
+    await hand.finish(task, batch=31)
+    assert (await reading).count("event: custom") == 30
+    assert (await rest(idle)).count("event: custom") == 30
