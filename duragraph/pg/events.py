@@ -80,6 +80,7 @@ async def progress(conn: Connection, run_ids: Sequence[str]) -> dict[str, Progre
 PARTITION = """
 create table if not exists event_{week} partition of event for values from ('{low}') to ('{high}')
 """
+TAKE_TURN = "select pg_advisory_xact_lock('event'::regclass::bigint)"
 WEEK_MS = 7 * 24 * 3600 * 1000
 WEEKS_AHEAD = 2
 
@@ -92,6 +93,7 @@ async def partition_ahead(conn: Connection) -> None:
     this_week = time.time_ns() // 1_000_000 // WEEK_MS
     async with conn.transaction():
         await conn.execute("set local role none")
+        await conn.execute(TAKE_TURN)
         for week in range(this_week + 1, this_week + 1 + WEEKS_AHEAD):
             low, high = (UUID(int=w * WEEK_MS << 80) for w in (week, week + 1))
             await conn.execute(PARTITION.format(week=week, low=low, high=high))

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from duragraph import ids, pg
-from duragraph.pg import endings, reaping, reports, runs
+from duragraph.pg import endings, events, reaping, reports, runs
 from duragraph.pg.reports import Reported
 from duragraph.protocol import (
     ChannelWrite,
@@ -369,3 +369,11 @@ async def test_a_connection_lost_in_the_middle_of_a_flush_loses_and_doubles_noth
         assert [v.verdict for v in unpack(answer.body, list[Verdict])] == ["accepted"]
     await killer.close()
     assert await audit(database_url) == 0
+
+
+async def test_planes_make_partitions_in_turn(pool, database_url):
+    async def ahead():
+        async with pool.acquire() as conn:
+            await events.partition_ahead(conn)
+
+    await asyncio.gather(*(ahead() for _ in range(4)))
