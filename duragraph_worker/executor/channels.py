@@ -5,9 +5,9 @@ copies elsewhere, so nobody but a reducer can change a value; each is encoded at
 """
 
 import copy
+import operator
 from collections import defaultdict
 from collections.abc import Iterable
-from operator import is_
 from typing import Any, Self
 
 import attrs
@@ -18,6 +18,8 @@ from duragraph_worker.errors import InvalidUpdateError
 from duragraph_worker.plan import Channel, Plan
 
 _MISSING: Any = object()
+_HARMLESS = operator.add, state.add_messages
+"""Reducers that change no element they are given."""
 
 
 @attrs.frozen
@@ -69,13 +71,16 @@ class Cell:
         value, rest = self.value, iter(updates)
         if value is _MISSING:
             value = next(rest).value if self.channel.empty is None else self.channel.empty()
+        # Elements too: only what is known to leave them alone is spared the comparison.
+        before = self.json() if type(self.value) is list and reducer not in _HARMLESS else None
         kept = True
         for update in rest:
             # What a reducer changes in place is a copy, so that the change can be seen.
             current = value.copy() if type(value) is list else value
             value = reducer(current, update.value)
             kept = kept and value is not current
-        if kept and _grew(self.value, value):
+        kept = kept and _grew(self.value, value)
+        if kept and (before is None or before == serialize.encode(value[: len(self.value)])):
             self.value = value
         else:
             self._set(value, None)
@@ -209,7 +214,7 @@ def _grew(before: Any, value: Any) -> bool:
         and type(before) is list
         and value is not before
         and len(value) >= len(before)
-        and all(map(is_, before, value))
+        and all(map(operator.is_, before, value))
     )
 
 

@@ -294,6 +294,22 @@ async def test_a_reducer_that_changes_its_list_in_place_claims_no_append():
     assert bench.values["log"] == [2, 1, 0]
 
 
+async def test_a_reducer_that_changes_an_element_in_place_is_recorded():
+    def count(current: list[dict[str, int]], new: list[dict[str, int]]) -> list[dict[str, int]]:
+        for item in current:
+            item["seen"] += 1
+        return current + new
+
+    def one(state: Any, ctx: Any) -> Any:
+        return {"log": [{"seen": 0}]}
+
+    graph = plan(node("a", one), node("b", one), edges="a>b", channels=channels(log=count))
+    bench = Bench(graph)
+    await bench.run({}, stream_mode=["values"])
+    assert bench.values["log"] == [{"seen": 1}, {"seen": 0}]
+    assert bench.frames("values")[-1] == ("values", bench.values)
+
+
 async def test_a_state_changed_in_place_but_not_returned_stays_as_it_was():
     def meddle(state: Any, ctx: Any) -> Any:
         state["xs"].append("gone")
