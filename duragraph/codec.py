@@ -71,7 +71,8 @@ def storable(value: bytes) -> bytes:
     """`value`, if it is JSON: on one line, without what `jsonb` refuses, nor space around it."""
     if b"\n" in value or b"\r" in value:
         value = value.translate(_ESCAPED_NEWLINES)
-    if b"\\u" in value:
+    # One byte is looked for a hundred times faster than two, and most values have no escape.
+    if b"\\" in value and b"\\u" in value:
         value = _escapes(value)
     return value.strip()
 
