@@ -79,7 +79,7 @@ class Lease:
 
 @attrs.frozen
 class Poll:
-    """`POST /workers/{id}/poll`; `active` renews the leases it names."""
+    """`POST /workers/{id}/poll`; `active` names what it has taken up: the rest is offered again."""
 
     slots: int
     active: list[Lease]
