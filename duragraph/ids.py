@@ -1,8 +1,8 @@
 """Identifiers. All sort by time as strings; clients order checkpoints by comparing them."""
 
-import secrets
 import time
 from functools import lru_cache
+from random import getrandbits
 from uuid import UUID, uuid5
 
 from uuid_utils.compat import uuid7
@@ -37,7 +37,7 @@ def checkpoint_id(parent: str | None = None) -> str:
     ticks = time.time_ns() // 100 + _GREGORIAN_TO_UNIX
     if parent is not None:
         ticks = max(ticks, _ticks(parent) + 1)
-    h = f"{ticks >> 12:012x}6{ticks & 0x0FFF:03x}{1 << 63 | secrets.randbits(62):016x}"
+    h = f"{ticks >> 12:012x}6{ticks & 0x0FFF:03x}{1 << 63 | getrandbits(62):016x}"
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 

@@ -115,6 +115,8 @@ async def body(request: web.Request, type: Any) -> Any:
 async def read(request: web.Request) -> bytes:
     """The request's body. Raises Invalid, TooLarge, and HTTPRequestTimeout if it is not sent."""
     try:
+        if request.content.is_eof():
+            return await request.read()
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()
     except TimeoutError:
