@@ -12,7 +12,7 @@ A request goes `api/` -> `pg/`: a handler parses, one function runs one statemen
     streams                            following runs, live and from the record
     reaper                             what nobody reports: lost leases, delays, erasures
     api/                               HTTP and SSE
-    app deps tasks                     what is made, passed and supervised
+    app deps tasks runtime             what is made, passed and supervised
     config logs metrics                what operators set and see
     __main__ dev demo embedded/        the commands, and servers out of wheels
 """

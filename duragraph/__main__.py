@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 from cyclopts import App, Parameter
 
-from duragraph import __version__, embedded, logs
+from duragraph import __version__, embedded, logs, runtime
 from duragraph import dev as development
 from duragraph.app import SUPERVISOR, build_app
 from duragraph.config import Config, ConfigError, child_environ
@@ -164,6 +164,7 @@ async def _serve(
     await runner.setup()
     try:
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        runtime.settle()
         log.info("serving", host=config.host, port=config.port)
         if banner:
             print(banner, flush=True)  # noqa: T201

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from duragraph import __version__, logs
+from duragraph import __version__, logs, runtime
 from duragraph.errors import DuraGraphError, Invalid
 from duragraph.logs import LogFormat, LogLevel
 from duragraph_worker.authoring.blueprint import GraphError
@@ -60,6 +60,7 @@ def serve(
             "no graph to serve", hint="name some, each as module:name or path/file.py:name"
         )
     graphs = [load(target) for target in targets]
+    runtime.settle()
     Worker(url, graphs=graphs, queue=queue, slots=slots, api_key=api_key, name=name).run()
     # Sync nodes may still be at work in threads, which the interpreter would wait for.
     logging.shutdown()

@@ -14,7 +14,7 @@ SERVER = sorted((ROOT / "duragraph").rglob("*.py"))
 WORKER = sorted((ROOT / "duragraph_worker").rglob("*.py"))
 
 FLOORS = (
-    {"errors", "ids", "logs", "tasks", "frames", "metrics", "protocol", "embedded"},
+    {"errors", "ids", "logs", "runtime", "tasks", "frames", "metrics", "protocol", "embedded"},
     {"codec", "models", "commit", "config"},
     {"pg", "bus"},
     {"assistants", "streams", "seats", "inspection"},
@@ -43,7 +43,7 @@ WORKER_FLOORS = (
 API_SHARED = {"io", "fields", "sse", "middleware", "openapi", "docs", "intake", "updates"}
 """What the endpoints of `api/` may have in common; they never import each other."""
 
-WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "logs"}
+WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "logs", "runtime"}
 
 FENCES = {
     "asyncpg": r"duragraph/pg/",
