@@ -89,11 +89,15 @@ async def test_frames_of_a_rolled_back_checkpoint_are_still_in_the_log(plane, ha
     assert "event: values\r\ndata: {}" in await rest(response)
 
 
+FOLLOWERS = 300
+"""Each takes two files of this process, of which a plain user often has 1,024."""
+
+
 async def test_hundreds_of_followers_get_every_frame(plane, hand):
     task, path = await begun(hand)
     async with aiohttp.ClientSession(plane.url, connector=aiohttp.TCPConnector(limit=0)) as http:
         many = await asyncio.gather(
-            *(http.get(f"{path}/stream", headers={"Last-Event-ID": "0"}) for _ in range(500))
+            *(http.get(f"{path}/stream", headers={"Last-Event-ID": "0"}) for _ in range(FOLLOWERS))
         )
         for batch in range(1, 6):
             await hand.report(task, batch=batch, frames=frames(batch))
