@@ -22,16 +22,16 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from tests.conformance import scenarios, scenarios_runs, scenarios_server
+from tests.conformance import compatibility, scenarios, scenarios_runs, scenarios_server
 from tests.conformance.compare import Difference, differences
-from tests.conformance.explained import EXPLAINED, explanation, table
+from tests.conformance.explained import EXPLAINED, explanation
 from tests.conformance.normal import Names
 from tests.conformance.wire import Wire, connect
 
 AT_ONCE = 8
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
-DOCS = HERE.parent.parent / "docs" / "differences.md"
+DOCS = HERE.parent.parent / "docs" / "compatibility.md"
 
 Conversation = list[dict[str, Any]]
 Play = Callable[[Wire], Awaitable[None]]
@@ -136,19 +136,20 @@ def main(
     only: Play only scenarios whose name contains this.
     output: Also write every difference, explained or not, to this file.
     renew: Keep the reference's answers in `recorded/`.
-    docs: Write the table of explained differences to `docs/differences.md`.
+    docs: Write `docs/compatibility.md`; needs `ours`, every scenario, and no difference unexplained.
     """
-    if docs:
-        DOCS.write_text(table())
     chosen = plays(only)
     theirs = asyncio.run(converse(reference, chosen)) if reference else recorded(chosen)
     if renew:
         record(theirs)
     if ours is None:
         return 0
-    found = list(compare(theirs, asyncio.run(converse(ours, chosen))))
+    answers = asyncio.run(converse(ours, chosen))
+    found = list(compare(theirs, answers))
     unexplained = [each for each in found if explanation(each) is None]
     show(unexplained)
+    if docs and not unexplained:
+        DOCS.write_text(compatibility.page(compatibility.rows(theirs, answers, found)))
     print(
         f"\n{len(chosen)} scenarios: {len(found)} differences, "
         f"{len(found) - len(unexplained)} explained, {len(unexplained)} not"

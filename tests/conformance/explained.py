@@ -260,19 +260,3 @@ EXPLAINED = (
 def explanation(difference: Difference) -> Explained | None:
     """The first entry that covers a difference, or None."""
     return next((entry for entry in EXPLAINED if entry.covers(difference)), None)
-
-
-def table() -> str:
-    """`docs/differences.md`."""
-    rows = "\n".join(f"| {entry.what} | {entry.why} |" for entry in EXPLAINED)
-    return f"""# Differences from the LangGraph server
-
-Eight fixture graphs are put through every call of the API on DuraGraph and on `langgraph dev`,
-and the answers compared: status, headers, frame order, fields, final state. Ids and times aside,
-these are all the differences. This page is written by
-`python -m tests.conformance.differential --docs` from the table that the comparison itself uses.
-
-| What differs | Why |
-|---|---|
-{rows}
-"""
