@@ -12,7 +12,7 @@ from duragraph.api import docs
 from duragraph.api.io import Call, Media, Reply
 from duragraph.metrics import REQUESTS
 from duragraph.pg import health
-from duragraph.pg.health import Load
+from duragraph.pg.health import Load, Waits
 
 
 @attrs.frozen
@@ -62,7 +62,7 @@ class Host:
 @attrs.frozen
 class Flags:
     assistants: bool = True
-    crons: bool = False
+    crons: bool = True
     langsmith: bool = False
     langsmith_tracing_replicas: bool = False
     langsmith_tracing_session_on_runs: bool = False
@@ -90,9 +90,13 @@ class MetricsQuery:
 
 @attrs.frozen
 class Queue:
+    """Wait times are null while nothing waits."""
+
     n_pending: int
     n_running: int
-    pending_runs_wait_time_max_secs: float
+    pending_runs_wait_time_max_secs: float | None
+    pending_runs_wait_time_med_secs: float | None
+    pending_unblocked_runs_wait_time_max_secs: float | None
 
 
 @attrs.frozen
@@ -128,8 +132,8 @@ async def metrics(
     """For Prometheus, of this plane and of the database that all planes share; or as JSON."""
     async with pg.acquire(call.deps.engine) as conn:
         load, slots = await health.load(conn), await health.capacity(conn)
-    if query.format == "json":
-        return _summary(load, slots)
+        if query.format == "json":
+            return _summary(load, await health.waits(conn), slots)
     body = generate_latest(REGISTRY) + generate_latest(_gauges(load, slots))
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -146,12 +150,11 @@ def _gauges(load: list[Load], slots: int) -> CollectorRegistry:
     return registry
 
 
-def _summary(load: list[Load], slots: int) -> Metrics:
-    pending = [row for row in load if row.status == "pending"]
+def _summary(load: list[Load], waits: Waits, slots: int) -> Metrics:
+    pending = sum(row.runs for row in load if row.status == "pending")
     running = sum(row.runs for row in load if row.status == "running")
-    wait = max((row.oldest_seconds for row in pending), default=0.0)
     return Metrics(
-        Queue(sum(row.runs for row in pending), running, wait),
+        Queue(pending, running, waits.longest, waits.median, waits.longest_unblocked),
         Api(_requests()),
         Workers(max=slots, active=running, available=max(0, slots - running)),
     )

@@ -43,6 +43,31 @@ async def load(conn: Connection) -> list[Load]:
     return [Load(*r) for r in await conn.fetch(LOAD)]
 
 
+@attrs.frozen
+class Waits:
+    """Seconds that pending runs have waited; `unblocked` ones hold their thread's place."""
+
+    longest: float | None
+    median: float | None
+    longest_unblocked: float | None
+
+
+WAITS = """
+select max(seconds), percentile_cont(0.5) within group (order by seconds),
+    max(seconds) filter (where active)
+from (
+    select active, greatest(0, extract(epoch from now() - created_at))::float8 as seconds
+    from run where status = 'pending'
+) waiting
+"""
+
+
+async def waits(conn: Connection) -> Waits:
+    record = await conn.fetchrow(WAITS)
+    assert record is not None
+    return Waits(*record)
+
+
 CAPACITY = """
 select coalesce(sum(slots), 0)::int from worker
 where not draining and last_seen_at > now() - interval '1 min'

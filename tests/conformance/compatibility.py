@@ -35,7 +35,7 @@ class Row:
 
 def endpoint(call: str) -> str:
     """`POST /threads/<thread 1>/runs?x=1` is at `POST /threads/{thread_id}/runs`."""
-    method, _, path = call.partition(" ")
+    method, _, path = call.replace("HEAD ", "GET ").partition(" ")
     path = path.partition("?")[0]
     found = [r for r in ENDPOINTS if r.method == method and _pattern(r).fullmatch(path)]
     fixed_first = sorted(found, key=lambda route: route.path.count("{"))

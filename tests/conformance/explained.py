@@ -254,6 +254,19 @@ EXPLAINED = (
         reference='^null$|"checkpoint": null',
         ours='^null$|"checkpoint_ns": "research:',
     ),
+    Explained(
+        what="`/ok?check_db=1` names the database; `/info` and `/metrics` tell of this server",
+        why="Another product, another machine.",
+        where=r"/(ok\?check_db=1|info|metrics\?format=json) · json\.(services\.database|\w*version"
+        r"|flags\.langsmith_\w+|queue|api|workers)",
+    ),
+    Explained(
+        what="A wrong method is 405 everywhere",
+        why="The reference answers 404 at the paths that tell of the server itself.",
+        where=r" (/ok|/info) .*status$|(/ok|/info) · status$",
+        reference="^404",
+        ours="^405",
+    ),
 )
 
 
