@@ -63,6 +63,21 @@ class Assistant:
 
 
 @attrs.frozen
+class AssistantVersion:
+    """An assistant as it once was."""
+
+    assistant_id: str
+    graph_id: str
+    name: str
+    description: str | None
+    config: Json
+    context: Json
+    metadata: Json
+    version: int
+    created_at: str
+
+
+@attrs.frozen
 class GraphSchema:
     """What a graph takes and gives, as JSON Schemas; null where not derivable."""
 

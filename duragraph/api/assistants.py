@@ -1,4 +1,4 @@
-"""Assistants: configured graphs. Their versions are written from the start."""
+"""Assistants: configured graphs, and what each of their versions held."""
 
 from typing import Annotated, Literal
 
@@ -10,13 +10,20 @@ from duragraph.api.fields import (
     Limit,
     Object,
     Offset,
-    mirrored,
-    own_metadata,
     select,
 )
 from duragraph.api.io import Call, Reply, page
 from duragraph.errors import Conflict, NotFound
-from duragraph.models import Assistant, GraphSchema, Id, Json, RunnableConfig, SortOrder
+from duragraph.intake import mirrored, own_metadata
+from duragraph.models import (
+    Assistant,
+    AssistantVersion,
+    GraphSchema,
+    Id,
+    Json,
+    RunnableConfig,
+    SortOrder,
+)
 from duragraph.pg import Connection, assistants, endings, runs, threads
 
 Field = Literal[
@@ -177,12 +184,71 @@ async def schemas(call: Call, assistant_id: str) -> GraphSchema:
     return found
 
 
-async def subgraphs(call: Call, assistant_id: str) -> Json:
+@attrs.frozen
+class SubgraphsQuery:
+    recurse: bool = False
+
+
+async def subgraphs(call: Call, assistant_id: str, *, query: SubgraphsQuery) -> Json:
+    """The schemas of the graphs that its nodes are; with `recurse` also of those in them."""
+    return await _subgraphs(call, assistant_id, None, recurse=query.recurse)
+
+
+async def subgraph(call: Call, assistant_id: str, namespace: str, *, query: SubgraphsQuery) -> Json:
+    """One of them; `{}` where there is none. `outer|inner` needs `recurse`."""
+    return await _subgraphs(call, assistant_id, namespace, recurse=query.recurse)
+
+
+async def _subgraphs(
+    call: Call, assistant_id: str, namespace: str | None, *, recurse: bool
+) -> Json:
     async with call.tenant() as conn:
-        found = await assistants.subgraphs(conn, call.organization_id, assistant_id)
+        found = await assistants.subgraphs(
+            conn, call.organization_id, assistant_id, namespace=namespace, recurse=recurse
+        )
     if found is None:
         raise NotFound
     return found
+
+
+@attrs.frozen
+class VersionSearch:
+    metadata: Object = attrs.field(factory=dict)
+    limit: Limit = 10
+    offset: Offset = 0
+
+
+async def versions(call: Call, assistant_id: str, *, body: VersionSearch) -> list[AssistantVersion]:
+    """Newest first. Raises NotFound when there are none."""
+    async with call.tenant() as conn:
+        found = await assistants.versions(
+            conn,
+            call.organization_id,
+            assistant_id,
+            metadata=codec.dumps(body.metadata),
+            limit=body.limit,
+            offset=body.offset,
+        )
+    if not found:
+        raise NotFound(f"Assistant {assistant_id} not found")
+    return found
+
+
+@attrs.frozen
+class Latest:
+    version: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+async def set_latest(call: Call, assistant_id: str, *, body: Latest) -> Assistant:
+    """Take up an older version, config and context with it. Raises NotFound."""
+    org = call.organization_id
+    async with call.tenant() as conn:
+        latest = await assistants.set_latest(conn, org, assistant_id, body.version)
+        if latest is None and await assistants.get(conn, org, assistant_id) is None:
+            raise NotFound(f"Assistant {assistant_id} not found")
+    if latest is None:
+        raise NotFound(f"Version {body.version} not found for assistant {assistant_id}")
+    return latest
 
 
 def _fields(body: AssistantCreate | AssistantUpdate) -> assistants.Fields:

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 import attrs
 import msgspec
 
-from duragraph.models import Assistant, GraphSchema, Json, SortOrder
+from duragraph.models import Assistant, AssistantVersion, GraphSchema, Json, SortOrder
 from duragraph.pg import Connection, rows
 
 COLUMNS = """assistant_id, graph_id, name, description, config, context, metadata, version,
@@ -181,6 +181,47 @@ async def update(
     return None if record is None else Assistant(*record)
 
 
+VERSIONS = """
+select assistant_id, graph_id, name, description, config, context, metadata, version, created_at
+from assistant_version
+where organization_id = $1 and assistant_id = $2 and metadata @> $3
+order by version desc limit $4 offset $5
+"""
+
+
+async def versions(
+    conn: Connection,
+    organization_id: str,
+    assistant_id: str,
+    *,
+    metadata: bytes,
+    limit: int,
+    offset: int,
+) -> list[AssistantVersion]:
+    """Those whose metadata contains `metadata`, newest first."""
+    records = await conn.fetch(VERSIONS, organization_id, assistant_id, metadata, limit, offset)
+    return [AssistantVersion(*r) for r in records]
+
+
+SET_LATEST = f"""
+update assistant a set graph_id = v.graph_id, name = v.name, description = v.description,
+    config = v.config, context = v.context, metadata = v.metadata, version = v.version,
+    revision = a.revision + 1, updated_at = clock_timestamp()
+from assistant_version v
+where v.organization_id = $1 and v.assistant_id = $2 and v.version = $3
+    and a.organization_id = $1 and a.assistant_id = $2
+returning {", ".join(f"a.{name.strip()}" for name in COLUMNS.split(","))}
+"""
+
+
+async def set_latest(
+    conn: Connection, organization_id: str, assistant_id: str, version: int
+) -> Assistant | None:
+    """Bring back all that `version` held; None if there is none. Later versions stay."""
+    record = await conn.fetchrow(SET_LATEST, organization_id, assistant_id, version)
+    return None if record is None else Assistant(*record)
+
+
 OPEN_RUNS = """
 select thread_id, array_agg(run_id) as run_ids from run
 where organization_id = $1 and assistant_id = $2 and status in ('pending', 'running')
@@ -233,10 +274,25 @@ async def drawing(
     return drawn
 
 
-SUBGRAPHS = f"select g.subgraphs {_GRAPH_OF}"
+# Nested ones are named `outer|inner`, and found only on the way down.
+SUBGRAPHS = f"""
+select (
+    select coalesce(json_object_agg(s.key, s.value), '{{}}') from json_each(g.subgraphs) s
+    where ($3::text is null or s.key = $3) and ($4 or strpos(s.key, '|') = 0)
+) {_GRAPH_OF}
+"""
 
 
-async def subgraphs(conn: Connection, organization_id: str, assistant_id: str) -> Json | None:
-    """`{namespace: schemas}`."""
-    found: Json | None = await conn.fetchval(SUBGRAPHS, organization_id, assistant_id)
+async def subgraphs(
+    conn: Connection,
+    organization_id: str,
+    assistant_id: str,
+    *,
+    namespace: str | None,
+    recurse: bool,
+) -> Json | None:
+    """`{namespace: schemas}`, of `namespace` alone if one is given."""
+    found: Json | None = await conn.fetchval(
+        SUBGRAPHS, organization_id, assistant_id, namespace, recurse
+    )
     return found

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from duragraph.ids import system_assistant_id
@@ -165,11 +166,83 @@ async def test_deleting_takes_its_threads_along_if_asked(served):
     assert (await served.get(f"/threads/{kept}")).status == 200
 
 
+async def test_deleting_leaves_its_thread_to_who_comes_next(served, start_plane):
+    made = await make(served)
+    thread = (await served.post("/threads", {})).json["thread_id"]
+    await served.post(f"/threads/{thread}/runs", {"assistant_id": made["assistant_id"]})
+    other = {"assistant_id": "other", "input": {}}
+    next_id = (await served.post(f"/threads/{thread}/runs", other)).json["run_id"]
+    assert (await served.delete(f"/assistants/{made['assistant_id']}")).status == 204
+    hand = await served.worker("other")
+    assert (await hand.task()).run_id == next_id
+
+
+async def test_deleting_tells_the_worker_and_takes_the_versions_along(served):
+    made = await make(served)
+    path = f"/assistants/{made['assistant_id']}"
+    hand = await served.worker("echo")
+    await served.post("/runs", {"assistant_id": made["assistant_id"], "input": {}})
+    task = await hand.task()
+    assert (await served.delete(path + "?delete_threads=true")).status == 204
+    assert [c.action for c in (await hand.poll()).control] == ["cancel"]
+    assert (await hand.finish(task)).verdict == "cancelled"
+    assert (await served.post(path + "/versions", {})).status == 404
+
+
+async def test_versions_are_listed_newest_first(served):
+    made = await make(served, metadata={"a": 1}, name="first")
+    path = f"/assistants/{made['assistant_id']}/versions"
+    await served.patch(path.removesuffix("/versions"), {"metadata": {"b": 1}, "name": "second"})
+    versions = (await served.post(path, {})).json
+    assert [v["version"] for v in versions] == [2, 1]
+    assert [v["name"] for v in versions] == ["second", "first"]
+    assert versions[1].keys() == made.keys() - {"updated_at"}
+
+    async def found(**body):
+        answer = await served.post(path, body)
+        return [v["version"] for v in answer.json] if answer.status == 200 else answer.status
+
+    assert await found(limit=1) == [2]
+    assert await found(limit=1, offset=1) == [1]
+    assert await found(metadata={"b": 1}) == [2]
+    assert await found(metadata={"c": 1}) == 404
+    assert await found(limit=0) == 422
+
+
+async def test_an_older_version_comes_back_whole_and_the_newer_ones_stay(served):
+    made = await make(served, context={"a": 1}, name="first", metadata={"m": 1})
+    path = f"/assistants/{made['assistant_id']}"
+    changed = {"graph_id": "other", "context": {"a": 2}, "metadata": {"n": 2}, "name": "second"}
+    await served.patch(path, changed)
+    latest = (await served.post(f"{path}/latest", {"version": 1})).json
+    assert latest["updated_at"] > made["updated_at"]
+    assert latest == made | {"updated_at": latest["updated_at"]}
+    assert (await served.get(path)).json == latest
+    assert (await served.patch(path, {"description": "d"})).json["version"] == 3
+    versions = (await served.post(f"{path}/versions", {})).json
+    assert [v["context"]["a"] for v in versions] == [1, 2, 1]
+
+
+async def test_a_run_has_the_version_that_is_the_latest(served):
+    made = await make(served, context={"a": 1})
+    path = f"/assistants/{made['assistant_id']}"
+
+    async def context():
+        run = await served.post("/runs", {"assistant_id": made["assistant_id"]})
+        return run.json["kwargs"]["context"]
+
+    assert await context() == {"a": 1}
+    await served.patch(path, {"context": {"a": 2}})
+    assert await context() == {"a": 2}
+    await served.post(f"{path}/latest", {"version": 1})
+    assert await context() == {"a": 1}
+
+
 async def test_graph_and_schemas_are_as_the_worker_registered_them(plane):
     drawing = b'{"nodes":[{"id":"__start__"}],"edges":[]}'
     unfolded = b'{"nodes":[{"id":"a:b"}],"edges":[]}'
     schema = b'{"type":"object"}'
-    subgraphs = b'{"sub":{"input_schema":null}}'
+    subgraphs = b'{"sub":{"input_schema":null},"sub|in":{}}'
     await plane.worker(
         GraphSpec(
             "deep",
@@ -184,7 +257,18 @@ async def test_graph_and_schemas_are_as_the_worker_registered_them(plane):
     assert (await plane.get("/assistants/deep/graph")).body == drawing
     assert (await plane.get(f"/assistants/{deep}/graph?xray=false")).body == drawing
     assert (await plane.get(f"/assistants/{deep}/graph?xray=1")).body == unfolded
-    assert (await plane.get(f"/assistants/{deep}/subgraphs")).body == subgraphs
+    nested = msgspec.json.decode(subgraphs)
+    sub = {"sub": nested["sub"]}
+    for query, expected in (
+        ("", sub),
+        ("?recurse=true", nested),
+        ("/sub", sub),
+        ("/sub?recurse=true", sub),
+        ("/sub%7Cin", {}),
+        ("/sub%7Cin?recurse=true", {"sub|in": {}}),
+        ("/nope", {}),
+    ):
+        assert (await plane.get(f"/assistants/{deep}/subgraphs{query}")).json == expected, query
     schemas = (await plane.get(f"/assistants/{deep}/schemas")).json
     assert schemas == {
         "graph_id": "deep",
@@ -206,7 +290,23 @@ async def test_graph_and_schemas_are_as_the_worker_registered_them(plane):
         (f"/assistants/{UNKNOWN}", 404),
         (f"/assistants/{UNKNOWN}/graph", 404),
         (f"/assistants/{UNKNOWN}/schemas", 404),
+        (f"/assistants/{UNKNOWN}/subgraphs", 404),
+        (f"/assistants/{UNKNOWN}/subgraphs/sub", 404),
     ],
 )
 async def test_what_is_not_there(served, path, status):
     assert (await served.get(path)).status == status
+
+
+async def test_versions_that_are_not_there(served):
+    made = (await make(served))["assistant_id"]
+    for assistant_id, version, status, detail in (
+        (made, 9, 404, f"Version 9 not found for assistant {made}"),
+        (UNKNOWN, 1, 404, f"Assistant {UNKNOWN} not found"),
+        (made, None, 422, None),
+        (made, 2**40, 422, None),
+    ):
+        answer = await served.post(f"/assistants/{assistant_id}/latest", {"version": version})
+        assert answer.status == status
+        assert detail is None or answer.json["detail"] == detail
+    assert (await served.post(f"/assistants/{UNKNOWN}/versions", {})).status == 404
