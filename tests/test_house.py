@@ -17,7 +17,7 @@ FLOORS = (
     {"errors", "ids", "logs", "runtime", "tasks", "frames", "metrics", "protocol", "embedded"},
     {"codec", "models", "commit", "config"},
     {"pg", "bus"},
-    {"assistants", "streams", "seats", "inspection"},
+    {"assistants", "intake", "streams", "seats", "inspection"},
     {"dispatch"},
     {"creates", "reports", "reaper"},
     {"deps"},

@@ -6,10 +6,11 @@ import attrs
 from msgspec import Meta
 
 from duragraph import codec
-from duragraph.api.fields import Limit, Object, Offset, no_thread, own_metadata, select
+from duragraph.api.fields import Limit, Object, Offset, no_thread, select
 from duragraph.api.io import Call, Reply, page
 from duragraph.errors import Conflict
 from duragraph.ids import new_id
+from duragraph.intake import own_metadata
 from duragraph.models import Id, SortOrder, Thread, ThreadStatus
 from duragraph.pg import endings, threads
 

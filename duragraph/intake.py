@@ -1,0 +1,178 @@
+"""From the body of a run-creating request and its assistant's configuration to a run.
+
+Pure: what it is given decides. `api/` calls it with requests, the scheduler with crons.
+"""
+
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from duragraph import codec
+from duragraph.errors import Invalid, Refused
+from duragraph.ids import new_id
+from duragraph.models import Configuration, RunCreate, RunKwargs
+from duragraph.pg.assistants import Resolved
+from duragraph.pg.runs import NewRun
+
+Object: TypeAlias = dict[str, Any]
+
+RESERVED_METADATA = frozenset(
+    {"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"}
+)
+RESERVED_CONTEXT = frozenset(
+    {
+        "langgraph_auth_user",
+        "langgraph_auth_user_id",
+        "langgraph_auth_permissions",
+        "langgraph_request_id",
+        "__langsmith_project__",
+        "__langsmith_example_id__",
+        "__request_start_time_ms__",
+        "__after_seconds__",
+        "__otel_traceparent__",
+        "__otel_tracestate__",
+        "__dd_trace_headers__",
+        "__pregel_node_finished",
+        "__context_provided__",
+    }
+)
+
+
+def own_metadata(given: Object) -> Object:
+    """`given` less the keys that the server sets; they are dropped silently."""
+    return {key: value for key, value in given.items() if key not in RESERVED_METADATA}
+
+
+def own_context(given: Object) -> Object:
+    """`config.configurable` or `context`, less the keys that the server sets."""
+    return {key: value for key, value in given.items() if key not in RESERVED_CONTEXT}
+
+
+def mirrored(config: Object | None, context: Object | None) -> tuple[Object | None, Object | None]:
+    """Config and context as they are kept: one given gives the other. Raises Invalid, Refused."""
+    codec.check(config or {}, Configuration, where="$.config")
+    configurable = own_context((config or {}).get("configurable", {}))
+    context = None if context is None else own_context(context)
+    if configurable and context:
+        raise Refused(
+            "Cannot specify both configurable and context. Prefer setting context alone. "
+            "Context was introduced in LangGraph 0.6.0 and is the long term planned "
+            "replacement for configurable."
+        )
+    if config and "metadata" in config:
+        config = config | {"metadata": own_metadata(config["metadata"])}
+    if context:
+        return (config or {}) | {"configurable": context}, context
+    if configurable:
+        return (config or {}) | {"configurable": configurable}, configurable
+    return config, context
+
+
+def new_run(
+    assistant: Resolved,
+    body: RunCreate,
+    *,
+    organization_id: str,
+    run_id: str,
+    thread_id: str | None,
+    request_id: str | None,
+) -> NewRun:
+    """The run that `body` asks of the assistant; without a thread it is to have a new one.
+
+    Raises Refused, Invalid.
+    """
+    stateless = thread_id is None
+    if stateless and _resumes(body):
+        raise Refused("You must provide a thread_id when resuming.")
+    ids = {"graph_id": assistant.graph_id, "assistant_id": assistant.assistant_id}
+    temporary = stateless and body.on_completion == "delete"
+    kwargs = _kwargs(assistant, body, request_id=request_id, temporary=temporary)
+    return NewRun(
+        run_id=run_id,
+        organization_id=organization_id,
+        thread_id=thread_id or new_id(),
+        assistant_id=assistant.assistant_id,
+        revision=assistant.revision,
+        graph_id=assistant.graph_id,
+        queue=assistant.queue,
+        kind="run",
+        multitask_strategy=body.multitask_strategy,
+        base_metadata=codec.dumps(assistant.metadata),
+        thread_metadata=codec.dumps(ids),
+        metadata=codec.dumps(ids | kwargs.config.get("metadata", {}) | own_metadata(body.metadata)),
+        kwargs=codec.dumps(kwargs),
+        thread_config=codec.dumps(_thread_config(kwargs.config)),
+        after_seconds=body.after_seconds,
+        checkpoint_id=kwargs.config["configurable"].get("checkpoint_id"),
+        on_disconnect=body.on_disconnect,
+        on_completion=body.on_completion,
+        make_thread=stateless or body.if_not_exists == "create",
+        temporary=temporary,
+        webhook=body.webhook,
+    )
+
+
+def _kwargs(
+    assistant: Resolved, body: RunCreate, *, request_id: str | None, temporary: bool
+) -> RunKwargs:
+    modes = body.stream_mode if isinstance(body.stream_mode, list) else [body.stream_mode]
+    durability = body.durability or ("exit" if body.checkpoint_during is False else "async")
+    config, context = _merge(assistant, body, request_id)
+    return RunKwargs(
+        input=body.input,
+        command=body.command,
+        config=config,
+        context=context,
+        stream_mode=list(dict.fromkeys(modes)),
+        interrupt_before=body.interrupt_before,
+        interrupt_after=body.interrupt_after,
+        webhook=body.webhook,
+        feedback_keys=body.feedback_keys,
+        temporary=temporary,
+        subgraphs=body.stream_subgraphs,
+        resumable=body.stream_resumable,
+        checkpoint_during=durability != "exit",
+        durability=durability,
+    )
+
+
+def _merge(
+    assistant: Resolved, body: RunCreate, request_id: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run's config and context over the assistant's. Raises Refused, Invalid.
+
+    What is configurable stands in for a context that is not given, not the other way round.
+    """
+    _, context = mirrored(body.config, body.context)
+    base = assistant.config.get("configurable") or {}
+    given = own_context(body.config.get("configurable") or {})
+    merged = assistant.context | (context or {})
+    configurable = {k: merged.get(k, v) for k, v in (base | given).items()}
+    configurable["langgraph_request_id"] = request_id
+    if checkpoint_id := _start(body) or configurable.get("checkpoint_id"):
+        configurable["checkpoint_id"] = _checkpoint(str(checkpoint_id))
+    config = assistant.config | body.config | {"configurable": configurable}
+    if "metadata" in config:
+        config["metadata"] = own_metadata(config["metadata"])
+    return config, merged
+
+
+def _checkpoint(given: str) -> str:
+    try:
+        return str(UUID(given))
+    except ValueError:
+        raise Invalid("Invalid checkpoint ID: must be a UUID") from None
+
+
+def _start(body: RunCreate) -> str | None:
+    return body.checkpoint_id or (body.checkpoint.checkpoint_id if body.checkpoint else None)
+
+
+def _thread_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A thread keeps its last run's config, less what belonged to that run."""
+    kept = own_context(config["configurable"])
+    kept.pop("checkpoint_id", None)
+    return config | {"configurable": kept}
+
+
+def _resumes(body: RunCreate) -> bool:
+    return b'"resume"' in bytes(body.command)
