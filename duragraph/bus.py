@@ -1,8 +1,8 @@
 """NATS: hints and copies between planes, never the record. Wipe it and things are only later.
 
 Subjects, all under `duragraph.`:
-    follow       every second, and at each new follow: I am here and follow these runs
-    plane.{id}   frames of a run that plane follows
+    follow       every second, and at each new follow: I am here and follow these runs and threads
+    plane.{id}   frames of a run or thread that plane follows
     work         a run became claimable
     control      a lease was taken from a worker
     drain        a worker takes no more work
@@ -35,10 +35,10 @@ QUEUED = 10_000
 
 @attrs.frozen
 class Following:
-    """`complete`: these are all; else they come on top."""
+    """`complete`: these are all; else they come on top. See `Batch.topics`."""
 
     plane_id: str
-    run_ids: list[str]
+    topics: list[str]
     complete: bool
 
 
@@ -46,11 +46,14 @@ class Following:
 class Copied:
     """A batch on its way to another plane."""
 
+    organization_id: str
+    thread_id: str
     run_id: str
+    kind: str
     ms: int
     last_seq: int
     frames: list[tuple[str, bytes]]
-    ended: bool
+    status: str | None
 
 
 @attrs.frozen
@@ -84,22 +87,19 @@ class Bus:
         """Who is told of what other planes say. Call before `run`."""
         self._batch, self._work, self._control, self._drain = batch, work, control, drain
 
-    def follow(self, run_id: str) -> None:
-        self._mine.add(run_id)
+    def follow(self, topic: str) -> None:
+        self._mine.add(topic)
         if self._others:
-            self._hello([run_id], complete=False)
+            self._hello([topic], complete=False)
 
-    def unfollow(self, run_id: str) -> None:
-        self._mine.discard(run_id)
+    def unfollow(self, topic: str) -> None:
+        self._mine.discard(topic)
 
     def publish(self, batch: Batch) -> None:
-        """A copy to each plane that follows the run."""
-        for plane_id, (_, run_ids) in self._others.items():
-            if batch.run_id in run_ids:
-                copy = Copied(
-                    batch.run_id, batch.ms, batch.last_seq, list(batch.frames), batch.ended
-                )
-                self._send(f"plane.{plane_id}", copy)
+        """A copy to each plane that follows the run or its thread."""
+        for plane_id, (_, topics) in self._others.items():
+            if not topics.isdisjoint(batch.topics):
+                self._send(f"plane.{plane_id}", _copy(batch))
 
     def hint_work(self) -> None:
         if self._others:
@@ -161,8 +161,8 @@ class Bus:
             silent = time.monotonic() - SILENT_SECONDS
             self._others = {p: seen for p, seen in self._others.items() if seen[0] > silent}
 
-    def _hello(self, run_ids: list[str], *, complete: bool = True) -> None:
-        self._send("follow", Following(self._plane_id, run_ids, complete))
+    def _hello(self, topics: list[str], *, complete: bool = True) -> None:
+        self._send("follow", Following(self._plane_id, topics, complete))
 
     def _send(self, subject: str, message: Any) -> None:
         try:
@@ -174,13 +174,13 @@ class Bus:
         said = unpack(message.data, Following)
         stranger = said.plane_id not in self._others
         known = frozenset() if said.complete or stranger else self._others[said.plane_id][1]
-        self._others[said.plane_id] = (time.monotonic(), known | frozenset(said.run_ids))
+        self._others[said.plane_id] = (time.monotonic(), known | frozenset(said.topics))
         if stranger:
             self._hello(list(self._mine))
 
     async def _on_batch(self, message: Msg) -> None:
         copy = unpack(message.data, Copied)
-        self._batch(Batch(copy.run_id, copy.ms, copy.last_seq, copy.frames, copy.ended))
+        self._batch(Batch(**attrs.asdict(copy, recurse=False)))
 
     async def _on_work(self, _message: Msg) -> None:
         self._work()
@@ -191,6 +191,19 @@ class Bus:
 
     async def _on_drain(self, message: Msg) -> None:
         self._drain(unpack(message.data, str))
+
+
+def _copy(batch: Batch) -> Copied:
+    return Copied(
+        batch.organization_id,
+        batch.thread_id,
+        batch.run_id,
+        batch.kind,
+        batch.ms,
+        batch.last_seq,
+        list(batch.frames),
+        batch.status,
+    )
 
 
 async def _quiet(error: Exception) -> None:

@@ -43,6 +43,12 @@ class Conflict(DuraGraphError):
     code = "conflict"
 
 
+class Gone(DuraGraphError):
+    """The events after this id are no longer kept."""
+
+    code = "gone"
+
+
 class TooLarge(DuraGraphError):
     """Request body too large."""
 

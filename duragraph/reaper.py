@@ -88,7 +88,18 @@ class Reaper:
             return
         log.warning("run given up", run_id=run.run_id, reason=why)
         ms, last_seq = buried
-        self._streams.publish(Batch(run.run_id, ms, last_seq, [("error", error)], ended=True))
+        self._streams.publish(
+            Batch(
+                run.organization_id,
+                run.thread_id,
+                run.run_id,
+                run.kind,
+                ms,
+                last_seq,
+                [("error", error)],
+                run.status,
+            )
+        )
         if run.worker_id is not None:
             self._dispatcher.revoked(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
         await runs.promote(conn, [(run.organization_id, run.thread_id)])

@@ -97,14 +97,23 @@ class Reports:
     def _publish(self, sent: Reported, recorded: Recorded) -> None:
         report = sent.report
         outcome = report.outcome
-        ended = outcome is not None and outcome.status != "released"
+        status = None if outcome is None or outcome.status == "released" else outcome.status
         frames = [(f.event, f.data) for f in report.frames]
-        if frames or ended:
+        if frames or status:
             self._streams.publish(
-                Batch(report.run_id, recorded.ms, recorded.last_seq, frames, ended)
+                Batch(
+                    recorded.organization_id,
+                    recorded.thread_id,
+                    report.run_id,
+                    recorded.kind,
+                    recorded.ms,
+                    recorded.last_seq,
+                    frames,
+                    status,
+                )
             )
         if outcome is not None:
             metrics.FINISHED.labels(outcome.status).inc()
             self._dispatcher.finished(sent.worker_id, report.run_id)
-            if not ended:
+            if status is None:
                 self._dispatcher.look()

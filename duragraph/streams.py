@@ -1,54 +1,62 @@
-"""Following runs: subscribe, replay from the log, then live.
+"""Following runs and threads: subscribe, replay from the log, then live.
 
 The log decides; what is pushed here only saves the reading. A gap, an overflow or a lost
 message all end in the same place: read the log again.
 """
 
 import asyncio
+import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 import structlog
 
 from duragraph import pg
 from duragraph.bus import Bus
-from duragraph.errors import DuraGraphError
-from duragraph.frames import Batch
+from duragraph.errors import DuraGraphError, Gone
+from duragraph.frames import ALL, Batch, Mark, thread_topic
 from duragraph.models import TERMINAL
 from duragraph.pg import Pool, events
+from duragraph.pg.events import Progress
 
 log = structlog.get_logger(__name__)
 
 BUFFERED_BYTES = 1 << 20
 """What a follower may have waiting; beyond it drops them and reads the log at its own pace."""
 WATCH_SECONDS = 1.0
+ERASED: Mark = (sys.maxsize, 0)
 
 
 class Follower:
     """One reader's bounded buffer of live batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
         self._batches: deque[Batch] = deque()
         self._bytes = 0
         self._lost = False
         self._wake = asyncio.Event()
-        self.seq = 0
+        self.at: Mark = (0, 0)
         """The last frame handed to the reader."""
-        self.heard = 0
-        """The last frame heard of, buffered or read."""
-        self.heard_end = False
+        self.heard: Mark = (0, 0)
+        """The last frame heard of, buffered or read; an end is behind ALL."""
+        self.created_at: str | None = None
+        """Of the run that the last replay of a thread came to."""
 
     def push(self, batch: Batch) -> None:
         if self._lost:
             return
-        self.heard, self.heard_end = batch.last_seq, batch.ended
+        self.knows((batch.ms, ALL if batch.ended else batch.last_seq))
         self._bytes += batch.size
         if self._bytes > BUFFERED_BYTES and self._batches:
             self.reread()
             return
         self._batches.append(batch)
         self._wake.set()
+
+    def knows(self, mark: Mark) -> None:
+        self.heard = max(self.heard, mark)
 
     def reread(self) -> None:
         """Forget what is buffered: the log has it."""
@@ -84,17 +92,28 @@ class Streams:
     @contextmanager
     def subscribe(self, run_id: str) -> Iterator[Follower]:
         """Stand before the run is created: a matched run can end before its creator resumes."""
-        follower = Follower()
-        self._followers.setdefault(run_id, set()).add(follower)
-        self._bus.follow(run_id)
+        with self._subscribe(run_id) as follower:
+            yield follower
+
+    @contextmanager
+    def subscribe_thread(self, organization_id: str, thread_id: str) -> Iterator[Follower]:
+        """To all runs of a thread, which need not exist yet."""
+        with self._subscribe(thread_topic(organization_id, thread_id)) as follower:
+            yield follower
+
+    @contextmanager
+    def _subscribe(self, topic: str) -> Iterator[Follower]:
+        follower = Follower(topic)
+        self._followers.setdefault(topic, set()).add(follower)
+        self._bus.follow(topic)
         try:
             yield follower
         finally:
-            followers = self._followers[run_id]
+            followers = self._followers[topic]
             followers.discard(follower)
             if not followers:
-                del self._followers[run_id]
-                self._bus.unfollow(run_id)
+                del self._followers[topic]
+                self._bus.unfollow(topic)
 
     async def follow(
         self, run_id: str, follower: Follower, *, after: int = 0, fresh: bool = False
@@ -102,46 +121,106 @@ class Streams:
         """Every frame above `after`, once and in order, until the run has ended.
 
         `fresh`: the follower stood before the run was created, so nothing needs replaying.
-        Ends at once for a run that does not exist. Raises Unavailable.
+        Ends at once for a run that does not exist. Raises Gone, Unavailable.
         """
-        follower.seq = after
+        follower.at = (0, after)
         replay = not fresh
         while True:
             if replay:
                 async for batch in self._replay(run_id, follower):
+                    follower.at = batch.ms, batch.last_seq
                     yield batch
                     if batch.ended:
                         return
             live = await follower.next()
-            replay = live is None
-            if live is None or live.last_seq < follower.seq:
+            seq = follower.at[1]
+            replay = live is None or live.first_seq > seq + 1
+            if live is None or replay or live.last_seq < seq:
                 continue
-            if live.first_seq > follower.seq + 1:
-                replay = True
-                continue
-            batch = live.since(follower.seq)
-            follower.seq = live.last_seq
-            yield batch
-            if batch.ended:
+            follower.at = live.ms, live.last_seq
+            yield live.since(seq)
+            if live.ended:
                 return
+
+    async def follow_thread(
+        self, follower: Follower, *, after: Mark | None
+    ) -> AsyncIterator[Batch]:
+        """Every frame behind `after`, and the end of every run, once and in order; for ever.
+
+        None: all that is kept. Raises Gone, Unavailable.
+        """
+        follower.at = after or (0, 0)
+        async for batch in self._replay_thread(follower, kept_only=after is None):
+            yield batch
+        while True:
+            live = await follower.next()
+            if live is not None and (live.ms == 0 or live.mark <= follower.at):
+                continue
+            ms, seq = follower.at
+            if live is not None and live.ms == ms and live.first_seq <= seq + 1:
+                follower.at = live.mark
+                yield live.since(seq)
+                continue
+            # What comes first of another run does not tell whether there was one between.
+            async for batch in self._replay_thread(follower):
+                yield batch
+
+    async def thread_mark(self, organization_id: str, thread_id: str) -> Mark:
+        """Where a thread's log stands now. Raises Unavailable."""
+        async with pg.acquire(self._pool) as conn:
+            marks = await events.marks(conn, [(organization_id, thread_id)])
+        return marks.get((organization_id, thread_id), (0, 0))
 
     async def _replay(self, run_id: str, follower: Follower) -> AsyncIterator[Batch]:
         """From the log to its end; an `ended` batch if the run is over by then."""
+        async with pg.acquire(self._pool) as conn:
+            run = (await events.progress(conn, [run_id])).get(run_id)
+        if run is None:
+            yield Batch("", "", run_id, "run", 0, follower.at[1], (), "interrupted")
+            return
+        follower.knows(run.mark)
+        async for batch in self._recorded(run, follower.at[1]):
+            yield batch
+
+    async def _replay_thread(
+        self, follower: Follower, *, kept_only: bool = False
+    ) -> AsyncIterator[Batch]:
+        """From the log to its end. `kept_only` passes over runs whose frames are gone."""
+        organization_id, _, thread_id = follower.topic.partition("/")
         while True:
             async with pg.acquire(self._pool) as conn:
-                progress = (await events.progress(conn, [run_id])).get(run_id)
-                stored = await events.after(conn, run_id, follower.seq)
-            if progress is None:
-                yield Batch(run_id, 0, follower.seq, (), ended=True)
+                marks = await events.marks(conn, [(organization_id, thread_id)])
+                runs = await events.runs_after(
+                    conn, organization_id, thread_id, follower.at, follower.created_at
+                )
+            follower.knows(marks.get((organization_id, thread_id), (0, 0)))
+            for run in runs:
+                ms, seq = follower.at
+                try:
+                    async for batch in self._recorded(run, seq if run.ms == ms else 0):
+                        follower.at = batch.mark
+                        yield batch
+                except Gone:
+                    if not kept_only or run.ms == follower.at[0]:
+                        raise
+                    follower.at = run.ms, run.last_seq + 1
+                follower.at = max(follower.at, (run.ms, 0))
+                follower.created_at = run.created_at
+            if len(runs) < events.RUNS_A_READ:
                 return
+
+    async def _recorded(self, run: Progress, seq: int) -> AsyncIterator[Batch]:
+        """The run's frames above `seq`, to where it stands; its end, if it is over. Raises Gone."""
+        while seq < run.last_seq:
+            async with pg.acquire(self._pool) as conn:
+                stored = await events.after(conn, run.run_id, seq)
+            if not stored or stored[0].first_seq > seq + 1:
+                raise Gone(hint="Read the state instead, and follow from there on.")
             for row in stored:
-                batch = Batch(run_id, progress.ms, row.last_seq, row.frames).since(follower.seq)
-                follower.seq = row.last_seq
-                yield batch
-            if follower.seq >= progress.last_seq:
-                if progress.status in TERMINAL:
-                    yield Batch(run_id, progress.ms, follower.seq, (), ended=True)
-                return
+                yield run.batch(row).since(seq)
+                seq = row.last_seq
+        if run.status in TERMINAL:
+            yield run.end()
 
     def publish(self, batch: Batch) -> None:
         """After COMMIT: to local followers, and to planes that said that they follow."""
@@ -150,26 +229,33 @@ class Streams:
 
     def arrived(self, batch: Batch) -> None:
         """A batch that another plane committed."""
-        for follower in self._followers.get(batch.run_id, ()):
-            follower.push(batch)
+        for topic in batch.topics:
+            for follower in self._followers.get(topic, ()):
+                follower.push(batch)
 
     async def watch(self) -> None:
-        """Once a second look at all followed runs: a lost *last* message shows no gap."""
+        """Once a second look at all that is followed: a lost *last* message shows no gap."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if not self._followers:
                 continue
             try:
-                async with pg.acquire(self._pool) as conn:
-                    progress = await events.progress(conn, list(self._followers))
+                marks = await self._marks(list(self._followers))
             except DuraGraphError as error:
                 log.warning("can't look after streams", error=str(error))
                 continue
-            for run_id, followers in self._followers.items():
-                known = progress.get(run_id)
+            for topic, followers in self._followers.items():
                 for follower in followers:
-                    over = known is None or known.status in TERMINAL
-                    last_seq = 0 if known is None else known.last_seq
-                    unheard = last_seq > max(follower.heard, follower.seq)
-                    if unheard or (over and not follower.heard_end):
+                    if topic in marks and marks[topic] > follower.heard:
                         follower.reread()
+
+    async def _marks(self, topics: Sequence[str]) -> dict[str, Mark]:
+        """Where these runs and threads stand; behind everything if a run was erased."""
+        runs = [topic for topic in topics if "/" not in topic]
+        threads = [(org, thread) for org, _, thread in (t.partition("/") for t in topics) if thread]
+        marks = dict.fromkeys(runs, ERASED)
+        async with pg.acquire(self._pool) as conn:
+            progress = await events.progress(conn, runs) if runs else {}
+            standing = await events.marks(conn, threads) if threads else {}
+        marks |= {run_id: run.mark for run_id, run in progress.items()}
+        return marks | {thread_topic(*ids): mark for ids, mark in standing.items()}

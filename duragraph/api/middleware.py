@@ -26,6 +26,7 @@ STATUS = {
     "unauthorized": 401,
     "not_found": 404,
     "conflict": 409,
+    "gone": 410,
     "too_large": 413,
     "busy": 429,
     "unavailable": 503,

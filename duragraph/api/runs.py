@@ -187,7 +187,7 @@ async def cancel(
         await _cancel(call, thread_id, run_id, query.action)
         if not query.wait:
             return Reply(status=202)
-        batches = call.deps.streams.follow(run_id, follower, after=follower.heard)
+        batches = call.deps.streams.follow(run_id, follower, after=follower.heard[1])
         path = f"/threads/{thread_id}/runs/{run_id}"
         return await sse.value(call, _result(call, None, batches), _locate(path, "join"))
 
@@ -216,7 +216,7 @@ def _failed(error: bytes) -> bytes:
 
 
 async def _not_found() -> AsyncIterator[Batch]:
-    yield Batch("", 0, 1, [("error", NOT_FOUND)], ended=True)
+    yield Batch("", "", "", "run", 0, 1, [("error", NOT_FOUND)], "error")
 
 
 async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batch]) -> bytes:

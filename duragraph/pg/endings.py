@@ -10,13 +10,17 @@ import attrs
 
 from duragraph.models import CancelAction
 from duragraph.pg import Connection
+from duragraph.protocol import RunKind
 
 
 @attrs.frozen
 class Ended:
     """A run that was ended from outside. `worker_id` held it under `epoch` until now."""
 
+    organization_id: str
+    thread_id: str
     run_id: str
+    kind: RunKind
     status: str
     worker_id: str | None
     epoch: int
@@ -40,7 +44,8 @@ with o as materialized (
 update run r set status = 'interrupted', active = false, epoch = o.epoch + 1, lease_until = null,
     erase_at = case when $4 then now() + interval '5 min' end, updated_at = clock_timestamp()
 from o where r.run_id = o.run_id
-returning o.run_id, o.status, o.worker_id, o.epoch, o.ms, o.last_seq, o.base_id, o.active
+returning o.organization_id, o.thread_id, o.run_id, o.kind, o.status, o.worker_id, o.epoch, o.ms,
+    o.last_seq, o.base_id, o.active
 """
 
 # A thread is `interrupted` when its head leaves nodes to run.

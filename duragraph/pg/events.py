@@ -7,8 +7,10 @@ from uuid import UUID
 import attrs
 from msgspec import Raw
 
-from duragraph.models import RunStatus
+from duragraph.frames import ALL, Batch, Mark
+from duragraph.models import TERMINAL, RunStatus
 from duragraph.pg import Connection
+from duragraph.protocol import RunKind
 
 BATCHES_A_READ = 100
 
@@ -20,16 +22,41 @@ class Stored:
     last_seq: int
     frames: list[tuple[str, bytes]]
 
+    @property
+    def first_seq(self) -> int:
+        return self.last_seq - len(self.frames) + 1
+
 
 @attrs.frozen
 class Progress:
     """How far a run is. `ms` begins its event ids; 0 until it becomes active."""
 
     run_id: str
+    organization_id: str
+    thread_id: str
+    kind: RunKind
     status: RunStatus
     ms: int
     last_seq: int
     error: Raw | None
+    created_at: str
+
+    @property
+    def mark(self) -> Mark:
+        """Where its log stands."""
+        return self.ms, ALL if self.status in TERMINAL else self.last_seq
+
+    def batch(self, stored: Stored) -> Batch:
+        return self._batch(stored.last_seq, stored.frames, None)
+
+    def end(self) -> Batch:
+        return self._batch(self.last_seq, (), self.status)
+
+    def _batch(
+        self, last_seq: int, frames: Sequence[tuple[str, bytes]], status: RunStatus | None
+    ) -> Batch:
+        ids = self.organization_id, self.thread_id, self.run_id
+        return Batch(*ids, self.kind, self.ms, last_seq, frames, status)
 
 
 AFTER = """
@@ -68,12 +95,57 @@ async def after(conn: Connection, run_id: str, seq: int) -> list[Stored]:
     ]
 
 
-PROGRESS = "select run_id, status, ms, last_seq, error from run where run_id = any($1::uuid[])"
+_PROGRESS = ", ".join(f.name for f in attrs.fields(Progress))
+PROGRESS = f"select {_PROGRESS} from run where run_id = any($1::uuid[])"
 
 
 async def progress(conn: Connection, run_ids: Sequence[str]) -> dict[str, Progress]:
     """By run id; a run that was erased is absent."""
     return {r["run_id"]: Progress(*r) for r in await conn.fetch(PROGRESS, run_ids)}
+
+
+# All that became active has an `ms`, in the order of their activation. The index has the runs by
+# `created_at`, which is nearly that order, so it narrows the search: clocks are set back by less.
+RUNS_AFTER = f"""
+select {_PROGRESS} from run
+where organization_id = $1 and thread_id = $2
+    and created_at >= coalesce($3::timestamptz, '-infinity') - interval '1 day'
+    and ms > 0
+    and (ms, last_seq + (status not in ('pending', 'running'))::int) > ($4::bigint, $5::int)
+order by ms limit $6
+"""
+RUNS_A_READ = 100
+
+
+async def runs_after(
+    conn: Connection, organization_id: str, thread_id: str, mark: Mark, created_at: str | None
+) -> list[Progress]:
+    """The thread's runs with a frame or their end behind `mark`, in order, at most RUNS_A_READ.
+
+    `created_at` is that of the run at `mark`, where it is known.
+    """
+    records = await conn.fetch(
+        RUNS_AFTER, organization_id, thread_id, created_at, *mark, RUNS_A_READ
+    )
+    return [Progress(*r) for r in records]
+
+
+# With no active run the thread stands behind all of its last one.
+MARKS = f"""
+select t.organization_id, t.thread_id, t.last_ms,
+    case when t.active_run_id is null then {ALL} else coalesce(r.last_seq, 0) end
+from unnest($1::uuid[], $2::uuid[]) as x(organization_id, thread_id)
+join thread t using (organization_id, thread_id)
+left join run r on r.run_id = t.active_run_id
+"""
+
+
+async def marks(
+    conn: Connection, threads: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Mark]:
+    """Where these (organization, thread) stand; one that does not exist is absent."""
+    records = await conn.fetch(MARKS, *zip(*threads, strict=True))
+    return {(org, thread): (ms, seq) for org, thread, ms, seq in records}
 
 
 # Partitions are made ahead, by week of the run id's own time. Only the tables' owner may.

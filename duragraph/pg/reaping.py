@@ -2,8 +2,9 @@
 
 import attrs
 
+from duragraph.models import RunStatus
 from duragraph.pg import Connection
-from duragraph.protocol import Control
+from duragraph.protocol import Control, RunKind
 
 # A run's lease is judged by the database's clock alone. The run goes back in its thread's one
 # place, under a new epoch at its next claim.
@@ -36,14 +37,19 @@ class Doomed:
     run_id: str
     organization_id: str
     thread_id: str
+    kind: RunKind
     worker_id: str | None
     epoch: int
     timed_out: bool
     attempt: int
 
+    @property
+    def status(self) -> RunStatus:
+        return "timeout" if self.timed_out else "error"
+
 
 DOOMED = """
-select run_id, organization_id, thread_id, worker_id, epoch,
+select run_id, organization_id, thread_id, kind, worker_id, epoch,
     leased_at <= now() - make_interval(secs => $2) as timed_out, attempt
 from run
 where status = 'running'
@@ -84,8 +90,7 @@ async def bury(conn: Connection, run: Doomed, error: bytes) -> tuple[int, int] |
     """End it and free its thread; its `(ms, last_seq)`, or None if it moved meanwhile."""
     async with conn.transaction():
         await conn.execute(LOCK, run.organization_id, run.thread_id)
-        status = "timeout" if run.timed_out else "error"
-        record = await conn.fetchrow(BURY, run.run_id, run.epoch, status, error)
+        record = await conn.fetchrow(BURY, run.run_id, run.epoch, run.status, error)
     return None if record is None else (record["ms"], record["last_seq"])
 
 

@@ -8,7 +8,7 @@ import attrs
 
 from duragraph import codec
 from duragraph.pg import Connection
-from duragraph.protocol import LEASE_SECONDS, Checkpoint, Frame, Report
+from duragraph.protocol import LEASE_SECONDS, Checkpoint, Frame, Report, RunKind
 
 _STATUS = {"success": "success", "error": "error", "timeout": "timeout", "released": "pending"}
 
@@ -28,6 +28,7 @@ class Recorded:
     run_id: str
     organization_id: str
     thread_id: str
+    kind: RunKind
     ms: int
     last_seq: int
     open_runs: int | None
@@ -137,7 +138,7 @@ with x as materialized (
         and (done or ok.head_id is not null)
     returning ok.run_id, done, t.open_runs
 )
-select ok.run_id, ok.organization_id, ok.thread_id, ok.ms, ok.last_seq,
+select ok.run_id, ok.organization_id, ok.thread_id, ok.kind, ok.ms, ok.last_seq,
     case when th.done then th.open_runs end as open_runs
 from ok left join th using (run_id)
 """
