@@ -40,7 +40,20 @@ WORKER_FLOORS = (
 )
 """The same for `duragraph_worker/`."""
 
-API_SHARED = {"io", "fields", "sse", "middleware", "openapi", "docs", "intake", "updates"}
+API_SHARED = {
+    "io",
+    "fields",
+    "sse",
+    "middleware",
+    "openapi",
+    "docs",
+    "intake",
+    "updates",
+    "extract",
+    "waiting",
+    "jsonrpc",
+    "parts",
+}
 """What the endpoints of `api/` may have in common; they never import each other."""
 
 WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "logs", "runtime"}

@@ -1,9 +1,7 @@
 """Runs: create, stream, wait, join, cancel. Contract: the LangGraph server's runs API."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Literal
 
 import attrs
@@ -13,6 +11,7 @@ from aiohttp import web
 from duragraph import codec
 from duragraph.api import fields, intake, sse
 from duragraph.api.io import Call, EventStream, Reply, Value
+from duragraph.api.waiting import while_connected
 from duragraph.errors import NotFound
 from duragraph.frames import Batch
 from duragraph.ids import new_id
@@ -80,7 +79,7 @@ async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.Str
         created = await intake.create(call, run_id, thread_id, body)
         batches = call.deps.streams.follow(run_id, follower, fresh=True)
         path = f"/runs/{run_id}" if thread_id is None else _path(created.run)
-        async with _while_connected(call, created.run, cancel=body.on_disconnect == "cancel"):
+        async with while_connected(call, created.run, cancel=body.on_disconnect == "cancel"):
             return await sse.stream(call, batches, _locate(path, "stream"))
 
 
@@ -97,7 +96,7 @@ async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.Strea
     with call.deps.streams.subscribe(run_id) as follower:
         run = (await intake.create(call, run_id, thread_id, body)).run
         batches = call.deps.streams.follow(run_id, follower, fresh=True)
-        async with _while_connected(call, run, cancel=body.on_disconnect == "cancel"):
+        async with while_connected(call, run, cancel=body.on_disconnect == "cancel"):
             result = _result(call, thread_id, batches)
             return await sse.value(call, result, _locate(_path(run), "join"))
 
@@ -143,7 +142,7 @@ async def join(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> 
         return web.Response(body=_failed(NOT_FOUND), content_type="application/json")
     with call.deps.streams.subscribe(run_id) as follower:
         batches = call.deps.streams.follow(run_id, follower)
-        async with _while_connected(call, run, cancel=query.cancel_on_disconnect):
+        async with while_connected(call, run, cancel=query.cancel_on_disconnect):
             result = _result(call, thread_id, batches)
             return await sse.value(call, result, _locate(_path(run), "join"))
 
@@ -175,7 +174,7 @@ async def _join_stream(
             return await sse.stream(call, _not_found(), {})
         after = _after(call.request.headers.get("Last-Event-ID"), progress)
         batches = streams.follow(run.run_id, follower, after=after)
-        async with _while_connected(call, run, cancel=query.cancel_on_disconnect):
+        async with while_connected(call, run, cancel=query.cancel_on_disconnect):
             keep = _modes(modes) if modes else None
             return await sse.stream(call, batches, _locate(path, "stream"), keep)
 
@@ -248,17 +247,6 @@ def _held(thread: Thread) -> bytes:
         by_task = msgspec.json.decode(thread.interrupts, type=dict[str, list[msgspec.Raw]])
         return codec.dumps({"__interrupt__": [i for some in by_task.values() for i in some]})
     return b"{}" if thread.values is None else bytes(thread.values)
-
-
-@asynccontextmanager
-async def _while_connected(call: Call, run: Run, *, cancel: bool) -> AsyncIterator[None]:
-    """With `cancel`, the run ends when the peer closes."""
-    try:
-        yield
-    except (asyncio.CancelledError, ConnectionError):
-        if cancel:
-            await call.deps.dispatcher.abandon(call.organization_id, run.thread_id, run.run_id)
-        raise
 
 
 def _after(last_event_id: str | None, progress: events.Progress) -> int:
