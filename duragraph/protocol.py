@@ -5,7 +5,7 @@ parses them. Whatever the plane must index has a typed field of its own. The exe
 the same `Task` and yields the same report parts when a graph runs with no plane at all.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import attrs
 import msgspec
@@ -28,6 +28,8 @@ MOST_SLOTS = 1 << 16
 """Of one worker."""
 SNAPSHOT_EVERY = 64
 """Appends to a list channel before the whole list is written again."""
+EVENT_MODE = "protocol"
+"""The stream mode of runs whose frames are the event-streaming protocol's; not for requests."""
 
 
 @attrs.frozen
@@ -186,6 +188,31 @@ class Frame:
     event: str
     data: bytes
     checkpoint_id: str | None = None
+
+
+@attrs.frozen
+class EventName:
+    """A frame's name where its data is already as the event-streaming protocol has it.
+
+    Such a frame is one event of channel `method`; node names hold no `|`.
+    """
+
+    method: str
+    at_ms: int
+    """When it happened, by the worker's clock, as its checkpoints' times are."""
+    node: str = ""
+    namespace: tuple[str, ...] = ()
+
+    PREFIX: ClassVar = "event|"
+
+    def __str__(self) -> str:
+        return "|".join(["event", self.method, str(self.at_ms), self.node, *self.namespace])
+
+    @classmethod
+    def parse(cls, name: str) -> "EventName":
+        """Of a name that begins with PREFIX. Raises ValueError for what no worker should send."""
+        _, method, at_ms, node, *namespace = name.split("|")
+        return cls(method, int(at_ms), node, tuple(namespace))
 
 
 @attrs.frozen

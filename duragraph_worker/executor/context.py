@@ -31,14 +31,17 @@ class Emit:
     def __init__(self, run: Run, frames: Frames, loop: asyncio.AbstractEventLoop) -> None:
         self._run, self._frames, self._loop = run, frames, loop
 
-    async def __call__(self, value: Any) -> None:
-        """Send `value`, any JSON. Raises TypeError if it isn't."""
-        self._frames.custom(value)
+    async def __call__(self, value: Any, *, name: str | None = None) -> None:
+        """Send `value`, any JSON. Raises TypeError if it isn't.
+
+        `name`: followers of thread events may ask for the channel `custom:name` alone.
+        """
+        self._frames.custom(value, name=name)
         await self._run.recorder.room()
 
-    def sync(self, value: Any) -> None:
+    def sync(self, value: Any, *, name: str | None = None) -> None:
         """The same from a sync body."""
-        asyncio.run_coroutine_threadsafe(self(value), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self(value, name=name), self._loop).result()
 
 
 class Effects:
@@ -188,12 +191,16 @@ class Context:
         if not self._frames.messages:
             return
         if threading.get_ident() == self._thread:
-            self._frames.message(message, self._metadata, streamed=True)
+            self._frames.message(message, self._task, self._metadata, streamed=True)
         else:
             self._loop.call_soon_threadsafe(self._show, message)
 
     def _show(self, message: Message) -> None:
-        self._frames.message(message, self._metadata, streamed=True)
+        self._frames.message(message, self._task, self._metadata, streamed=True)
+
+    def tool(self, event: str, call_id: str, **fields: Any) -> None:
+        """Tell what becomes of a tool that a model has called."""
+        self._frames.tool(self._task, {"event": event, "tool_call_id": call_id, **fields})
 
     def message_id(self, n: int) -> str:
         """The id of the `n`th message of this try: clients never see two tries as one message."""

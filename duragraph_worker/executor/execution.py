@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from duragraph.protocol import Snapshot, Write
+from duragraph.protocol import EVENT_MODE, Snapshot, Write
 from duragraph_worker import serialize
 from duragraph_worker.command import Command
 from duragraph_worker.errors import (
@@ -26,6 +26,7 @@ from duragraph_worker.executor.channels import Channels, Update
 from duragraph_worker.executor.context import Context
 from duragraph_worker.executor.frames import Frames
 from duragraph_worker.executor.lineage import ROOT, Lineage, Place, Source
+from duragraph_worker.executor.protocol_frames import ProtocolFrames
 from duragraph_worker.executor.run import Run
 from duragraph_worker.executor.writes import RUN_TASK, RunCommand
 from duragraph_worker.plan import START, Node, Plan
@@ -38,7 +39,8 @@ class Execution:
         self, run: Run, plan: Plan, place: Place = ROOT, *, above: "Execution | None" = None
     ) -> None:
         self.run, self.plan, self.place, self._above = run, plan, place, above
-        self.frames = Frames(run, place.ns)
+        of_run = ProtocolFrames if EVENT_MODE in run.modes else Frames
+        self.frames = of_run(run, place.ns)
         self._topology = Topology.of(plan)
         self._graphs = frozenset(n for n, node in plan.nodes.items() if node.subgraph is not None)
         self._outputs = frozenset(plan.output_keys) if plan.output_keys is not None else None
@@ -288,7 +290,8 @@ class Execution:
             else:
                 child.retry()
             try:
-                await child.drive()
+                with child.frames.lifetime(task):
+                    await child.drive()
             except ParentCommand as jump:
                 return attrs.evolve(jump.command, graph=None)
             return child.output(node.output)
@@ -366,6 +369,7 @@ class Execution:
 
     def _values(self) -> None:
         whole = self._outputs is None and self.lineage.stored and self.channels.clean
+        self.frames.stands_at(self.lineage.shown)
         self.frames.values(
             self.channels.json(self._outputs),
             checkpoint_id=self.lineage.stored_id if whole else None,

@@ -4,6 +4,8 @@ Owns names, fields and order within one event as LangGraph's server sends them. 
 that nobody asked for; payloads that are JSON already are joined, not encoded again.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import attrs
@@ -58,6 +60,16 @@ class Frames:
     def values(self, state: bytes, *, checkpoint_id: str | None = None) -> None:
         """`checkpoint_id` only where `state` is what that stored checkpoint folds to."""
         self._put("values", state, checkpoint_id=None if self._suffix else checkpoint_id)
+
+    def stands_at(self, shown: Callable[[], Shown | None]) -> None:
+        """The values that come next are this checkpoint's."""
+
+    def lifetime(self, task: NodeTask) -> AbstractContextManager[None]:  # noqa: ARG002
+        """While the graph runs, a subgraph, as `task` of the graph above."""
+        return nullcontext()
+
+    def tool(self, task: NodeTask, data: dict[str, Any]) -> None:
+        """What becomes of a tool that a model has called."""
 
     def checkpoint(
         self, shown: Shown, *, state: bytes, tasks: list[NodeTask], subgraphs: frozenset[str]
@@ -148,7 +160,7 @@ class Frames:
         if self.wants("updates"):
             self._put("updates", b'{"__interrupt__":[]}')
 
-    def custom(self, value: Any) -> None:
+    def custom(self, value: Any, *, name: str | None) -> None:  # noqa: ARG002
         if self.wants("custom"):
             self._put("custom", serialize.encode(value))
 
@@ -185,7 +197,9 @@ class Frames:
             if message.id:
                 self._run.messages_seen.add(message.id)
 
-    def message(self, message: Message, metadata: bytes, *, streamed: bool) -> None:
+    def message(
+        self, message: Message, task: NodeTask, metadata: bytes, *, streamed: bool  # noqa: ARG002
+    ) -> None:  # fmt: skip
         """A message, or the next chunk of one, with the metadata of the task that made it."""
         if not self.messages or not message.id:
             return
@@ -219,7 +233,7 @@ class Frames:
         for message in _messages_in({u.channel: u.value for u in task.updates}):
             if message.id and message.id not in self._run.messages_seen:
                 self._run.messages_seen.add(message.id)
-                self.message(message, metadata, streamed=False)
+                self.message(message, task, metadata, streamed=False)
 
 
 def _update(task: NodeTask) -> bytes:

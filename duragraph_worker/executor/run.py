@@ -96,6 +96,8 @@ class Run:
     effects: dict[str, bytes] = attrs.field(factory=dict)
     messages_seen: set[str] = attrs.field(factory=set)
     """Ids of messages that clients need not be shown as complete."""
+    asked: set[str] = attrs.field(factory=set)
+    """Ids of interrupts that the event protocol has told of."""
     usage: Counter[str] = attrs.field(factory=Counter)
     """Tokens that the run's models reported, by kind."""
 

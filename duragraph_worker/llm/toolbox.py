@@ -7,7 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from duragraph_worker import serialize
+from duragraph_worker.errors import masked
 from duragraph_worker.llm.tools import Tool, ToolInputError
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, ToolCall, ToolMessage
 
@@ -20,6 +23,8 @@ class Context(Protocol):
     def message(self, chunk: AIMessageChunk, /) -> None: ...
 
     def message_id(self, n: int, /) -> str: ...
+
+    def tool(self, event: str, call_id: str, /, **fields: Any) -> None: ...
 
 
 def bound(tools: tuple[Tool, ...], instance: Any) -> dict[str, Tool]:
@@ -59,13 +64,23 @@ async def _answer(
         return _refusal(name, call_id, f"it doesn't exist; the tools are: {', '.join(tools)}")
 
     async def run(key: str) -> str:  # noqa: ARG001 - tools make their own keys
-        return _text(await tool.run(wanted["args"]))
+        ctx.tool("tool-started", call_id or "", tool_name=name, input=wanted["args"])
+        try:
+            content = _text(await tool.run(wanted["args"]))
+        except Exception as error:
+            told = msgspec.json.decode(masked(error))
+            ctx.tool("tool-error", call_id or "", message=told["message"], code=told["error"])
+            raise
+        ctx.tool("tool-finished", call_id or "", output=answer(content))
+        return content
+
+    def answer(content: str) -> ToolMessage:
+        return ToolMessage(content, name=name, tool_call_id=call_id or "")
 
     try:
-        content = await ctx.effect(effect, run) if tool.record else await run(effect)
+        return answer(await ctx.effect(effect, run) if tool.record else await run(effect))
     except ToolInputError as error:
         return _refusal(name, call_id, str(error))
-    return ToolMessage(content, name=name, tool_call_id=call_id or "")
 
 
 def _refusal(name: str, call_id: str | None, why: str) -> ToolMessage:
