@@ -121,7 +121,7 @@ def many(values: list[str]) -> list[str]:
     """A list in the SDKs' three dialects: repeated, a JSON array, separated by commas."""
     if len(values) == 1 and values[0].startswith("["):
         return loads(values[0].encode(), list[str], max_depth=1)
-    return [part for value in values for part in value.split(",") if part]
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def from_text(given: dict[str, Any], type: type[T]) -> T:

@@ -1,6 +1,6 @@
 """The route table: one line an endpoint. Each is mounted at `/` and at `/api/v1`."""
 
-from duragraph.api import assistants, runs, states, system, threads, workers
+from duragraph.api import assistants, runs, states, system, thread_stream, threads, workers
 from duragraph.api.io import Route
 
 MOUNTS = ("", "/api/v1")
@@ -30,6 +30,7 @@ ROUTES = (
     Route("GET", "/threads/{thread_id}", threads.get),
     Route("PATCH", "/threads/{thread_id}", threads.update),
     Route("DELETE", "/threads/{thread_id}", threads.delete),
+    Route("GET", "/threads/{thread_id}/stream", thread_stream.join),
     Route("GET", "/threads/{thread_id}/state", states.get),
     Route("POST", "/threads/{thread_id}/state", states.update),
     Route("POST", "/threads/{thread_id}/state/checkpoint", states.post_at),

@@ -64,7 +64,7 @@ async def apply(call: Call, binding: Binding, body: StateUpdate) -> Updated:
                     pass
         except TimeoutError:
             await _take_back(call, run_id, binding)
-    made_id = await _result(call, run_id, ns=ns)
+    made_id = await _result(call, binding.thread_id, run_id, ns=ns)
     made = Checkpoint(binding.thread_id, checkpoint_ns=ns, checkpoint_id=made_id)
     return Updated(made, made, made_id)
 
@@ -125,9 +125,9 @@ async def _take_back(call: Call, run_id: str, binding: Binding) -> None:
         )
 
 
-async def _result(call: Call, run_id: str, *, ns: str) -> str:
+async def _result(call: Call, thread_id: str, run_id: str, *, ns: str) -> str:
     async with call.tenant() as conn:
-        made = await states.of_run(conn, call.organization_id, run_id, ns=ns)
+        made = await states.of_run(conn, call.organization_id, thread_id, run_id, ns=ns)
         progress = (await events.progress(conn, [run_id])).get(run_id)
     if made is not None:
         return made

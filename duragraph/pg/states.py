@@ -106,14 +106,32 @@ async def history(
 
 OF_RUN = """
 select checkpoint_id from checkpoint
-where organization_id = $1 and run_id = $2 and ns = $3 order by checkpoint_id desc limit 1
+where organization_id = $1 and thread_id = $2 and run_id = $3 and ns = $4
+order by checkpoint_id desc limit 1
 """
 
 
-async def of_run(conn: Connection, organization_id: str, run_id: str, *, ns: str) -> str | None:
+async def of_run(
+    conn: Connection, organization_id: str, thread_id: str, run_id: str, *, ns: str
+) -> str | None:
     """The id of the last checkpoint that a run wrote."""
-    found: str | None = await conn.fetchval(OF_RUN, organization_id, run_id, ns)
+    found: str | None = await conn.fetchval(OF_RUN, organization_id, thread_id, run_id, ns)
     return found
+
+
+MADE_BY = f"""
+{_STATE}
+from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.run_id = $3
+order by c.checkpoint_id desc limit 1
+"""
+
+
+async def made_by(
+    conn: Connection, organization_id: str, thread_id: str, run_id: str
+) -> ThreadState | None:
+    """At the last checkpoint that a run wrote, in whatever graph."""
+    record = await conn.fetchrow(MADE_BY, organization_id, thread_id, run_id)
+    return None if record is None else _state(record, {})
 
 
 @attrs.frozen
