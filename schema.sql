@@ -104,8 +104,9 @@ create table if not exists assistant_version (
     foreign key (organization_id, assistant_id) references assistant on delete cascade
 );
 
--- Written by: clients (metadata), create, report and cancel (the rest).
+-- Written by: clients (metadata, time to live), create, report and cancel (the rest).
 -- `checkpoint_id` is the head: a pointer, not a maximum, since forks may start anywhere.
+-- The planes' settings are the defaults of `ttl_…`: threads come from more than one statement.
 create table if not exists thread (
     organization_id  uuid not null references organization on delete cascade,
     thread_id        uuid not null,
@@ -121,6 +122,11 @@ create table if not exists thread (
     last_ms          bigint not null default 0,
     temporary        boolean not null default false,
     erase_at         timestamptz,
+    ttl_minutes      double precision default nullif(current_setting('app.thread_ttl_minutes', true), '')::float8,
+    ttl_strategy     text not null default coalesce(nullif(current_setting('app.thread_ttl_strategy', true), ''), 'delete')
+                     check (ttl_strategy in ('delete', 'keep_latest')),
+    expires_at       timestamptz default statement_timestamp()
+                     + make_interval(secs => 60 * nullif(current_setting('app.thread_ttl_minutes', true), '')::float8),
     created_at       timestamptz not null default statement_timestamp(),
     updated_at       timestamptz not null default statement_timestamp(),
     state_updated_at timestamptz not null default statement_timestamp(),
@@ -131,6 +137,7 @@ create index if not exists thread_by_time on thread (organization_id, updated_at
 create index if not exists thread_without_active_run on thread (organization_id, thread_id)
     where open_runs > 0 and active_run_id is null;
 create index if not exists thread_to_erase on thread (erase_at) where erase_at is not null;
+create index if not exists thread_expiring on thread (expires_at) where expires_at is not null;
 
 -- Written by: create, claim, report, cancel, reap. One table; the lease is five of its columns.
 create table if not exists run (
@@ -184,6 +191,77 @@ create index if not exists run_scheduled on run (not_before)
 create index if not exists run_leased on run (run_id) where status = 'running';
 create index if not exists run_of_thread on run (organization_id, thread_id, created_at desc);
 create index if not exists run_to_erase on run (erase_at) where erase_at is not null;
+alter table run add column if not exists webhook text;
+
+-- Written by: clients. `path` is the namespace with a dot before, between and after its labels,
+-- which have none: items under a prefix are one range of the key. What full text finds is `words`.
+-- It has no index: the policy's predicate comes first, and only ranges of the key may precede it.
+create table if not exists store_item (
+    organization_id uuid not null references organization on delete cascade,
+    path            text collate "C" not null,
+    key             text collate "C" not null,
+    value           jsonb not null,
+    words           tsvector,
+    ttl_minutes     float8,
+    expires_at      timestamptz,
+    created_at      timestamptz not null default statement_timestamp(),
+    updated_at      timestamptz not null default statement_timestamp(),
+    primary key (organization_id, path, key)
+);
+create index if not exists store_item_expired on store_item (expires_at) where expires_at is not null;
+
+-- Written by: the trigger `owe_webhook`, in the transaction in which a run ends; then webhooks.
+-- A run ends once, so its id is the delivery's. A claim puts `due_at` beyond the try that it is
+-- for; who gave up leaves the row for some days.
+create table if not exists webhook_delivery (
+    run_id          uuid primary key,
+    organization_id uuid not null references organization on delete cascade,
+    url             text not null,
+    body            json not null,
+    attempt         integer not null default 0,
+    due_at          timestamptz not null default clock_timestamp(),
+    gave_up_at      timestamptz,
+    last_error      text,
+    created_at      timestamptz not null default clock_timestamp()
+);
+create index if not exists webhook_delivery_due on webhook_delivery (due_at) where gave_up_at is null;
+create index if not exists webhook_delivery_given_up on webhook_delivery (gave_up_at)
+    where gave_up_at is not null;
+
+-- Written by: clients; the scheduler moves `next_run_date`, in the transaction that makes the run.
+-- It is null when no tick is left before `end_time`. `payload` is the body that made the cron.
+create table if not exists cron (
+    cron_id          uuid primary key,
+    organization_id  uuid not null,
+    assistant_id     uuid not null,
+    thread_id        uuid,
+    schedule         text not null,
+    timezone         text,
+    end_time         timestamptz,
+    next_run_date    timestamptz,
+    enabled          boolean not null,
+    on_run_completed text check (on_run_completed in ('delete', 'keep')),
+    metadata         jsonb not null,
+    payload          json not null,
+    created_at       timestamptz not null default clock_timestamp(),
+    updated_at       timestamptz not null default clock_timestamp(),
+    foreign key (organization_id, assistant_id) references assistant on delete cascade
+);
+create index if not exists cron_due on cron (next_run_date) where enabled;
+create index if not exists cron_of_assistant on cron (organization_id, assistant_id);
+create index if not exists cron_of_thread on cron (organization_id, thread_id) where thread_id is not null;
+
+-- Written by: creates that carry an `Idempotency-Key`, each in the transaction that makes what
+-- `answer` tells of; the reaper erases old ones. `request` is the SHA-256 of what was asked.
+create table if not exists idempotency_key (
+    organization_id uuid not null references organization on delete cascade,
+    key             text not null,
+    request         bytea not null,
+    answer          json,
+    created_at      timestamptz not null default now(),
+    primary key (organization_id, key)
+);
+create index if not exists idempotency_key_by_time on idempotency_key (created_at);
 
 -- From here on no foreign keys: these rows come in only past the fence, whose run row has one,
 -- and a check a row would cost more than the row. `erase_state` below sees to deletions.
@@ -278,6 +356,15 @@ end $$;
 create or replace trigger erase_state after delete on thread for each row execute function erase_state();
 create or replace trigger erase_state after delete on run for each row execute function erase_state();
 
+-- In place of a foreign key, which would cost every temporary thread a look.
+create or replace function erase_crons() returns trigger language plpgsql as $$
+begin
+    delete from cron where organization_id = old.organization_id and thread_id = old.thread_id;
+    return null;
+end $$;
+create or replace trigger erase_crons after delete on thread for each row
+    when (not old.temporary) execute function erase_crons();
+
 -- The values of a checkpoint as clients see them: each channel's parts joined, as JSON.
 -- `offset 0` keeps each look-up one of its own: joined, it could read a whole thread's parts.
 -- Depths must fall on the way down, and bases be arrays: a wrong report may not break readers.
@@ -315,13 +402,53 @@ language sql stable parallel safe as $$
         and w.checkpoint_id = c.checkpoint_id and w.task_id = '00000000-0000-0000-0000-000000000000'
 $$;
 
+-- As times stand on the wire.
+create or replace function on_wire(moment timestamptz) returns text
+language sql stable parallel safe as $$
+    select to_char(moment at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+$$;
+
+-- However a run ends, and only if somebody is to be told: the body is the run as clients see it,
+-- and its thread's values at that moment, which later runs and erasures may change.
+create or replace function owe_webhook() returns trigger language plpgsql as $$
+begin
+    insert into webhook_delivery (run_id, organization_id, url, body)
+    select new.run_id, new.organization_id, new.webhook, json_build_object(
+        'run_id', new.run_id, 'thread_id', new.thread_id, 'assistant_id', new.assistant_id,
+        'metadata', new.metadata, 'status', new.status, 'kwargs', new.kwargs,
+        'multitask_strategy', new.multitask_strategy, 'created_at', on_wire(new.created_at),
+        'updated_at', on_wire(new.updated_at), 'run_started_at', on_wire(new.leased_at),
+        'run_ended_at', on_wire(new.updated_at), 'error', new.error,
+        'values', case when c.checkpoint_id is not null then shown(c) end)
+    from thread t left join checkpoint c using (organization_id, thread_id, checkpoint_id)
+    where t.organization_id = new.organization_id and t.thread_id = new.thread_id;
+    return null;
+end $$;
+create or replace trigger owe_webhook after update of status on run for each row
+    when (new.webhook is not null and old.status in ('pending', 'running')
+        and new.status not in ('pending', 'running'))
+    execute function owe_webhook();
+
+-- An assistant's name as MCP lets tools be called.
+create or replace function tool_name(name text) returns text
+language sql immutable parallel safe as $$
+    select coalesce(nullif(left(regexp_replace(name, '[^A-Za-z0-9_.-]+', '_', 'g'), 100), ''), '_')
+$$;
+create index if not exists assistant_tool on assistant (organization_id, tool_name(name));
+
+-- A2A's tasks: runs that were asked for as such, and those that go on with them.
+create index if not exists run_task on run (organization_id, assistant_id, run_id desc)
+    where metadata ? 'a2a_task';
+
 -- Tenancy. `api` serves clients' requests and sees one organization, set once per connection;
 -- `engine` runs the statements that span tenants and take ids and epochs, never a filter.
 do $$
 declare t text;
 begin
     foreach t in array array['graph', 'worker', 'assistant', 'assistant_version', 'thread', 'run',
-        'event', 'event_default', 'checkpoint', 'channel_value', 'step_write', 'effect']
+        'idempotency_key',
+        'event', 'event_default', 'checkpoint', 'channel_value', 'step_write', 'effect',
+        'store_item', 'webhook_delivery', 'cron']
     loop
         execute format('alter table %I enable row level security', t);
         if not exists (select from pg_policies where tablename = t and policyname = 'tenant') then

@@ -4,7 +4,7 @@ A remembered one may be old: a run is created against its `revision`, and where 
 the creation raises `Stale` and starts afresh. So memory never decides.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 from duragraph import ids, pg
@@ -40,6 +40,22 @@ class Assistants:
                 return await create(assistant)
             except Stale:
                 self._known.pop((organization_id, assistant.assistant_id), None)
+
+    async def use_all(
+        self,
+        organization_id: str,
+        names: Iterable[str],
+        create: Callable[[Mapping[str, Resolved]], Awaitable[T]],
+    ) -> T:
+        """As `use`, of several: `create` is given them by the names that they were called."""
+        asked = dict.fromkeys(names)
+        while True:
+            found = {name: await self._resolve(organization_id, name) for name in asked}
+            try:
+                return await create(found)
+            except Stale:
+                for each in found.values():
+                    self._known.pop((organization_id, each.assistant_id), None)
 
     async def _resolve(self, organization_id: str, name: str) -> Resolved:
         assistant_id = ids.assistant_id(name)

@@ -7,20 +7,34 @@ import asyncio
 from collections.abc import Sequence
 
 import attrs
+import msgspec
 
-from duragraph import metrics, pg
+from duragraph import codec, metrics, pg
 from duragraph.assistants import Stale
 from duragraph.commit import GroupCommit
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, Conflict, NotFound
-from duragraph.models import CancelAction
-from duragraph.pg import Pool, endings, runs
+from duragraph.models import CancelAction, Run
+from duragraph.pg import Pool, endings, idempotency, runs
+from duragraph.pg.endings import Ended
+from duragraph.pg.idempotency import Key
 from duragraph.pg.leases import Claimed
 from duragraph.pg.runs import Created, NewRun
 from duragraph.seats import Needs, Seat
 
 TRIES = 3
 """Of a creation that meets another on its thread."""
+INSTEAD = frozenset({"interrupt", "rollback"})
+"""The strategies that end a thread's open runs."""
+CHANGED = "The thread changed meanwhile; try again."
+TAKEN = (
+    "Thread is already running a task. Wait for it to finish or choose a different multitask "
+    "strategy."
+)
+
+
+class Changed(Exception):
+    """A creation met another: nothing stands in its way any more."""
 
 
 class Creates:
@@ -46,7 +60,7 @@ class Creates:
                 return created
             async with pg.acquire(self._pool) as conn:
                 await _refuse(conn, new)
-        raise Busy(hint="The thread changed meanwhile; try again.")
+        raise Conflict(TAKEN) if new.multitask_strategy == "reject" else Busy(hint=CHANGED)
 
     async def _submit(self, new: NewRun) -> Created | None:
         """What is under way can't be taken back: who left meanwhile may still want it ended."""
@@ -60,22 +74,40 @@ class Creates:
                 await self._dispatcher.abandon(new.organization_id, new.thread_id, new.run_id)
             raise
 
-    async def create_instead(self, new: NewRun) -> Created:
-        """Create a run in place of the thread's open ones (`interrupt`, `rollback`)."""
-        action: CancelAction = "rollback" if new.multitask_strategy == "rollback" else "interrupt"
+    async def create_all(self, new: Sequence[NewRun], *, key: Key | None = None) -> list[Created]:
+        """Create all of these runs or none, each on a thread of its own, and keep `key` with them.
+
+        Under `interrupt` and `rollback` the thread's open runs end in the same transaction.
+        Under a key that was used before: the runs as they were created then. Raises as `create`,
+        and Conflict if the key was used for something else.
+        """
         for _ in range(TRIES):
-            async with pg.acquire(self._pool) as conn, conn.transaction():
-                ended = await endings.cancel(
-                    conn, new.organization_id, new.thread_id, action=action
-                )
-                created = (await runs.create(conn, [new])).get(new.run_id)
-                if created is None:
-                    await _refuse(conn, new)
-            self._dispatcher.ended(ended)
-            if created is not None:
-                self._dispatcher.look()
-                return created
-        raise Busy(hint="The thread changed meanwhile; try again.")
+            try:
+                return await self._create_all(new, key)
+            except Changed:
+                continue
+        raise Busy(hint=CHANGED)
+
+    async def _create_all(self, new: Sequence[NewRun], key: Key | None) -> list[Created]:
+        async with pg.acquire(self._pool) as conn, conn.transaction():
+            if key is not None and (before := await idempotency.claim(conn, key)) is not None:
+                return [Created(run) for run in msgspec.json.decode(before, type=list[Run])]
+            created, ended = await place(conn, new)
+            if key is not None:
+                answer = codec.dumps([each.run for each in created])
+                await idempotency.answer(conn, key, answer)
+        self.placed(new, created, ended)
+        return created
+
+    def placed(
+        self, new: Sequence[NewRun], created: Sequence[Created], ended: Sequence[Ended]
+    ) -> None:
+        """After the COMMIT of what `place` did: tell who waits for it."""
+        self._dispatcher.ended(ended)
+        metrics.CREATED.inc(len(created))
+        for one, made in zip(new, created, strict=True):
+            if made.claimable:
+                self._dispatcher.waits(_needs(one))
 
     async def _flush(self, batch: Sequence[NewRun]) -> list[Created | None]:
         matches = [self._match(new) for new in batch]
@@ -113,6 +145,28 @@ class Creates:
         return None if new.after_seconds > 0 else self._dispatcher.match(_needs(new))
 
 
+async def place(conn: pg.Connection, new: Sequence[NewRun]) -> tuple[list[Created], list[Ended]]:
+    """Create these runs, each on a thread of its own, as part of the caller's transaction.
+
+    Returns them, and the open runs that ended for them. Raises as `Creates.create`, and Changed.
+    """
+    ended = [run for one in new for run in await _make_way(conn, one)]
+    created = await runs.create(conn, new)
+    for one in new:
+        if one.run_id not in created:
+            await _refuse(conn, one)
+            raise Changed
+    return [created[one.run_id] for one in new], ended
+
+
+async def _make_way(conn: pg.Connection, new: NewRun) -> list[Ended]:
+    """End the open runs in whose place `new` is to stand."""
+    if new.multitask_strategy not in INSTEAD:
+        return []
+    action: CancelAction = "rollback" if new.multitask_strategy == "rollback" else "interrupt"
+    return await endings.cancel(conn, new.organization_id, new.thread_id, action=action)
+
+
 async def _refuse(conn: pg.Connection, new: NewRun) -> None:
     """Raises what stands in the way of `new`; nothing does if the thread changed meanwhile."""
     revision, thread_exists, open_runs = await runs.why_not(conn, new)
@@ -123,10 +177,7 @@ async def _refuse(conn: pg.Connection, new: NewRun) -> None:
     if open_runs and new.kind == "update_state":
         raise Conflict(f"Thread {new.thread_id} has in-flight runs.")
     if open_runs and new.multitask_strategy == "reject":
-        raise Conflict(
-            "Thread is already running a task. Wait for it to finish or choose a different "
-            "multitask strategy."
-        )
+        raise Conflict(TAKEN)
 
 
 def _needs(new: NewRun) -> Needs:

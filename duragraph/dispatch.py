@@ -16,13 +16,18 @@ from duragraph.bus import Bus
 from duragraph.config import Config
 from duragraph.errors import DuraGraphError, NotFound
 from duragraph.frames import Batch
-from duragraph.models import CancelAction
+from duragraph.ids import new_id
+from duragraph.models import CancelAction, OpenStatus
 from duragraph.pg import Pool, checkpoints, endings, leases, runs, workers
 from duragraph.pg.endings import Ended
 from duragraph.pg.leases import Claimed
 from duragraph.protocol import Control, Lease, Poll, Polled, Task
 from duragraph.seats import REOFFER_SECONDS, Needs, Offer, Seat, Seats, deal, serves
 from duragraph.streams import Streams
+
+CANCELLED_AT_ONCE = 500
+"""Runs a transaction."""
+NIL = "00000000-0000-0000-0000-000000000000"
 
 log = structlog.get_logger(__name__)
 
@@ -237,6 +242,35 @@ class Dispatcher:
             await runs.promote(conn, [(organization_id, thread_id)])
         self.ended(ended)
         return ended
+
+    async def cancel_all(
+        self, organization_id: str, *, status: OpenStatus, action: CancelAction
+    ) -> int:
+        """End the open runs of this status, a chunk a transaction; returns how many.
+
+        Those that are created meanwhile are left alone. Raises Unavailable.
+        """
+        many, cursor, until = 0, (NIL, NIL), new_id()
+        threads: list[str] = []
+        while True:
+            async with pg.acquire(self._pool) as conn, conn.transaction():
+                found = await runs.open_after(
+                    conn, organization_id, status, cursor, until=until, limit=CANCELLED_AT_ONCE
+                )
+                threads = list(dict.fromkeys([*threads[-1:], *(thread for thread, _ in found)]))
+                run_ids = [run_id for _, run_id in found]
+                ended = await endings.cancel_many(
+                    conn, organization_id, threads, run_ids=run_ids, action=action
+                )
+                # The last thread may have more to end, of which none is to start meanwhile.
+                settled = threads[:-1] if found else threads
+                if settled:
+                    await runs.promote(conn, [(organization_id, thread) for thread in settled])
+            self.ended(ended)
+            many += len(ended)
+            if not found:
+                return many
+            cursor = found[-1]
 
     async def abandon(self, organization_id: str, thread_id: str, run_id: str) -> None:
         """End a run whose *peer* closed. At a shutdown it is we who do: that is no disconnect."""

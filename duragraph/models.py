@@ -4,6 +4,7 @@
 Contract: the LangGraph server's OpenAPI document and recorded answers.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
@@ -27,6 +28,8 @@ Id: TypeAlias = Annotated[
 
 ThreadStatus = Literal["idle", "busy", "interrupted", "error"]
 RunStatus = Literal["pending", "running", "error", "success", "timeout", "interrupted"]
+OpenStatus = Literal["pending", "running", "all"]
+"""Which of the runs that have not ended."""
 TERMINAL: frozenset[str] = frozenset({"error", "success", "timeout", "interrupted"})
 
 StreamMode = Literal[
@@ -89,6 +92,48 @@ class GraphSchema:
     context_schema: Json
 
 
+TtlStrategy = Literal["delete", "keep_latest"]
+
+
+@attrs.frozen
+class TimeLeft:
+    """When a thread goes, or is cut to its head; `ttl_minutes` are those it was given."""
+
+    strategy: TtlStrategy
+    ttl_minutes: float
+    expires_at: str
+
+
+@attrs.frozen
+class Storage:
+    """How much of something is stored."""
+
+    count: int
+    bytes: int
+
+
+@attrs.frozen
+class ChannelStorage:
+    versions: int
+    bytes: int
+
+
+@attrs.frozen
+class ChannelsStorage(Storage):
+    by_channel: dict[str, ChannelStorage]
+
+
+@attrs.frozen
+class ThreadStorage:
+    """What a thread's states take in the database, before it compresses them."""
+
+    thread_id: str
+    total_bytes: int
+    checkpoints: Storage
+    channel_values: ChannelsStorage
+    pending_writes: Storage
+
+
 @attrs.frozen
 class Thread:
     thread_id: str
@@ -101,6 +146,9 @@ class Thread:
     values: Json | None
     error: Json | None
     interrupts: Json
+    ttl: TimeLeft | UnsetType = UNSET
+    """Only where asked for, of a thread that has one."""
+    extracted: Json | UnsetType = UNSET
 
 
 @attrs.frozen
@@ -186,7 +234,7 @@ RunnableConfig: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=_SC
 class RunCreate:
     """The body of every run-creating request; unknown keys are ignored.
 
-    `webhook` and `feedback_keys` are kept, and nothing acts on them.
+    `feedback_keys` are kept, and nothing acts on them.
     """
 
     assistant_id: str
@@ -214,6 +262,60 @@ class RunCreate:
 
 
 @attrs.frozen
+class Cron:
+    """Makes a run at each tick of its schedule. `next_run_date` is null when none is left."""
+
+    cron_id: str
+    assistant_id: str
+    thread_id: str | None
+    end_time: str | None
+    schedule: str
+    timezone: str | None
+    payload: Json
+    next_run_date: str | None
+    metadata: Json
+    on_run_completed: OnCompletion | None
+    enabled: bool
+    created_at: str
+    updated_at: str
+    user_id: str = ""
+    """Always empty here: requests carry a key, no user."""
+
+
+@attrs.frozen(kw_only=True)
+class CronPatch:
+    """What of a cron can be changed, all of it optional; unknown keys are ignored."""
+
+    schedule: str | UnsetType = UNSET
+    timezone: str | UnsetType = UNSET
+    end_time: datetime | UnsetType | None = UNSET
+    """UTC unless it says otherwise; null clears it."""
+    enabled: bool | UnsetType = UNSET
+    on_run_completed: OnCompletion | UnsetType = UNSET
+    input: Json | UnsetType = UNSET
+    metadata: dict[str, Any] | UnsetType = UNSET
+    config: RunnableConfig | UnsetType = UNSET
+    context: dict[str, Any] | UnsetType = UNSET
+    stream_mode: StreamMode | list[StreamMode] | UnsetType = UNSET
+    stream_subgraphs: bool | UnsetType = UNSET
+    stream_resumable: bool | UnsetType = UNSET
+    interrupt_before: Literal["*"] | list[str] | UnsetType = UNSET
+    interrupt_after: Literal["*"] | list[str] | UnsetType = UNSET
+    multitask_strategy: MultitaskStrategy | UnsetType = UNSET
+    durability: Durability | UnsetType = UNSET
+    checkpoint_during: bool | UnsetType = UNSET
+    webhook: str | UnsetType = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class CronCreate(CronPatch):
+    """The body of both requests that create crons."""
+
+    assistant_id: str
+    schedule: str
+
+
+@attrs.frozen
 class RunKwargs:
     """`run.kwargs`: what the worker needs of the request, config merged with the assistant's."""
 
@@ -231,3 +333,21 @@ class RunKwargs:
     resumable: bool
     checkpoint_during: bool
     durability: Durability
+
+
+@attrs.frozen
+class Item:
+    """What the store holds under a namespace and a key."""
+
+    namespace: list[str]
+    key: str
+    value: Json
+    created_at: str
+    updated_at: str
+
+
+@attrs.frozen
+class SearchItem(Item):
+    """An item found; `score` says how well it fits a `query`, from 0 to 1."""
+
+    score: float | None

@@ -13,6 +13,7 @@ from duragraph.api.fields import (
     select,
 )
 from duragraph.api.io import Call, Reply, page
+from duragraph.api.once import once
 from duragraph.errors import Conflict, NotFound
 from duragraph.intake import mirrored, own_metadata
 from duragraph.models import (
@@ -24,7 +25,7 @@ from duragraph.models import (
     RunnableConfig,
     SortOrder,
 )
-from duragraph.pg import Connection, assistants, endings, runs, threads
+from duragraph.pg import Connection, assistants, endings, erasure, runs, threads
 
 Field = Literal[
     "assistant_id",
@@ -52,6 +53,7 @@ class AssistantCreate:
     description: str | None = None
 
 
+@once
 async def create(call: Call, *, body: AssistantCreate) -> Assistant:
     """Raises NotFound (graph), Conflict, Invalid, Refused."""
     assistant_id, fields = body.assistant_id or ids.new_id(), _fields(body)
@@ -152,7 +154,7 @@ async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
             run_ids = None if thread_id in erased else open_runs[thread_id]
             ended += await endings.cancel(conn, org, thread_id, run_ids=run_ids)
             await runs.promote(conn, [(org, thread_id)])
-        await threads.delete(conn, org, erased)
+        await erasure.delete(conn, org, erased)
     call.deps.dispatcher.ended(ended)
 
 

@@ -1,30 +1,58 @@
-"""From a run-creating request to a run: merge with the assistant's configuration, create."""
+"""From a run-creating request to runs: merge with the assistant's configuration, create."""
+
+from collections.abc import Mapping, Sequence
 
 from duragraph import intake
+from duragraph.addresses import check_url
 from duragraph.api.io import Call
 from duragraph.api.middleware import id_of
+from duragraph.creates import INSTEAD
+from duragraph.ids import new_id
 from duragraph.models import RunCreate
 from duragraph.pg.assistants import Resolved
-from duragraph.pg.runs import Created
+from duragraph.pg.runs import Created, NewRun
 
 
 async def create(call: Call, run_id: str, thread_id: str | None, body: RunCreate) -> Created:
     """Create the run; `thread_id` None makes a temporary thread.
 
-    Raises NotFound, Conflict, Invalid, Refused, Unavailable.
+    Under an `Idempotency-Key` used before it is the run of then, which has another id. Raises
+    NotFound, Conflict, Invalid, Refused, Unavailable.
     """
     creates = call.deps.creates
-    instead = thread_id is not None and body.multitask_strategy in {"interrupt", "rollback"}
+    instead = thread_id is not None and body.multitask_strategy in INSTEAD
 
     async def make(assistant: Resolved) -> Created:
-        new = intake.new_run(
-            assistant,
-            body,
-            organization_id=call.organization_id,
-            run_id=run_id,
-            thread_id=thread_id,
-            request_id=id_of(call.request),
-        )
-        return await (creates.create_instead(new) if instead else creates.create(new))
+        new = _new_run(call, assistant, run_id, thread_id, body)
+        if instead or call.key is not None:
+            (created,) = await creates.create_all([new], key=call.key)
+            return created
+        return await creates.create(new)
 
     return await call.deps.assistants.use(call.organization_id, body.assistant_id, make)
+
+
+async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:
+    """Create a run on a temporary thread for each of these, or none at all; raises as `create`."""
+
+    async def make(found: Mapping[str, Resolved]) -> list[Created]:
+        new = [_new_run(call, found[b.assistant_id], new_id(), None, b) for b in bodies]
+        return await call.deps.creates.create_all(new, key=call.key)
+
+    names = [body.assistant_id for body in bodies]
+    return await call.deps.assistants.use_all(call.organization_id, names, make)
+
+
+def _new_run(
+    call: Call, assistant: Resolved, run_id: str, thread_id: str | None, body: RunCreate
+) -> NewRun:
+    if body.webhook is not None:
+        check_url(body.webhook, call.deps.config.webhook_networks)
+    return intake.new_run(
+        assistant,
+        body,
+        organization_id=call.organization_id,
+        run_id=run_id,
+        thread_id=thread_id,
+        request_id=id_of(call.request),
+    )

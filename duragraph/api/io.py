@@ -6,8 +6,10 @@ say how the request is read, and `openapi.py` reads the same annotations.
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
 from uuid import UUID
@@ -19,25 +21,33 @@ from duragraph import codec, pg
 from duragraph.deps import DEPS, Deps
 from duragraph.errors import Invalid, TooLarge
 from duragraph.pg import DEFAULT_ORGANIZATION, Connection
+from duragraph.pg.idempotency import Key
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 
+KEY = "Idempotency-Key"
+KEY_PATTERN = "^[!-~]{1,255}$"
 BODY_SECONDS = 60.0
 """How long a request's body may take to arrive."""
 _YES = {"yes": "true", "no": "false"}
+_is_key = re.compile(KEY_PATTERN).fullmatch
 
 
 @attrs.frozen
 class Call:
-    """One request on behalf of one organization."""
+    """One request on behalf of one organization; `conn` is what it works through if set."""
 
     request: web.Request
     deps: Deps
     organization_id: str = DEFAULT_ORGANIZATION
+    key: Key | None = None
+    conn: "Connection | None" = None
 
     def tenant(self) -> AbstractAsyncContextManager[Connection]:
         """A connection that sees the organization's rows only. Raises Unavailable."""
+        if self.conn is not None:
+            return nullcontext(self.conn)
         return pg.tenant(self.deps.api, self.organization_id)
 
 
@@ -48,6 +58,18 @@ class Reply(Generic[T]):
     body: T | None = None
     status: int = 200
     headers: dict[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Unread:
+    """In the annotation of `body`: bytes that the handler reads by itself, shaped as `type`."""
+
+    type: Any
+
+
+def unread(annotation: Any) -> Unread | None:
+    """What says that the handler reads this body by itself, if so."""
+    return next((note for note in get_args(annotation)[1:] if isinstance(note, Unread)), None)
 
 
 @attrs.frozen
@@ -63,12 +85,16 @@ Value: TypeAlias = Annotated[web.StreamResponse, Media("application/json")]
 
 @attrs.frozen
 class Route:
-    """One line of the route table. `status` is what success answers."""
+    """One line of the route table. `status` is what success answers.
+
+    `once`: the handler heeds `call.key`, the request's `Idempotency-Key`.
+    """
 
     method: str
     path: str
     handler: Handler
     status: int = 200
+    once: bool = False
 
     @property
     def live(self) -> bool:
@@ -80,7 +106,7 @@ class Route:
         """The aiohttp handler: parse, call, reply."""
         hints = inspect.get_annotations(self.handler, eval_str=True)
         body_type, query_type = hints.get("body"), hints.get("query")
-        handler, status = self.handler, self.status
+        handler, status, once = self.handler, self.status, self.once
 
         async def endpoint(request: web.Request) -> web.StreamResponse:
             arguments: dict[str, Any] = {
@@ -90,10 +116,26 @@ class Route:
                 arguments["body"] = await body(request, body_type)
             if query_type is not None:
                 arguments["query"] = query(request, query_type)
-            result = await handler(Call(request, request.app[DEPS]), **arguments)
+            call = Call(request, request.app[DEPS])
+            if once and KEY in request.headers:
+                call = attrs.evolve(call, key=await _key(call))
+            result = await handler(call, **arguments)
             return result if isinstance(result, web.StreamResponse) else reply(result, status)
 
         return endpoint
+
+
+async def _key(call: Call) -> Key:
+    """What the key stands for: method, path and body, to the byte. Raises Invalid."""
+    request = call.request
+    given = request.headers[KEY]
+    if not _is_key(given):
+        raise Invalid(
+            "Invalid Idempotency-Key",
+            hint="1 to 255 printable ASCII characters without spaces, such as a UUID.",
+        )
+    asked = b"%s %s\n%s" % (request.method.encode(), request.path_qs.encode(), await read(request))
+    return Key(call.organization_id, given, sha256(asked).digest())
 
 
 def path_id(name: str, text: str) -> str:
@@ -108,7 +150,9 @@ def path_id(name: str, text: str) -> str:
 
 
 async def body(request: web.Request, type: Any) -> Any:
-    """The request's JSON. Raises as `read` does."""
+    """The request's JSON, or its bytes where the handler reads them. Raises as `read` does."""
+    if unread(type) is not None:
+        return await read(request)
     return codec.loads(await read(request), type, max_depth=request.app[DEPS].config.max_depth)
 
 

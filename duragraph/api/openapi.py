@@ -15,13 +15,19 @@ from aiohttp import web
 from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import __version__
-from duragraph.api.io import Media, Reply, Route
+from duragraph.api.io import KEY, KEY_PATTERN, Media, Reply, Route, unread
 from duragraph.api.middleware import OPEN, STATUS
 from duragraph.models import Id
 
 JSON = "application/json"
 REFERENCE = "#/components/schemas/{name}"
 NO_BODY = 204
+IDEMPOTENCY_KEY = {
+    "name": KEY,
+    "in": "header",
+    "description": "The same request under the same key is carried out once.",
+    "schema": {"type": "string", "pattern": KEY_PATTERN},
+}
 
 Schema = dict[str, Any]
 
@@ -91,12 +97,16 @@ def _operation(route: Route, components: Components) -> Schema:
     room = route.handler.__module__.rpartition(".")[2]
     hints = inspect.get_annotations(route.handler, eval_str=True)
     body, query = hints.get("body"), hints.get("query")
-    selects = any(t and "select" in attrs.fields_dict(t) for t in (body, query))
+    selects = any(attrs.has(t) and "select" in attrs.fields_dict(t) for t in (body, query))
     operation: Schema = {
         "operationId": f"{room}_{route.handler.__name__}",
         "tags": [room],
         "summary": _words(route.handler.__name__),
-        "parameters": [*_path(route, components), *(_query(query, components) if query else [])],
+        "parameters": [
+            *_path(route, components),
+            *(_query(query, components) if query else []),
+            *([IDEMPOTENCY_KEY] if route.once else []),
+        ],
         "responses": _successes(route, hints["return"], components, selects=selects)
         | _failures(route),
     }
@@ -147,6 +157,12 @@ def _successes(route: Route, type: Any, components: Components, *, selects: bool
 
 def _shown(type: Any) -> Any:
     """A body's class without defaults of raw JSON, which msgspec can't put into a schema."""
+    if described := unread(type):
+        return _shown(described.type)
+    if get_origin(type) is Annotated:
+        return type.copy_with([_shown(get_args(type)[0])])
+    if get_origin(type) is list:
+        return list.__class_getitem__(_shown(*get_args(type)))
     if not attrs.has(type) or not any(isinstance(f.default, Raw) for f in attrs.fields(type)):
         return type
     fields = {

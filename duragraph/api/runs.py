@@ -1,21 +1,22 @@
 """Runs: create, stream, wait, join, cancel. Contract: the LangGraph server's runs API."""
 
 import re
-from collections.abc import AsyncIterator
-from typing import Literal
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Literal
 
 import attrs
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
 
 from duragraph import codec
 from duragraph.api import fields, intake, sse
 from duragraph.api.io import Call, EventStream, Reply, Value
 from duragraph.api.waiting import while_connected
-from duragraph.errors import NotFound
+from duragraph.errors import Invalid, NotFound
 from duragraph.frames import Batch
 from duragraph.ids import new_id
-from duragraph.models import EMPTY, Run, RunCreate, Thread
+from duragraph.models import EMPTY, CancelAction, Id, OpenStatus, Run, RunCreate, Thread
 from duragraph.pg import endings, events, runs, threads
 
 Field = Literal[
@@ -28,16 +29,18 @@ Field = Literal[
     "multitask_strategy",
     "created_at",
     "updated_at",
+    "langsmith_session_name",
 ]
 
 _event_id = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII).fullmatch
 
+NOTHING_TO_CANCEL = "No runs found to cancel."
 NOT_FOUND = b'{"error":"HTTPException","message":"404: Run not found"}'
 
 
 @attrs.frozen
 class SearchQuery:
-    limit: fields.Limit = 10
+    limit: Annotated[int, Meta(ge=0, le=10_000)] = 10
     offset: fields.Offset = 0
     status: str | None = None
     select: list[Field] | None = None
@@ -50,9 +53,23 @@ class JoinQuery:
 
 
 @attrs.frozen
-class CancelQuery:
-    wait: bool = False
+class CancelManyQuery:
     action: str = "interrupt"
+    """`rollback`, or whatever else for `interrupt`, as the LangGraph server has it."""
+
+
+@attrs.frozen
+class CancelQuery(CancelManyQuery):
+    wait: bool = False
+
+
+@attrs.frozen
+class CancelMany:
+    """Which runs: those of a status, or some of one thread; not both."""
+
+    status: OpenStatus | UnsetType = UNSET
+    thread_id: Id | UnsetType = UNSET
+    run_ids: Annotated[list[Id], Meta(max_length=10_000)] | UnsetType = UNSET
 
 
 async def create(call: Call, thread_id: str, *, body: RunCreate) -> Reply[Run]:
@@ -74,13 +91,16 @@ async def stream_stateless(call: Call, *, body: RunCreate) -> EventStream:
 
 
 async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.StreamResponse:
-    run_id = new_id()
+    run_id, cancel = new_id(), body.on_disconnect == "cancel"
     with call.deps.streams.subscribe(run_id) as follower:
-        created = await intake.create(call, run_id, thread_id, body)
-        batches = call.deps.streams.follow(run_id, follower, fresh=True)
-        path = f"/runs/{run_id}" if thread_id is None else _path(created.run)
-        async with while_connected(call, created.run, cancel=body.on_disconnect == "cancel"):
-            return await sse.stream(call, batches, _locate(path, "stream"))
+        run = (await intake.create(call, run_id, thread_id, body)).run
+        path = f"/runs/{run.run_id}" if thread_id is None else _path(run)
+        if run.run_id == run_id:
+            batches = call.deps.streams.follow(run_id, follower, fresh=True)
+            async with while_connected(call, run, cancel=cancel):
+                return await sse.stream(call, batches, _locate(path, "stream"))
+    query = JoinQuery(cancel_on_disconnect=cancel)
+    return await _join_stream(call, run, query, path, after=0)
 
 
 async def wait(call: Call, thread_id: str, *, body: RunCreate) -> Value:
@@ -92,13 +112,33 @@ async def wait_stateless(call: Call, *, body: RunCreate) -> Value:
 
 
 async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.StreamResponse:
-    run_id = new_id()
+    run_id, cancel = new_id(), body.on_disconnect == "cancel"
     with call.deps.streams.subscribe(run_id) as follower:
         run = (await intake.create(call, run_id, thread_id, body)).run
-        batches = call.deps.streams.follow(run_id, follower, fresh=True)
-        async with while_connected(call, run, cancel=body.on_disconnect == "cancel"):
-            result = _result(call, thread_id, batches)
-            return await sse.value(call, result, _locate(_path(run), "join"))
+        if run.run_id == run_id:
+            batches = call.deps.streams.follow(run_id, follower, fresh=True)
+            return await _value(call, run, thread_id, batches, cancel=cancel)
+    return await _join(call, run, thread_id, cancel=cancel)
+
+
+async def _value(
+    call: Call,
+    run: Run,
+    thread_id: str | None,
+    batches: AsyncIterator[Batch],
+    *,
+    cancel: bool,
+) -> web.StreamResponse:
+    async with while_connected(call, run, cancel=cancel):
+        result = _result(call, thread_id, batches)
+        return await sse.value(call, result, _locate(_path(run), "join"))
+
+
+async def batch(
+    call: Call, *, body: Annotated[list[RunCreate], Meta(min_length=1, max_length=10_000)]
+) -> list[Run]:
+    """Create a run on a temporary thread for each body; all of them or none."""
+    return [created.run for created in await intake.create_all(call, body)]
 
 
 async def search(call: Call, thread_id: str, *, query: SearchQuery) -> Reply[list[Run]]:
@@ -140,11 +180,13 @@ async def join(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> 
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     if run is None:
         return web.Response(body=_failed(NOT_FOUND), content_type="application/json")
-    with call.deps.streams.subscribe(run_id) as follower:
-        batches = call.deps.streams.follow(run_id, follower)
-        async with while_connected(call, run, cancel=query.cancel_on_disconnect):
-            result = _result(call, thread_id, batches)
-            return await sse.value(call, result, _locate(_path(run), "join"))
+    return await _join(call, run, thread_id, cancel=query.cancel_on_disconnect)
+
+
+async def _join(call: Call, run: Run, thread_id: str | None, *, cancel: bool) -> web.StreamResponse:
+    with call.deps.streams.subscribe(run.run_id) as follower:
+        batches = call.deps.streams.follow(run.run_id, follower)
+        return await _value(call, run, thread_id, batches, cancel=cancel)
 
 
 async def join_stream(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> EventStream:
@@ -160,9 +202,9 @@ async def join_stream_stateless(call: Call, run_id: str, *, query: JoinQuery) ->
 
 
 async def _join_stream(
-    call: Call, run: Run | None, query: JoinQuery, path: str | None
+    call: Call, run: Run | None, query: JoinQuery, path: str | None, *, after: int | None = None
 ) -> web.StreamResponse:
-    """Frames after Last-Event-ID; without one only those to come."""
+    """Frames behind `after`, or after Last-Event-ID; without one only those to come."""
     if run is None or path is None:
         return await sse.stream(call, _not_found(), {})
     modes = frozenset(query.stream_mode or ())
@@ -172,7 +214,8 @@ async def _join_stream(
             progress = (await events.progress(conn, [run.run_id])).get(run.run_id)
         if progress is None:
             return await sse.stream(call, _not_found(), {})
-        after = _after(call.request.headers.get("Last-Event-ID"), progress)
+        if after is None:
+            after = _after(call.request.headers.get("Last-Event-ID"), progress)
         batches = streams.follow(run.run_id, follower, after=after)
         async with while_connected(call, run, cancel=query.cancel_on_disconnect):
             keep = _modes(modes) if modes else None
@@ -183,7 +226,7 @@ async def cancel(
     call: Call, thread_id: str, run_id: str, *, query: CancelQuery
 ) -> Reply[None] | Value:
     with call.deps.streams.subscribe(run_id) as follower:
-        await _cancel(call, thread_id, run_id, query.action)
+        await _cancel(call, thread_id, [run_id], query.action)
         if not query.wait:
             return Reply(status=202)
         batches = call.deps.streams.follow(run_id, follower, after=follower.heard[1])
@@ -191,23 +234,42 @@ async def cancel(
         return await sse.value(call, _result(call, None, batches), _locate(path, "join"))
 
 
-async def _cancel(call: Call, thread_id: str, run_id: str, action: str) -> None:
+async def _cancel(call: Call, thread_id: str, run_ids: Sequence[str], action: str) -> None:
+    """End those of these runs that are open. Raises NotFound if none is."""
     ended = await call.deps.dispatcher.cancel(
-        call.organization_id,
-        thread_id,
-        run_ids=[run_id],
-        action="rollback" if action == "rollback" else "interrupt",
+        call.organization_id, thread_id, run_ids=run_ids, action=_action(action)
     )
     if ended:
         return
     async with call.tenant() as conn:
-        run = await runs.get(conn, call.organization_id, thread_id, run_id)
-    if run is None:
-        raise NotFound("No runs found to cancel.")
+        found = await runs.any_of(conn, call.organization_id, thread_id, run_ids)
+    if not found:
+        raise NotFound(NOTHING_TO_CANCEL)
     raise NotFound(
         "No matching runs to cancel. Please verify the thread ID and run IDs are correct, "
         "and the runs haven't been deleted or completed."
     )
+
+
+async def cancel_many(call: Call, *, body: CancelMany, query: CancelManyQuery) -> None:
+    """End all open runs of a status, or some of one thread. Raises NotFound if there are none."""
+    match body:
+        case CancelMany(str(status), msgspec.UNSET, msgspec.UNSET):
+            action = _action(query.action)
+            org, dispatcher = call.organization_id, call.deps.dispatcher
+            if not await dispatcher.cancel_all(org, status=status, action=action):
+                raise NotFound(NOTHING_TO_CANCEL)
+        case CancelMany(msgspec.UNSET, str(thread_id), list(run_ids)):
+            await _cancel(call, thread_id, run_ids, query.action)
+        case _:
+            raise Invalid(
+                "Give either `status`, or `thread_id` and `run_ids`.",
+                hint="`status` is one of pending, running, all.",
+            )
+
+
+def _action(given: str) -> CancelAction:
+    return "rollback" if given == "rollback" else "interrupt"
 
 
 def _failed(error: bytes) -> bytes:

@@ -4,7 +4,9 @@ Each is part of a transaction that has locked the thread. The run's epoch grows,
 worker still reports is refused.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -30,14 +32,15 @@ class Ended:
     active: bool
 
 
-LOCK_THREAD = """
-select thread_id from thread where organization_id = $1 and thread_id = $2 for update
+LOCK_THREADS = """
+select thread_id from thread where organization_id = $1 and thread_id = any($2::uuid[])
+order by thread_id for update
 """
 
 END_RUNS = """
 with o as materialized (
     select * from run
-    where organization_id = $1 and thread_id = $2 and status in ('pending', 'running')
+    where organization_id = $1 and thread_id = any($2::uuid[]) and status in ('pending', 'running')
         and ($3::uuid[] is null or run_id = any($3))
     order by run_id for update
 )
@@ -49,36 +52,38 @@ returning o.organization_id, o.thread_id, o.run_id, o.kind, o.status, o.worker_i
 """
 
 # A thread is `interrupted` when its head leaves nodes to run.
-SETTLE_THREAD = """
+SETTLE_THREADS = """
 update thread t set
-    open_runs = t.open_runs - $3,
-    active_run_id = case when $4 then null else t.active_run_id end,
-    checkpoint_id = case when $5 then $6 else t.checkpoint_id end,
-    status = case when t.open_runs > $3 then 'busy'
-        when exists (select from checkpoint c where c.organization_id = $1 and c.thread_id = $2
-            and c.next <> '{}'
-            and c.checkpoint_id = case when $5 then $6 else t.checkpoint_id end)
+    open_runs = t.open_runs - x.ended,
+    active_run_id = case when x.was_active then null else t.active_run_id end,
+    checkpoint_id = case when x.undo then x.base_id else t.checkpoint_id end,
+    status = case when t.open_runs > x.ended then 'busy'
+        when exists (select from checkpoint c where c.organization_id = $1
+            and c.thread_id = t.thread_id and c.next <> '{}'
+            and c.checkpoint_id = case when x.undo then x.base_id else t.checkpoint_id end)
         then 'interrupted' else 'idle' end,
-    error = coalesce($7, t.error),
-    interrupts = case when $4 then '{}' else t.interrupts end,
-    erase_at = case when t.temporary and t.open_runs = $3 then now() + interval '5 min' end,
+    error = coalesce(x.error, t.error),
+    interrupts = case when x.was_active then '{}' else t.interrupts end,
+    erase_at = case when t.temporary and t.open_runs = x.ended then now() + interval '5 min' end,
     updated_at = clock_timestamp()
-where t.organization_id = $1 and t.thread_id = $2
+from unnest($2::uuid[], $3::int[], $4::bool[], $5::bool[], $6::uuid[], $7::json[])
+    as x(thread_id, ended, was_active, undo, base_id, error)
+where t.organization_id = $1 and t.thread_id = x.thread_id
 """
 
 ERASE_PROGRESS = """
 with gone as (
-    delete from checkpoint where organization_id = $1 and thread_id = $2
+    delete from checkpoint where organization_id = $1 and thread_id = any($2::uuid[])
         and run_id = any($3::uuid[])
     returning checkpoint_id
 ), parts as (
-    delete from channel_value where organization_id = $1 and thread_id = $2
+    delete from channel_value where organization_id = $1 and thread_id = any($2)
         and version in (select checkpoint_id from gone)
 ), writes as (
-    delete from step_write where organization_id = $1 and thread_id = $2
-        and (run_id = any($3::uuid[]) or checkpoint_id in (select checkpoint_id from gone))
+    delete from step_write where organization_id = $1 and thread_id = any($2)
+        and (run_id = any($3) or checkpoint_id in (select checkpoint_id from gone))
 )
-delete from effect where organization_id = $1 and thread_id = $2
+delete from effect where organization_id = $1 and thread_id = any($2)
     and checkpoint_id in (select checkpoint_id from gone)
 """
 
@@ -94,33 +99,50 @@ async def cancel(
     run_ids: Sequence[str] | None = None,
     action: CancelAction = "interrupt",
 ) -> list[Ended]:
-    """End these open runs (all of the thread's by default) from their acknowledged state.
+    """End these open runs (all of the thread's by default); see `cancel_many`."""
+    return await cancel_many(conn, organization_id, [thread_id], run_ids=run_ids, action=action)
 
-    Must run in a transaction. The thread's next run is not yet promoted.
+
+async def cancel_many(
+    conn: Connection,
+    organization_id: str,
+    thread_ids: Sequence[str],
+    *,
+    run_ids: Sequence[str] | None = None,
+    action: CancelAction = "interrupt",
+) -> list[Ended]:
+    """End these open runs (all of the threads' by default) from their acknowledged state.
+
+    Must run in a transaction. The threads' next runs are not yet promoted.
     """
-    if not await conn.fetch(LOCK_THREAD, organization_id, thread_id):
+    locked = await conn.fetch(LOCK_THREADS, organization_id, thread_ids)
+    if not locked:
         return []  # what is made from here on was not there to be ended
-    rollback = action == "rollback"
-    records = await conn.fetch(END_RUNS, organization_id, thread_id, run_ids, rollback)
+    there, rollback = [r["thread_id"] for r in locked], action == "rollback"
+    records = await conn.fetch(END_RUNS, organization_id, there, run_ids, rollback)
     ended = [Ended(*r) for r in records]
     if not ended:
         return []
-    was_active = next((e for e in ended if e.active), None)
-    undo = rollback and was_active is not None
-    error = USER_ROLLBACK if rollback else USER_INTERRUPT
-    await conn.execute(
-        SETTLE_THREAD,
-        organization_id,
-        thread_id,
-        len(ended),
-        was_active is not None,
-        undo,
-        was_active.base_id if was_active else None,
-        error if was_active is not None and was_active.status == "running" else None,
-    )
+    by_thread: defaultdict[str, list[Ended]] = defaultdict(list)
+    for run in ended:
+        by_thread[run.thread_id].append(run)
+    settled = (_settled(each, rollback=rollback) for each in by_thread.values())
+    await conn.execute(SETTLE_THREADS, organization_id, *zip(*settled, strict=True))
     if rollback:
-        await conn.execute(ERASE_PROGRESS, organization_id, thread_id, [e.run_id for e in ended])
+        ids = [run.run_id for run in ended]
+        await conn.execute(ERASE_PROGRESS, organization_id, list(by_thread), ids)
     return ended
+
+
+def _settled(ended: Sequence[Ended], *, rollback: bool) -> tuple[Any, ...]:
+    """A thread's row for SETTLE_THREADS, from those of its runs that ended."""
+    first = ended[0]
+    was_active = next((run for run in ended if run.active), None)
+    if was_active is None:
+        return first.thread_id, len(ended), False, False, None, None
+    error = USER_ROLLBACK if rollback else USER_INTERRUPT
+    told = error if was_active.status == "running" else None
+    return first.thread_id, len(ended), True, rollback, was_active.base_id, told
 
 
 # The head leaves a deleted run's checkpoints, and so does what a later run's rollback goes back

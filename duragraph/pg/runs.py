@@ -6,7 +6,7 @@ from operator import attrgetter
 import attrs
 from asyncpg import Record
 
-from duragraph.models import MultitaskStrategy, OnCompletion, OnDisconnect, Run
+from duragraph.models import MultitaskStrategy, OnCompletion, OnDisconnect, OpenStatus, Run
 from duragraph.pg import Connection
 from duragraph.protocol import LEASE_SECONDS, RunKind
 
@@ -43,6 +43,7 @@ class NewRun:
     temporary: bool
     worker_id: str | None = None
     graph_version: str | None = None
+    webhook: str | None = None
 
 
 _ROW = attrgetter(*(f.name for f in attrs.fields(NewRun)))
@@ -53,9 +54,9 @@ class Created:
     """`run` as it was created, pending; `leased` to `NewRun.worker_id` in the same statement."""
 
     run: Run
-    leased: bool
-    claimable: bool
-    head_id: str | None
+    leased: bool = False
+    claimable: bool = False
+    head_id: str | None = None
 
 
 _DUE_IN_LINE = """
@@ -76,11 +77,11 @@ with x as materialized (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[],
         $7::text[], $8::text[], $9::text[], $10::jsonb[], $11::jsonb[], $12::jsonb[], $13::json[],
         $14::jsonb[], $15::float8[], $16::uuid[], $17::text[], $18::text[], $19::bool[],
-        $20::bool[], $21::uuid[], $22::text[])
+        $20::bool[], $21::uuid[], $22::text[], $23::text[])
     as x(run_id, organization_id, thread_id, assistant_id, revision, graph_id, queue, kind,
         multitask_strategy, base_metadata, thread_metadata, metadata, kwargs, thread_config,
         after_seconds, checkpoint_id, on_disconnect, on_completion, make_thread, temporary,
-        worker_id, graph_version)
+        worker_id, graph_version, webhook)
 ), known as materialized (
     select x.* from x join assistant a using (organization_id, assistant_id)
     where a.revision = x.revision
@@ -127,7 +128,7 @@ with x as materialized (
     insert into run (run_id, organization_id, thread_id, assistant_id, graph_id, graph_version,
         queue, kind, status, active, multitask_strategy, metadata, kwargs, not_before, worker_id,
         epoch, lease_until, leased_at, attempt, ms, checkpoint_id, base_id, on_disconnect,
-        on_completion, created_at)
+        on_completion, webhook, created_at)
     select run_id, organization_id, thread_id, assistant_id, graph_id,
         case when leased then graph_version end, queue, kind,
         case when leased then 'running' else 'pending' end, active, multitask_strategy,
@@ -137,7 +138,7 @@ with x as materialized (
         case when leased then now() + interval '{LEASE_SECONDS} s' end,
         case when leased then now() end, leased::int,
         case when active then last_ms else 0 end, checkpoint_id,
-        case when active then head_id end, on_disconnect, on_completion,
+        case when active then head_id end, on_disconnect, on_completion, webhook,
         clock_timestamp() + make_interval(secs => after_seconds)
     from placed
     returning *
@@ -234,6 +235,50 @@ select {COLUMNS} from run where organization_id = $1 and run_id = $2 and kind = 
 async def get_stateless(conn: Connection, organization_id: str, run_id: str) -> Run | None:
     """By its id alone, also within the grace of an erasure: a stream may come back for it."""
     return _run(await conn.fetchrow(GET_STATELESS, organization_id, run_id))
+
+
+ANY_OF = """
+select exists (
+    select from run where organization_id = $1 and thread_id = $2 and run_id = any($3::uuid[])
+        and erase_at is null and kind = 'run')
+"""
+
+
+async def any_of(
+    conn: Connection, organization_id: str, thread_id: str, run_ids: Sequence[str]
+) -> bool:
+    """Whether the thread has one of these, open or not."""
+    found: bool = await conn.fetchval(ANY_OF, organization_id, thread_id, run_ids)
+    return found
+
+
+# In the order of two indexes: the runs that hold their thread's place, and those in line.
+OPEN = """
+select thread_id, run_id from (
+    (select thread_id, run_id from run
+    where organization_id = $1 and active and kind = 'run' and ($2 = 'all' or status = $2)
+        and (thread_id, run_id) > ($3, $4) and run_id < $5 order by thread_id, run_id limit $6)
+    union all
+    (select thread_id, run_id from run
+    where organization_id = $1 and status = 'pending' and not active and $2 <> 'running'
+        and (thread_id, run_id) > ($3, $4) and run_id < $5 order by thread_id, run_id limit $6)
+) found
+order by thread_id, run_id limit $6
+"""
+
+
+async def open_after(
+    conn: Connection,
+    organization_id: str,
+    status: OpenStatus,
+    cursor: tuple[str, str],
+    *,
+    until: str,
+    limit: int,
+) -> list[tuple[str, str]]:
+    """The next (thread, run) of open runs behind `cursor`, with ids below `until`."""
+    records = await conn.fetch(OPEN, organization_id, status, *cursor, until, limit)
+    return [(r["thread_id"], r["run_id"]) for r in records]
 
 
 SEARCH = f"""
