@@ -192,6 +192,8 @@ create index if not exists run_leased on run (run_id) where status = 'running';
 create index if not exists run_of_thread on run (organization_id, thread_id, created_at desc);
 create index if not exists run_to_erase on run (erase_at) where erase_at is not null;
 alter table run add column if not exists webhook text;
+-- It ended at a question: with success, and its thread interrupted.
+alter table run add column if not exists asked boolean not null default false;
 
 -- Written by: clients. `path` is the namespace with a dot before, between and after its labels,
 -- which have none: items under a prefix are one range of the key. What full text finds is `words`.

@@ -20,8 +20,10 @@ from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, Unavailable
 from duragraph.reaper import Reaper
 from duragraph.reports import Reports
+from duragraph.scheduler import Scheduler
 from duragraph.streams import Streams
 from duragraph.tasks import Supervisor
+from duragraph.webhooks import Webhooks
 
 SUPERVISOR = web.AppKey("supervisor", Supervisor)
 """There once the plane has started: its owner must `watch` it."""
@@ -94,8 +96,11 @@ async def _apply_schema(config: Config) -> None:
 
 async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack) -> Deps:
     await _apply_schema(config)
+    settings = pg.thread_ttl(config.thread_ttl_minutes, config.thread_ttl_strategy)
     api, engine = [
-        await stack.enter_async_context(await pg.open_pool(config.database_url, role, size=size))
+        await stack.enter_async_context(
+            await pg.open_pool(config.database_url, role, size=size, settings=settings)
+        )
         for role, size in (
             ("duragraph_api", API_CONNECTIONS),
             ("duragraph_engine", ENGINE_CONNECTIONS),
@@ -106,7 +111,9 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     dispatcher = Dispatcher(config, engine, bus, streams)
     creates = Creates(engine, dispatcher)
     reports = Reports(engine, streams, dispatcher)
+    webhooks = Webhooks(config, engine)
     reaper = Reaper(config, engine, dispatcher, streams)
+    scheduler = Scheduler(config, engine, creates)
     bus.listen(
         batch=streams.arrived,
         work=dispatcher.looked_at,
@@ -122,6 +129,8 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         ("creates", creates.run()),
         ("reports", reports.run()),
         ("reaper", reaper.run()),
+        ("scheduler", scheduler.run()),
+        ("webhooks", webhooks.run()),
         ("keep-alive", sse.keep_alive(app)),
     ):
         supervisor.start(name, loop)

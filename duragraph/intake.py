@@ -3,13 +3,17 @@
 Pure: what it is given decides. `api/` calls it with requests, the scheduler with crons.
 """
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 from uuid import UUID
+
+import attrs
+import msgspec
 
 from duragraph import codec
 from duragraph.errors import Invalid, Refused
 from duragraph.ids import new_id
-from duragraph.models import Configuration, RunCreate, RunKwargs
+from duragraph.models import Configuration, Json, OnCompletion, RunCreate, RunKwargs
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import NewRun
 
@@ -75,17 +79,21 @@ def new_run(
     run_id: str,
     thread_id: str | None,
     request_id: str | None,
+    marks: Mapping[str, str] | None = None,
 ) -> NewRun:
     """The run that `body` asks of the assistant; without a thread it is to have a new one.
 
-    Raises Refused, Invalid.
+    `marks` say in its configuration and its metadata where it comes from. Raises Refused, Invalid.
     """
+    marks = marks or {}
     stateless = thread_id is None
     if stateless and _resumes(body):
         raise Refused("You must provide a thread_id when resuming.")
     ids = {"graph_id": assistant.graph_id, "assistant_id": assistant.assistant_id}
     temporary = stateless and body.on_completion == "delete"
     kwargs = _kwargs(assistant, body, request_id=request_id, temporary=temporary)
+    thread_config = _thread_config(kwargs.config)
+    kwargs.config["configurable"] |= marks
     return NewRun(
         run_id=run_id,
         organization_id=organization_id,
@@ -98,9 +106,11 @@ def new_run(
         multitask_strategy=body.multitask_strategy,
         base_metadata=codec.dumps(assistant.metadata),
         thread_metadata=codec.dumps(ids),
-        metadata=codec.dumps(ids | kwargs.config.get("metadata", {}) | own_metadata(body.metadata)),
+        metadata=codec.dumps(
+            ids | kwargs.config.get("metadata", {}) | own_metadata(body.metadata) | marks
+        ),
         kwargs=codec.dumps(kwargs),
-        thread_config=codec.dumps(_thread_config(kwargs.config)),
+        thread_config=codec.dumps(thread_config),
         after_seconds=body.after_seconds,
         checkpoint_id=kwargs.config["configurable"].get("checkpoint_id"),
         on_disconnect=body.on_disconnect,
@@ -108,6 +118,18 @@ def new_run(
         make_thread=stateless or body.if_not_exists == "create",
         temporary=temporary,
         webhook=body.webhook,
+    )
+
+
+def cron_body(payload: Json, on_run_completed: OnCompletion | None) -> RunCreate:
+    """What a cron's payload asks for at each tick."""
+    body = msgspec.json.decode(payload, type=RunCreate)
+    configurable = body.config.get("configurable", {})
+    own = {name: value for name, value in configurable.items() if name != "cron_id"}
+    return attrs.evolve(
+        body,
+        config=body.config | {"configurable": own},
+        on_completion=on_run_completed or body.on_completion,
     )
 
 

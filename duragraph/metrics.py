@@ -8,6 +8,9 @@ MATCHED = Counter(
 )
 CLAIMED = Counter("duragraph_runs_claimed_total", "Runs leased by a claim.")
 FINISHED = Counter("duragraph_runs_finished_total", "Runs that ended by report.", ["outcome"])
+TICKS = Counter(
+    "duragraph_cron_ticks_total", "Ticks of crons, by what became of them.", ["outcome"]
+)
 EXPIRED = Counter("duragraph_leases_expired_total", "Leases that ran out.")
 BATCH = Histogram(
     "duragraph_flush_items",
@@ -15,6 +18,7 @@ BATCH = Histogram(
     ["what"],
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
+WEBHOOKS = Counter("duragraph_webhooks_total", "Tries to deliver a webhook.", ["outcome"])
 REQUESTS = Counter(
     "duragraph_http_requests_total", "Requests answered.", ["method", "path", "status"]
 )

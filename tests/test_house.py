@@ -15,11 +15,13 @@ WORKER = sorted((ROOT / "duragraph_worker").rglob("*.py"))
 
 FLOORS = (
     {"errors", "ids", "logs", "runtime", "tasks", "frames", "metrics", "protocol", "embedded"},
-    {"codec", "models", "commit", "config"},
-    {"pg", "bus"},
+    {"codec", "models", "commit", "config", "schedule"},
+    {"thread_events"},
+    {"pg", "bus", "addresses"},
     {"assistants", "intake", "streams", "seats", "inspection"},
     {"dispatch"},
-    {"creates", "reports", "reaper"},
+    {"creates", "reports", "reaper", "webhooks"},
+    {"scheduler"},
     {"deps"},
     {"api"},
     {"app", "dev", "demo"},
@@ -48,10 +50,12 @@ API_SHARED = {
     "openapi",
     "docs",
     "intake",
+    "once",
     "updates",
     "extract",
     "waiting",
     "jsonrpc",
+    "cards",
     "parts",
 }
 """What the endpoints of `api/` may have in common; they never import each other."""
@@ -60,11 +64,13 @@ WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "logs", "ru
 
 FENCES = {
     "asyncpg": r"duragraph/pg/",
+    "cronsim": r"duragraph/schedule\.py",
     "cattrs": r"duragraph/config\.py",
     "nats": r"duragraph/bus\.py",
     "aiohttp_sse": r"duragraph/api/sse\.py",
     "aiohttp": (
-        r"duragraph/(api/|deps\.py|app\.py|__main__\.py)|duragraph_worker/process/client\.py"
+        r"duragraph/(api/|deps\.py|app\.py|webhooks\.py|__main__\.py)"
+        r"|duragraph_worker/process/client\.py"
     ),
     "prometheus_client": r"duragraph/(metrics|api/system)\.py",
     "cyclopts": r"(duragraph|duragraph_worker)/__main__\.py|duragraph/demo\.py",

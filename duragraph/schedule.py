@@ -1,0 +1,95 @@
+"""Cron schedules: when they are due next, in their own time zone.
+
+Five fields, or a name such as `@daily`. Clocks that change are met as in Debian's cron: what names
+an hour runs once a day, right after the gap if its time was skipped and at the first of two equal
+times; what starts with `*` follows the clock on the wall.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Self
+from zoneinfo import ZoneInfo, available_timezones
+
+import attrs
+from cronsim import CronSim, CronSimError
+
+from duragraph.errors import Invalid
+
+FIELDS = 5
+LONGEST = 1000
+"""Characters of a schedule."""
+
+NAMED = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+_zones = lru_cache(1)(available_timezones)
+
+
+@attrs.frozen
+class Schedule:
+    """`fields` are five, as `cronsim` reads them; nothing is due after `end`."""
+
+    fields: str
+    zone: ZoneInfo
+    end: datetime | None
+
+    @classmethod
+    def of(cls, expression: str, timezone: str | None, end: datetime | None = None) -> Self:
+        """Raises Invalid, in the wire's own words, for what is no schedule or never due."""
+        if timezone is not None and timezone not in _zones():
+            raise Invalid(
+                f"Invalid timezone: '{timezone}'. Use IANA timezone format "
+                "(e.g. 'America/New_York')."
+            )
+        return cls(_fields(expression), ZoneInfo(timezone or "UTC"), end)
+
+    def after(self, moment: datetime) -> datetime | None:
+        """When it is next due, later than `moment`, in UTC; None: never."""
+        try:
+            for tick in CronSim(self.fields, moment.astimezone(self.zone)):
+                # The second of two equal hours is searched from the first.
+                if (due := tick.astimezone(UTC)) > moment:
+                    return due if self.end is None or due <= self.end else None
+        except OverflowError:  # the calendar ends
+            pass
+        return None
+
+    def last(self, since: datetime, until: datetime) -> datetime | None:
+        """The latest time it was due, later than `since` and not after `until`; None: never."""
+        last, due = None, self.after(since)
+        while due is not None and due <= until:
+            last, due = due, self.after(due)
+        return last
+
+
+def _fields(expression: str) -> str:
+    fields = NAMED.get(expression.strip().lower(), expression).upper().split()
+    if len(fields) != FIELDS or len(expression) > LONGEST:
+        raise _invalid(expression, f"It takes {FIELDS} fields.")
+    days = (2, 4)
+    fields = ["*" if n in days and f == "?" else f for n, f in enumerate(fields)]
+    # A range may end on Sunday, which is 0 and 7.
+    fields[4] = fields[4].replace("-SUN", "-7")
+    try:
+        due = next(CronSim(" ".join(fields), datetime.now(UTC)), None)
+    except CronSimError as error:
+        raise _invalid(expression, f"{error}.") from None
+    if due is None:
+        raise _invalid(expression, "It is never due.")
+    return " ".join(fields)
+
+
+def _invalid(expression: str, why: str) -> Invalid:
+    return Invalid(
+        f"Invalid cron schedule: '{expression}'. Reason: Invalid cron schedule. Ensure the "
+        "schedule uses the standard cron format (minute hour day_of_month month day_of_week). "
+        "Example: '*/5 * * * *' for every 5 minutes.",
+        hint=why,
+    )
