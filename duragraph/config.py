@@ -6,15 +6,18 @@ A setting `port` is the variable `DURAGRAPH_PORT` and, where a command offers it
 
 import math
 import os
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_address
-from typing import Any, Literal, Self
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any, Literal, Self, TypeAlias
 
 import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 PREFIX = "DURAGRAPH_"
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class ConfigError(Exception):
@@ -55,6 +58,24 @@ def _yes(text: str) -> bool:
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part) for part in _list(text))
+    except ValueError:
+        raise ValueError("must be networks separated by commas, as 10.0.0.0/8") from None
+
+
+def _secrets(text: str) -> tuple[bytes, ...]:
+    problem = "must be 24 to 64 bytes in base64, with or without whsec_ before them"
+    try:
+        keys = [b64decode(part.removeprefix("whsec_"), validate=True) for part in _list(text)]
+    except ValueError:
+        raise ValueError(problem) from None
+    if any(not 24 <= len(key) <= 64 for key in keys):  # noqa: PLR2004 - the specification's
+        raise ValueError(problem)
+    return tuple(keys)
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -100,6 +121,20 @@ class Config:
     """An attempt that takes longer is ended, whatever its worker says."""
     max_attempts: int = _setting(3, _whole(1, 1000))
     """A run whose worker dies this often fails."""
+
+    thread_ttl_minutes: float | None = _setting(None, _minutes)
+    """How long threads live that are made from now on; None: for ever, if they don't say more."""
+    thread_ttl_strategy: Literal["delete", "keep_latest"] = _setting(
+        "delete", _one_of("delete", "keep_latest")
+    )
+
+    webhook_secrets: tuple[bytes, ...] = _setting((), _secrets, secret=True)
+    """Each signs every webhook: two while receivers move from one to the other."""
+    webhook_networks: tuple[Network, ...] = _setting((), _networks)
+    """What webhooks may reach beside public addresses."""
+
+    idempotency_seconds: float = _setting(86400.0, _seconds)
+    """How long an `Idempotency-Key` is remembered."""
 
     sweep_seconds: float = _setting(2.0, _seconds)
     """Between two looks for expired leases and strays."""

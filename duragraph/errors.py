@@ -19,10 +19,18 @@ class Invalid(DuraGraphError):
     code = "invalid"
 
 
+class InvalidLabel(Invalid):
+    """A namespace has a label that can't be one."""
+
+
 class Refused(DuraGraphError):
     """The request is well-formed but can't be carried out."""
 
     code = "refused"
+
+
+class KeyRequired(Refused):
+    """Key is required"""  # noqa: D400, D415 - the wire's own words
 
 
 class Unauthorized(DuraGraphError):

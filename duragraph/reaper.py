@@ -14,7 +14,18 @@ from duragraph.config import Config
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import DuraGraphError
 from duragraph.frames import Batch
-from duragraph.pg import Connection, Pool, events, reaping, runs, workers
+from duragraph.pg import (
+    Connection,
+    Pool,
+    erasure,
+    events,
+    idempotency,
+    reaping,
+    runs,
+    store,
+    webhooks,
+    workers,
+)
 from duragraph.pg.reaping import Doomed
 from duragraph.protocol import LEASE_SECONDS, Control
 from duragraph.streams import Streams
@@ -44,6 +55,7 @@ class Reaper:
                     await self._sweep(conn)
                     if time.monotonic() - housekept_at > HOUSEKEEPING_SECONDS:
                         await workers.forget(conn)
+                        await webhooks.erase(conn)
                         await events.partition_ahead(conn)
                         housekept_at = time.monotonic()
             except DuraGraphError as error:
@@ -55,7 +67,10 @@ class Reaper:
         expired = await self._reap(conn) if self._may_judge() else 0
         if promoted or expired:
             self._dispatcher.look()
-        await reaping.erase(conn)
+        await reaping.erase_runs(conn)
+        await idempotency.forget(conn, after_seconds=self._config.idempotency_seconds)
+        await erasure.sweep(conn)
+        await store.sweep(conn)
 
     def _may_judge(self) -> bool:
         """At a start, and after a gap, leases may have run out that nobody could renew."""

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Middleware
 
 from duragraph import codec
 from duragraph.config import Config
-from duragraph.errors import DuraGraphError, Unauthorized
+from duragraph.errors import DuraGraphError, InvalidLabel, KeyRequired, Unauthorized
 from duragraph.ids import new_id
 from duragraph.metrics import REQUESTS
 
@@ -89,10 +89,18 @@ def failure(request: web.Request, error: Exception) -> web.Response:
         return _error(
             error.status, error.reason, error.reason.lower().replace(" ", "_"), headers=headers
         )
+    if isinstance(error, InvalidLabel):
+        return web.Response(text=error.message, status=STATUS[error.code])  # the wire's own way
     if isinstance(error, DuraGraphError):
+        more = {"error": error.message} if isinstance(error, KeyRequired) else None
         headers = {"Retry-After": "1"} if error.code in {"busy", "unavailable"} else {}
         return _error(
-            STATUS[error.code], error.message, error.code, hint=error.hint, headers=headers
+            STATUS[error.code],
+            error.message,
+            error.code,
+            hint=error.hint,
+            headers=headers,
+            more=more,
         )
     request_id = id_of(request)
     log.error("unexpected", request_id=request_id, path=request.path, exc_info=error)
@@ -106,9 +114,15 @@ def id_of(request: web.Request) -> str:
 
 
 def _error(
-    status: int, detail: str, code: str, *, hint: str | None = None, headers: dict[str, str]
+    status: int,
+    detail: str,
+    code: str,
+    *,
+    hint: str | None = None,
+    headers: dict[str, str],
+    more: dict[str, str] | None = None,
 ) -> web.Response:
-    body = {"detail": detail, "code": code} | ({"hint": hint} if hint else {})
+    body = {"detail": detail, "code": code} | ({"hint": hint} if hint else {}) | (more or {})
     return web.Response(
         body=codec.dumps(body), status=status, headers=headers, content_type="application/json"
     )

@@ -96,8 +96,11 @@ async def tenant_tables(connection):
 async def fill(plane):
     """A row in every tenant's table, made as in real life."""
     hand = await plane.worker("g")
-    body = {"assistant_id": "g", "input": {}}
+    body = {"assistant_id": "g", "input": {}, "webhook": "https://webhook.invalid/"}
     assert (await plane.post("/runs", body)).status == 200
+    assert (await plane.post("/threads", {}, headers={"Idempotency-Key": "k"})).status == 200
+    item = {"namespace": ["a"], "key": "k", "value": {}}
+    assert (await plane.call("PUT", "/store/items", item)).status == 204
     task = await hand.task()
     at = ids.checkpoint_id()
     await hand.finish(

@@ -1,0 +1,79 @@
+"""Which addresses the plane may be sent to: public ones, and those that its operator names.
+
+A URL is looked at twice: by its words as it is given, by the address as it is connected to.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from duragraph.config import Network
+from duragraph.errors import Invalid
+
+LONGEST_URL = 4096
+SCHEMES = {"http", "https"}
+UNICAST = IPv6Network("2000::/3")
+CLOUD = ip_address("168.63.129.16")
+"""A public address by which Azure's machines reach the metadata of their host."""
+
+
+def check_url(url: str, allowed: Sequence[Network]) -> None:
+    """Raises Invalid unless `url` can be a webhook. Names are looked up only when it is called."""
+    if len(url) > LONGEST_URL:
+        raise Invalid("Webhook URL too long", hint=f"Use {LONGEST_URL} characters at most.")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise Invalid(f"Invalid webhook URL: {error}") from None
+    if not host:
+        raise Invalid("Invalid webhook hostname ''", hint="Give the whole URL, with its host.")
+    if parts.scheme not in SCHEMES:
+        raise _blocked(f"scheme {parts.scheme!r} not allowed")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        if host.rstrip(".").endswith("localhost") and not may_reach("127.0.0.1", allowed):
+            raise _blocked("localhost address") from None
+        return
+    if not may_reach(host, allowed):
+        raise _blocked(f"{'loopback' if address.is_loopback else 'blocked'} IP range")
+
+
+def may_reach(address: str, allowed: Sequence[Network]) -> bool:
+    """Whether `address` is public or in one of these networks."""
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in allowed) or _is_public(ip)
+
+
+def guarded(allowed: Sequence[Network]) -> Callable[[tuple[Any, ...]], socket.socket]:
+    """Makes sockets for aiohttp, for the very addresses that it is about to connect to.
+
+    What it makes raises PermissionError for the others.
+    """
+
+    def make(info: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, (address, *_) = info
+        if not may_reach(address, allowed):
+            raise PermissionError(f"{address} is not a public address")
+        return socket.socket(family, kind, protocol)
+
+    return make
+
+
+def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+    # Of IPv6 only what is handed out: others translate to IPv4 addresses, as does 6to4.
+    if isinstance(ip, IPv6Address) and (ip not in UNICAST or ip.sixtofour is not None):
+        return False
+    return ip.is_global and not ip.is_multicast and ip != CLOUD
+
+
+def _blocked(reason: str) -> Invalid:
+    return Invalid(
+        f"Webhook host blocked: {reason}",
+        hint="Only public addresses can be reached, and those in DURAGRAPH_WEBHOOK_NETWORKS.",
+    )
