@@ -11,6 +11,7 @@ from duragraph.frames import ALL, Batch, Mark
 from duragraph.models import TERMINAL, RunStatus
 from duragraph.pg import Connection
 from duragraph.protocol import RunKind
+from duragraph.thread_events import Story
 
 BATCHES_A_READ = 100
 
@@ -104,6 +105,17 @@ async def progress(conn: Connection, run_ids: Sequence[str]) -> dict[str, Progre
     return {r["run_id"]: Progress(*r) for r in await conn.fetch(PROGRESS, run_ids)}
 
 
+KEPT = """
+select exists (select from event where run_id = $1 and seq > $2 and seq - n <= $2)
+"""
+
+
+async def kept(conn: Connection, run_id: str, seq: int) -> bool:
+    """Whether the log still has the run's next frame after `seq`."""
+    found: bool = await conn.fetchval(KEPT, run_id, seq)
+    return found
+
+
 # All that became active has an `ms`, in the order of their activation. The index has the runs by
 # `created_at`, which is nearly that order, so it narrows the search: clocks are set back by less.
 RUNS_AFTER = f"""
@@ -128,6 +140,28 @@ async def runs_after(
         RUNS_AFTER, organization_id, thread_id, created_at, *mark, RUNS_A_READ
     )
     return [Progress(*r) for r in records]
+
+
+STORY = """
+select graph_id, status, asked, error, (extract(epoch from updated_at) * 1000)::bigint
+from run where run_id = $1
+"""
+
+
+async def story(conn: Connection, run_id: str) -> Story | None:
+    """What is to be told of a run besides its frames; None if it was erased."""
+    record = await conn.fetchrow(STORY, run_id)
+    return None if record is None else Story(*record)
+
+
+RUN_AT = """
+select max(ms) from run where organization_id = $1 and thread_id = $2 and ms between 1 and $3
+"""
+
+
+async def run_at(conn: Connection, organization_id: str, thread_id: str, ms: int) -> int:
+    """The `ms` of the thread's last run that became active by then; 0 if there is none."""
+    return await conn.fetchval(RUN_AT, organization_id, thread_id, ms) or 0
 
 
 # With no active run the thread stands behind all of its last one.

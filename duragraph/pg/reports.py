@@ -58,6 +58,7 @@ with x as materialized (
         attempt = r.attempt - coalesce((x.outcome = 'pending')::int, 0),
         finished_epoch = case when x.outcome is null then r.finished_epoch else x.epoch end,
         finished_batch = case when x.outcome is null then r.finished_batch else x.batch end,
+        asked = x.interrupts::text <> '{{}}',
         error = x.error,
         trace = x.trace,
         updated_at = case when x.outcome is null then r.updated_at else clock_timestamp() end

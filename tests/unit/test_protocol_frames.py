@@ -8,7 +8,19 @@ from duragraph.protocol import EVENT_MODE, EventName, Frame
 from duragraph_worker import serialize
 from duragraph_worker.executor.blocks import Blocks
 from duragraph_worker.messages import AIMessage, AIMessageChunk
-from tests.unit.plans import ASK, ECHO, ERROR, FAN, SUB, SUB_ASK, TOKENS, Bench, channels, node, plan
+from tests.unit.plans import (
+    ASK,
+    ECHO,
+    ERROR,
+    FAN,
+    SUB,
+    SUB_ASK,
+    TOKENS,
+    Bench,
+    channels,
+    node,
+    plan,
+)
 
 
 async def told(graph: Any, input: Any = None, bench: Bench | None = None, **kwargs: Any) -> Bench:

@@ -1,0 +1,228 @@
+"""What a thread's runs look like on the event-streaming protocol: events, numbers, filters.
+
+Pure, and the same for every replay on every plane: an event's number is made of its frame's
+place in the log. Contract: the protocol's CDDL as `@langchain/protocol` has it. Payloads are
+joined as bytes; only what runs of the older API call otherwise is looked into.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import msgspec
+from msgspec import Raw
+
+from duragraph import codec
+from duragraph.frames import Batch, Mark
+from duragraph.models import RunStatus
+from duragraph.protocol import EventName
+
+CHANNELS = frozenset(
+    {"values", "updates", "checkpoints", "messages", "tools", "custom", "lifecycle", "input"}
+    | {"tasks"}
+)
+NAMED = "custom:"
+"""Before the name of one custom channel."""
+PER_MS = 1024
+"""Numbers a millisecond: no worker makes events faster, and until 2248 JavaScript counts them."""
+
+Namespace: TypeAlias = tuple[str, ...]
+
+
+@attrs.frozen
+class Story:
+    """What the plane knows of a run. `asked`: it stopped at a question."""
+
+    graph_id: str
+    status: RunStatus
+    asked: bool
+    error: Raw | None
+    updated_ms: int
+
+
+@attrs.frozen
+class Event:
+    """One event; `data` is JSON."""
+
+    mark: Mark
+    method: str
+    at_ms: int
+    data: bytes
+    namespace: Namespace = ()
+    node: str = ""
+
+    @property
+    def number(self) -> int:
+        return number(self.mark)
+
+    @property
+    def channel(self) -> str:
+        return "input" if self.method == "input.requested" else self.method
+
+    def json(self) -> bytes:
+        """The envelope and what is in it."""
+        node = b',"node":' + codec.dumps(self.node) if self.node else b""
+        return (
+            b'{"type":"event","event_id":"%d-%d","seq":%d,"method":"%b",'
+            b'"params":{"namespace":%b,"timestamp":%d,"data":%b%b}}'
+        ) % (
+            *self.mark,
+            self.number,
+            self.method.encode(),
+            codec.dumps(self.namespace),
+            self.at_ms,
+            self.data,
+            node,
+        )
+
+
+@attrs.frozen
+class Subscription:
+    """Which events somebody wants. `depth` counts from each of `namespaces`; none mean all."""
+
+    channels: frozenset[str]
+    namespaces: Sequence[Namespace] = ()
+    depth: int | None = None
+
+    def wants(self, event: Event) -> bool:
+        return self._has_channel(event) and (
+            not self.namespaces or any(self._reaches(event.namespace, n) for n in self.namespaces)
+        )
+
+    def _has_channel(self, event: Event) -> bool:
+        if event.channel in self.channels:
+            return True
+        named = event.method == "custom" and any(c.startswith(NAMED) for c in self.channels)
+        return named and f"{NAMED}{_name_of(event.data)}" in self.channels
+
+    def _reaches(self, namespace: Namespace, prefix: Namespace) -> bool:
+        below = len(namespace) - len(prefix)
+        if below < 0 or (self.depth is not None and below > self.depth):
+            return False
+        # A segment may be named without its task: `research` for `research:1f0…`.
+        return all(
+            mine == theirs or (":" not in theirs and mine.partition(":")[0] == theirs)
+            for mine, theirs in zip(namespace, prefix, strict=False)
+        )
+
+
+def is_channel(name: str) -> bool:
+    return name in CHANNELS or (name.startswith(NAMED) and name != NAMED)
+
+
+def number(mark: Mark) -> int:
+    """Strictly ascending over a thread. A run lasts longer than its events have numbers."""
+    ms, seq = mark
+    return ms * PER_MS + seq
+
+
+def needs_story(batch: Batch) -> bool:
+    """Whether `events` has to be told of the run."""
+    return batch.ended or any(name == "metadata" for name, _ in batch.frames)
+
+
+def events(batch: Batch, story: Story | None) -> Iterator[Event]:
+    """The events of a run's frames, and of its end. Without a story the run was erased."""
+    for seq, name, data in batch.numbered():
+        mark = batch.ms, seq
+        try:
+            if name.startswith(EventName.PREFIX):
+                known = EventName.parse(name)
+                yield Event(mark, known.method, known.at_ms, data, known.namespace, known.node)
+            elif (event := _older(mark, name, data, story)) is not None:
+                yield event
+        except (ValueError, msgspec.DecodeError):
+            continue  # a worker's own invention: nobody can have subscribed to it
+    if batch.ended:
+        yield _end(batch, story)
+
+
+class _Began(msgspec.Struct):
+    attempt: int
+
+
+class _Custom(msgspec.Struct):
+    name: str | None = None
+
+
+class _Asked(msgspec.Struct):
+    id: str
+    value: Raw
+
+
+def _older(mark: Mark, name: str, data: bytes, story: Story | None) -> Event | None:
+    """The event of a frame as stream modes have it; messages of theirs are none."""
+    mode, *namespace = name.split("|")
+    make = _OLDER.get(mode)
+    if mode == "metadata" and msgspec.json.decode(data, type=_Began).attempt == 1:
+        return Event(mark, "lifecycle", mark[0], _lifecycle("running", story))
+    return None if make is None else make(Event(mark, mode, mark[0], data, tuple(namespace)))
+
+
+def _values(event: Event) -> Event | None:
+    """The values, or the question that came with them; several are in the thread's state."""
+    if b'"__interrupt__"' not in event.data:
+        return event
+    fields = msgspec.json.decode(event.data, type=dict[str, Raw])
+    if "__interrupt__" not in fields:
+        return event
+    asked = msgspec.json.decode(fields.pop("__interrupt__"), type=list[_Asked])
+    if len(asked) == 1 and not event.namespace:
+        data = {"interrupt_id": asked[0].id, "payload": asked[0].value, "value": asked[0].value}
+        return attrs.evolve(event, method="input.requested", data=codec.dumps(data))
+    return attrs.evolve(event, data=codec.dumps(fields))
+
+
+def _updates(event: Event) -> Event | None:
+    fields = msgspec.json.decode(event.data, type=dict[str, Raw])
+    node, update = next(iter(fields.items()), ("", Raw(b"null")))
+    if node == "__interrupt__":
+        return None
+    whole = bytes(update)
+    if not whole.startswith(b"{"):
+        whole = b'{"value":%b}' % whole
+    return attrs.evolve(event, node=node, data=whole)
+
+
+def _custom(event: Event) -> Event:
+    return attrs.evolve(event, data=b'{"payload":%b}' % event.data)
+
+
+def _tasks(event: Event) -> Event:
+    return event
+
+
+_OLDER: dict[str, Callable[[Event], Event | None]] = {
+    "values": _values,
+    "updates": _updates,
+    "custom": _custom,
+    "tasks": _tasks,
+}
+
+
+def _end(batch: Batch, story: Story | None) -> Event:
+    match story.status if story is not None else batch.status:
+        case "success":
+            ended = "interrupted" if story is not None and story.asked else "completed"
+        case "error" | "timeout":
+            ended = "failed"
+        case _:
+            ended = "interrupted"
+    at_ms = batch.ms if story is None else story.updated_ms
+    return Event(batch.mark, "lifecycle", at_ms, _lifecycle(ended, story))
+
+
+def _lifecycle(event: str, story: Story | None) -> bytes:
+    data: dict[str, Any] = {"event": event}
+    if story is not None:
+        data["graph_name"] = story.graph_id
+        if event == "failed" and story.error is not None:
+            data["error"] = msgspec.json.decode(story.error)["message"]
+    return codec.dumps(data)
+
+
+def _name_of(custom: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(custom, type=_Custom).name
+    except msgspec.DecodeError:
+        return None
