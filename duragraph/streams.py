@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 BUFFERED_BYTES = 1 << 20
 """What a follower may have waiting; beyond it drops them and reads the log at its own pace."""
 WATCH_SECONDS = 1.0
+GONE = "Read the thread's state instead, and follow from there on."
 ERASED: Mark = (sys.maxsize, 0)
 
 
@@ -171,6 +172,21 @@ class Streams:
             marks = await events.marks(conn, [(organization_id, thread_id)])
         return marks.get((organization_id, thread_id), (0, 0))
 
+    async def check(self, run: Progress, seq: int) -> None:
+        """Raises Gone if the run had frames above `seq` that are no longer kept; Unavailable."""
+        if seq >= run.last_seq:
+            return
+        async with pg.acquire(self._pool) as conn:
+            if not await events.kept(conn, run.run_id, seq):
+                raise Gone(hint=GONE)
+
+    async def check_thread(self, organization_id: str, thread_id: str, mark: Mark) -> None:
+        """The same of what comes next on a thread."""
+        async with pg.acquire(self._pool) as conn:
+            runs = await events.runs_after(conn, organization_id, thread_id, mark, None)
+        for run in runs[:1]:
+            await self.check(run, mark[1] if run.ms == mark[0] else 0)
+
     async def _replay(self, run_id: str, follower: Follower) -> AsyncIterator[Batch]:
         """From the log to its end; an `ended` batch if the run is over by then."""
         async with pg.acquire(self._pool) as conn:
@@ -215,7 +231,7 @@ class Streams:
             async with pg.acquire(self._pool) as conn:
                 stored = await events.after(conn, run.run_id, seq)
             if not stored or stored[0].first_seq > seq + 1:
-                raise Gone(hint="Read the state instead, and follow from there on.")
+                raise Gone(hint=GONE)
             for row in stored:
                 yield run.batch(row).since(seq)
                 seq = row.last_seq

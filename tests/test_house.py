@@ -52,6 +52,7 @@ API_SHARED = {
     "intake",
     "once",
     "updates",
+    "cursors",
     "extract",
     "waiting",
     "jsonrpc",

@@ -1,6 +1,5 @@
 """Runs: create, stream, wait, join, cancel. Contract: the LangGraph server's runs API."""
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Literal
 
@@ -10,7 +9,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from duragraph import codec
-from duragraph.api import fields, intake, sse
+from duragraph.api import cursors, fields, intake, sse
 from duragraph.api.io import Call, EventStream, Reply, Value
 from duragraph.api.waiting import while_connected
 from duragraph.errors import Invalid, NotFound
@@ -32,8 +31,6 @@ Field = Literal[
     "langsmith_session_name",
 ]
 
-_event_id = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII).fullmatch
-
 NOTHING_TO_CANCEL = "No runs found to cancel."
 NOT_FOUND = b'{"error":"HTTPException","message":"404: Run not found"}'
 
@@ -50,6 +47,8 @@ class SearchQuery:
 class JoinQuery:
     stream_mode: list[str] | None = None
     cancel_on_disconnect: bool = False
+    last_event_id: str | None = None
+    """Where the header of that name is not sent: browsers' EventSource can't."""
 
 
 @attrs.frozen
@@ -98,9 +97,9 @@ async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.Str
         if run.run_id == run_id:
             batches = call.deps.streams.follow(run_id, follower, fresh=True)
             async with while_connected(call, run, cancel=cancel):
-                return await sse.stream(call, batches, _locate(path, "stream"))
-    query = JoinQuery(cancel_on_disconnect=cancel)
-    return await _join_stream(call, run, query, path, after=0)
+                return await sse.stream(call, batches, _stream_at(path, cursors.BEGINNING))
+    query = JoinQuery(cancel_on_disconnect=cancel, last_event_id=cursors.BEGINNING)
+    return await _join_stream(call, run, query, path)
 
 
 async def wait(call: Call, thread_id: str, *, body: RunCreate) -> Value:
@@ -202,9 +201,9 @@ async def join_stream_stateless(call: Call, run_id: str, *, query: JoinQuery) ->
 
 
 async def _join_stream(
-    call: Call, run: Run | None, query: JoinQuery, path: str | None, *, after: int | None = None
+    call: Call, run: Run | None, query: JoinQuery, path: str | None
 ) -> web.StreamResponse:
-    """Frames behind `after`, or after Last-Event-ID; without one only those to come."""
+    """Frames behind the event id given; without one only those to come. Raises Gone."""
     if run is None or path is None:
         return await sse.stream(call, _not_found(), {})
     modes = frozenset(query.stream_mode or ())
@@ -214,12 +213,12 @@ async def _join_stream(
             progress = (await events.progress(conn, [run.run_id])).get(run.run_id)
         if progress is None:
             return await sse.stream(call, _not_found(), {})
-        if after is None:
-            after = _after(call.request.headers.get("Last-Event-ID"), progress)
+        after = cursors.in_run(cursors.given(call, query.last_event_id), progress)
+        await streams.check(progress, after)
+        headers = _stream_at(path, cursors.shown((progress.ms, after)), query)
         batches = streams.follow(run.run_id, follower, after=after)
         async with while_connected(call, run, cancel=query.cancel_on_disconnect):
-            keep = _modes(modes) if modes else None
-            return await sse.stream(call, batches, _locate(path, "stream"), keep)
+            return await sse.stream(call, batches, headers, _modes(modes) if modes else None)
 
 
 async def cancel(
@@ -311,18 +310,6 @@ def _held(thread: Thread) -> bytes:
     return b"{}" if thread.values is None else bytes(thread.values)
 
 
-def _after(last_event_id: str | None, progress: events.Progress) -> int:
-    """The number to go on after; ids compare by both halves, as numbers."""
-    if last_event_id is None:
-        return progress.last_seq
-    if last_event_id in {"-1", "-", "0"}:
-        return 0
-    given = _event_id(last_event_id)
-    if given is None or int(given[1]) > progress.ms:
-        return progress.last_seq
-    return min(int(given[2]), progress.last_seq) if int(given[1]) == progress.ms else 0
-
-
 def _modes(modes: frozenset[str]) -> sse.Keep:
     """Picks by event name; `messages-tuple` frames are called `messages`."""
     names = modes | ({"messages"} if "messages-tuple" in modes else set())
@@ -339,3 +326,11 @@ def _path(run: Run) -> str:
 
 def _locate(path: str, verb: str) -> dict[str, str]:
     return {"Location": f"{path}/{verb}", "Content-Location": path}
+
+
+def _stream_at(path: str, event_id: str, asked: JoinQuery | None = None) -> dict[str, str]:
+    query = {} if asked is None else attrs.asdict(asked) | {"last_event_id": None}
+    return {
+        "Location": cursors.location(f"{path}/stream", event_id, **query),
+        "Content-Location": path,
+    }

@@ -12,8 +12,10 @@ from typing import TypeAlias
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
+from duragraph import codec
 from duragraph.api.io import Call
 from duragraph.api.middleware import cors
+from duragraph.errors import Gone
 from duragraph.frames import Batch, frame
 
 KEEP_ALIVE_SECONDS = 5.0
@@ -33,6 +35,14 @@ async def stream(
     call: Call, batches: AsyncIterator[Batch], headers: dict[str, str], keep: Keep | None = None
 ) -> web.StreamResponse:
     """Answer with the frames; `keep` picks events by name. No end frame: the body just ends."""
+    encoded = (batch.sse() if keep is None else _kept(batch, keep) async for batch in batches)
+    return await written(call, encoded, headers)
+
+
+async def written(
+    call: Call, frames: AsyncIterator[bytes], headers: dict[str, str]
+) -> web.StreamResponse:
+    """Answer with frames that are encoded already."""
     response = EventSourceResponse(
         allow_all_methods=True, send_timeout=STALLED_SECONDS, ping_interval=NEVER
     )
@@ -44,10 +54,14 @@ async def stream(
     await response.prepare(call.request)
     with begun(call.request, response, b": heartbeat\r\n\r\n"):
         async with response:
-            async for batch in batches:
-                if encoded := batch.sse() if keep is None else _kept(batch, keep):
-                    async with asyncio.timeout(STALLED_SECONDS):
-                        await response.write(encoded)
+            try:
+                async for encoded in frames:
+                    if encoded:
+                        async with asyncio.timeout(STALLED_SECONDS):
+                            await response.write(encoded)
+            except Gone as error:
+                told = {"error": "Gone", "message": error.message, "code": error.code}
+                await response.write(b"event: error\r\ndata: %b\r\n\r\n" % codec.dumps(told))
     return response
 
 

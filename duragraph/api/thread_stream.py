@@ -4,22 +4,18 @@ Ids ascend over the whole thread. A run's end and an update take the number afte
 frame, so what is added here is numbered as the log is.
 """
 
-import re
 from collections.abc import AsyncIterator
 from typing import Literal
 
 import attrs
 
 from duragraph import codec
-from duragraph.api import sse
+from duragraph.api import cursors, sse
 from duragraph.api.io import Call, EventStream
-from duragraph.errors import Invalid
-from duragraph.frames import ALL, Batch, Mark
+from duragraph.frames import Batch
 from duragraph.pg import states
 
 Mode = Literal["run_modes", "lifecycle", "state_update"]
-
-_event_id = re.compile(r"(\d{1,18})(?:-(?:(\d{1,18})|\*))?", re.ASCII).fullmatch
 
 
 @attrs.frozen
@@ -28,6 +24,8 @@ class StreamQuery:
 
     stream_mode: list[Mode] | None = None
     stream_modes: list[Mode] | None = None
+    last_event_id: str | None = None
+    """Where the header of that name is not sent: browsers' EventSource can't."""
 
     @property
     def modes(self) -> frozenset[Mode]:
@@ -37,28 +35,25 @@ class StreamQuery:
 
 
 async def join(call: Call, thread_id: str, *, query: StreamQuery) -> EventStream:
-    """Frames behind Last-Event-ID, or those to come; for ever. The thread need not exist yet."""
-    modes = query.modes
-    last_event_id = call.request.headers.get("Last-Event-ID") or None
-    after = None if last_event_id in {None, "-"} else _mark(str(last_event_id))
-    streams = call.deps.streams
-    with streams.subscribe_thread(call.organization_id, thread_id) as follower:
-        if last_event_id != "-":
-            now = await streams.thread_mark(call.organization_id, thread_id)
-            after = now if after is None else min(after, now)
-        batches = streams.follow_thread(follower, after=after)
-        return await sse.stream(call, _told(call, batches, modes), {}, _keep(modes))
+    """Frames behind the event id given, or those to come; for ever.
 
-
-def _mark(last_event_id: str) -> Mark:
-    """`ms-seq`; `ms` and `ms-*` are before all of that millisecond. Raises Invalid."""
-    given = _event_id(last_event_id)
-    if given is None:
-        raise Invalid(
-            "Invalid last-event-id: must be a valid Redis stream ID",
-            hint="Send the id of the last frame seen, or `-` for all that is kept.",
+    The thread need not exist yet. Raises Gone.
+    """
+    org, streams, modes = call.organization_id, call.deps.streams, query.modes
+    event_id = cursors.given(call, query.last_event_id)
+    after = None if event_id is None else cursors.in_thread(event_id)
+    with streams.subscribe_thread(org, thread_id) as follower:
+        now = await streams.thread_mark(org, thread_id)
+        after = now if after is None else min(after, now)
+        if event_id != cursors.BEGINNING:
+            await streams.check_thread(org, thread_id, after)
+        path = f"/threads/{thread_id}/stream"
+        begins = cursors.BEGINNING if event_id == cursors.BEGINNING else cursors.shown(after)
+        headers = {"Location": cursors.location(path, begins, stream_mode=sorted(modes))}
+        batches = streams.follow_thread(
+            follower, after=None if begins == cursors.BEGINNING else after
         )
-    return int(given[1]), min(int(given[2] or 0), ALL)
+        return await sse.stream(call, _told(call, batches, modes), headers, _keep(modes))
 
 
 def _keep(modes: frozenset[Mode]) -> sse.Keep:
