@@ -49,6 +49,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _minutes(text: str) -> float:
+    try:
+        return _seconds(text)
+    except ValueError:
+        raise ValueError("must be a number of minutes above 0") from None
+
+
 def _yes(text: str) -> bool:
     answers = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     if (answer := answers.get(text.strip().lower())) is None:

@@ -43,7 +43,7 @@ ROUTES = (
     Route("GET", "/threads/{thread_id}", threads.get),
     Route("PATCH", "/threads/{thread_id}", threads.update),
     Route("DELETE", "/threads/{thread_id}", threads.delete),
-    Route("POST", "/threads/{thread_id}/copy", threads.copy),
+    Route("POST", "/threads/{thread_id}/copy", threads.copy, once=True),
     Route("GET", "/threads/{thread_id}/storage", states.storage),
     Route("GET", "/threads/{thread_id}/stream", thread_stream.join),
     Route("GET", "/threads/{thread_id}/state", states.get),

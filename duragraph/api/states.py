@@ -10,7 +10,7 @@ from duragraph.api import updates
 from duragraph.api.fields import Limit, Object, no_thread
 from duragraph.api.io import Call
 from duragraph.api.updates import StateUpdate, Updated
-from duragraph.models import EMPTY, Checkpoint, CheckpointRef, Id, ThreadState
+from duragraph.models import EMPTY, Checkpoint, CheckpointRef, Id, ThreadState, ThreadStorage
 from duragraph.pg import states, threads
 from duragraph.pg.threads import Binding
 
@@ -119,6 +119,15 @@ async def update(call: Call, thread_id: str, *, body: StateUpdate) -> Updated:
     async with call.tenant() as conn:
         binding = await _binding(conn, call, thread_id)
     return await updates.apply(call, binding, body)
+
+
+async def storage(call: Call, thread_id: str) -> ThreadStorage:
+    """What the thread's states take in the database. Raises NotFound."""
+    async with call.tenant() as conn:
+        found = await states.storage(conn, call.organization_id, thread_id)
+    if found is None:
+        raise no_thread(thread_id)
+    return found
 
 
 async def _binding(conn: pg.Connection, call: Call, thread_id: str) -> Binding:

@@ -4,7 +4,7 @@ Ids and timestamps are text as on the wire, `json` is `Raw` bytes that nobody pa
 """
 
 import sysconfig
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -42,9 +42,12 @@ class TenantConnection(asyncpg.Connection):
 SET_ORGANIZATION = "select set_config('app.organization_id', $1, false)"
 
 
-async def open_pool(dsn: str, role: str, *, size: int) -> Pool:
+async def open_pool(
+    dsn: str, role: str, *, size: int, settings: Mapping[str, str] | None = None
+) -> Pool:
     """`role` is `duragraph_api`, bound by the tenant policy, or `duragraph_engine`.
 
+    `settings` are those that defaults in `schema.sql` read.
     Generic plans and no sequential scans: a plan made while `run` is small would otherwise
     stay a scan of it until the next autoanalyze. Raises Unavailable.
     """
@@ -64,8 +67,16 @@ async def open_pool(dsn: str, role: str, *, size: int) -> Pool:
                 "enable_seqscan": "off",
                 "jit": "off",
                 "lock_timeout": "5s",
+                **(settings or {}),
             },
         )
+
+
+def thread_ttl(minutes: float | None, strategy: str) -> dict[str, str]:
+    """The settings that give new threads a time to live."""
+    if minutes is None:
+        return {}
+    return {"app.thread_ttl_minutes": f"{minutes!r}", "app.thread_ttl_strategy": strategy}
 
 
 @asynccontextmanager

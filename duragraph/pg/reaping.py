@@ -99,14 +99,7 @@ delete from run where run_id in (
     select run_id from run where erase_at < now() order by run_id limit 500 for update skip locked)
 """
 
-ERASE_THREADS = """
-delete from thread where (organization_id, thread_id) in (
-    select organization_id, thread_id from thread where erase_at < now() and open_runs = 0
-    order by thread_id limit 200 for update skip locked)
-"""
 
-
-async def erase(conn: Connection) -> None:
-    """Rolled-back runs and temporary threads whose grace is over."""
-    await conn.execute(ERASE_THREADS)
+async def erase_runs(conn: Connection) -> None:
+    """Rolled-back runs whose grace is over."""
     await conn.execute(ERASE_RUNS)

@@ -8,7 +8,7 @@ import msgspec
 from asyncpg import Record
 from msgspec import UNSET
 
-from duragraph.models import NULL, Checkpoint, Json, ThreadState, ThreadTask
+from duragraph.models import NULL, Checkpoint, Json, ThreadState, ThreadStorage, ThreadTask
 from duragraph.pg import Connection
 
 _STATE = """
@@ -132,6 +132,38 @@ async def made_by(
     """At the last checkpoint that a run wrote, in whatever graph."""
     record = await conn.fetchrow(MADE_BY, organization_id, thread_id, run_id)
     return None if record is None else _state(record, {})
+
+
+STORAGE = """
+with k as materialized (
+    select octet_length(c::text) as bytes from checkpoint c
+    where organization_id = $1 and thread_id = $2
+), v as materialized (
+    select channel, count(*) as versions, sum(octet_length(value::text)) as bytes
+    from channel_value where organization_id = $1 and thread_id = $2 group by channel
+), w as materialized (
+    select octet_length(w::text) as bytes from step_write w
+    where organization_id = $1 and thread_id = $2
+)
+select json_build_object(
+    'thread_id', t.thread_id,
+    'total_bytes', (select coalesce(sum(bytes), 0) from (
+        select bytes from k union all select bytes from v union all select bytes from w) x),
+    'checkpoints', (select json_build_object(
+        'count', count(*), 'bytes', coalesce(sum(bytes), 0)) from k),
+    'channel_values', (select json_build_object(
+        'count', coalesce(sum(versions), 0), 'bytes', coalesce(sum(bytes), 0),
+        'by_channel', coalesce(json_object_agg(channel, json_build_object(
+            'versions', versions, 'bytes', bytes)), '{}')) from v),
+    'pending_writes', (select json_build_object(
+        'count', count(*), 'bytes', coalesce(sum(bytes), 0)) from w))
+from thread t where organization_id = $1 and thread_id = $2 and erase_at is null
+"""
+
+
+async def storage(conn: Connection, organization_id: str, thread_id: str) -> ThreadStorage | None:
+    found = await conn.fetchval(STORAGE, organization_id, thread_id)
+    return None if found is None else msgspec.json.decode(found, type=ThreadStorage)
 
 
 @attrs.frozen

@@ -42,14 +42,6 @@ async def test_a_taken_id_is_a_conflict_unless_told_otherwise(plane):
     assert await make(plane, thread_id=UNKNOWN, if_exists="do_nothing") == made
 
 
-@pytest.mark.parametrize(
-    ("ttl", "status"),
-    [({"ttl": 5}, 200), ({"ttl": 5, "strategy": "keep_latest"}, 200), (5, 422), ({"ttl": 0}, 422)],
-)
-async def test_ttl_is_checked(plane, ttl, status):
-    assert (await plane.post("/threads", {"ttl": ttl})).status == status
-
-
 async def test_update_merges_metadata(plane):
     made = await make(plane, metadata={"a": 1, "b": {"c": 1}})
     path = f"/threads/{made['thread_id']}"
@@ -57,7 +49,7 @@ async def test_update_merges_metadata(plane):
     assert updated["metadata"] == {"a": 1, "b": {"d": 2}}
     assert updated["updated_at"] > made["updated_at"]
     assert updated["state_updated_at"] == made["state_updated_at"]
-    assert (await plane.patch(path, {"metadata": None, "ttl": {"ttl": 5}})).status == 200
+    assert (await plane.patch(path, {"metadata": None})).json["metadata"] == updated["metadata"]
     minimal = await plane.patch(path, {"metadata": {"e": 1}}, headers={"Prefer": "return=minimal"})
     assert (minimal.status, minimal.body) == (204, b"")
     assert (await plane.get(path)).json["metadata"]["e"] == 1
@@ -78,6 +70,83 @@ async def test_search_filters_sorts_and_selects(plane):
     rows = (await plane.post("/threads/search", {"select": ["thread_id", "status"]})).json
     assert rows[0] == {"thread_id": ids[2], "status": "idle"}
     assert (await plane.post("/threads/count", {"metadata": {"odd": 0}})).json == 2
+
+
+async def extracted(plane, **paths):
+    answer = await plane.post("/threads/search", {"select": ["status"], "extract": paths})
+    assert answer.status == 200, answer.body
+    (row,) = answer.json
+    assert row.keys() == {"status", "extracted"}
+    return row["extracted"]
+
+
+async def test_search_extracts_by_path(plane):
+    await make(
+        plane, metadata={"list": [1, {"k": "v", "0": "no"}], "de-ep": {"x": [10, 20]}, "n": None}
+    )
+    found = await extracted(
+        plane,
+        whole="metadata.de-ep",
+        inner="metadata.list[1].k",
+        last="metadata.de-ep.x[-1]",
+        first="metadata.de-ep.x[-2]",
+        odd="metadata..list[01]",
+    )
+    assert found == {
+        "whole": {"x": [10, 20]},
+        "inner": "v",
+        "last": 20,
+        "first": 10,
+        "odd": {"k": "v", "0": "no"},
+    }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "metadata.nope.x",
+        "metadata.list[9]",
+        "metadata.list[-3]",
+        "metadata.list.0",
+        "metadata.list.k",
+        "metadata.list[1][0]",
+        "metadata.list[99999999999999999999]",
+        "metadata[0]",
+        "metadata.n",
+        "metadata.n.x",
+        "metadata[list]",
+        "metadata[0",
+        "metadata.list[*]",
+        "metadata.*",
+        'metadata."list"',
+        "metadata.list[1]k",
+        "metadata.a\\u0022 == 1",
+        "values.x",
+        "interrupts.x",
+    ],
+)
+async def test_a_path_that_leads_nowhere_is_null(plane, path):
+    await make(plane, metadata={"list": [1, {"k": "v", "0": "no"}], "n": None})
+    assert await extracted(plane, a=path) == {"a": None}
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        {"1a": "metadata.n"},
+        {"a-b": "metadata.n"},
+        {"é": "metadata.n"},
+        {"values": "metadata.n"},
+        {"a": ""},
+        {"a": "status"},
+        {"a": " metadata.n"},
+        {"a": "metadata; drop table thread"},
+        {f"a{n}": "metadata.n" for n in range(11)},
+    ],
+)
+async def test_other_paths_are_refused(plane, paths):
+    answer = await plane.post("/threads/search", {"extract": paths})
+    assert (answer.status, answer.json["code"]) == (422, "invalid")
 
 
 async def test_search_says_in_headers_whether_there_is_more(plane):
