@@ -1,0 +1,118 @@
+"""JSON-RPC 2.0 over POST, as MCP and A2A speak it: one message in, one answer out, no batches.
+
+What is wrong with a call is told inside the answer, under HTTP 200; only what is wrong with the
+plane (429, 503) keeps its status, which clients know to wait for.
+"""
+
+from collections.abc import Awaitable
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import attrs
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Raw, UnsetType
+
+from duragraph import codec
+from duragraph.api.io import Call
+from duragraph.errors import Conflict, DuraGraphError, Invalid, NotFound, Refused
+from duragraph.models import EMPTY, NULL
+
+T = TypeVar("T")
+
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
+
+MessageId: TypeAlias = str | int | float | UnsetType | None
+
+
+@attrs.frozen
+class Message:
+    """A request; without `id` a notification; without `method` a response that nobody awaits."""
+
+    jsonrpc: Literal["2.0"]
+    method: str | None = None
+    id: MessageId = UNSET
+    params: Raw = EMPTY
+
+
+@attrs.frozen
+class Success:
+    """The answer to a request."""
+
+    id: MessageId
+    result: Any
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+@attrs.frozen
+class Problem:
+    code: int
+    message: str
+    data: Any = UNSET
+
+
+@attrs.frozen
+class Failure:
+    """The answer to a request that can't be met; `id` is null where it could not be read."""
+
+    id: MessageId
+    error: Problem
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+class Fault(Exception):
+    """What is answered instead of a result."""
+
+    def __init__(self, code: int, message: str, data: Any = UNSET) -> None:
+        self.problem = Problem(code, message, data)
+        super().__init__(message)
+
+
+def decode(call: Call, body: bytes) -> Message:
+    """Raises Fault for what is no JSON or no message."""
+    try:
+        given = codec.loads(body, Raw, max_depth=call.deps.config.max_depth)
+    except Invalid as error:
+        raise Fault(PARSE_ERROR, error.hint or error.message) from None
+    try:
+        return msgspec.json.decode(given, type=Message)
+    except msgspec.ValidationError as error:
+        raise Fault(INVALID_REQUEST, f"No JSON-RPC 2.0 message: {error}") from None
+
+
+def params(message: Message, type: type[T]) -> T:
+    """The message's parameters. Raises Fault."""
+    given = EMPTY if message.params == NULL else message.params
+    try:
+        return msgspec.json.decode(given, type=type)
+    except msgspec.ValidationError as error:
+        raise Fault(INVALID_PARAMS, str(error).replace("`$", "`params")) from None
+
+
+async def met(result: Awaitable[T]) -> T:
+    """The result. Raises Fault for what the caller has asked wrongly."""
+    try:
+        return await result
+    except (Conflict, Invalid, NotFound, Refused) as error:
+        raise Fault(INVALID_PARAMS, told(error)) from None
+
+
+def told(error: DuraGraphError) -> str:
+    return f"{error.message} {error.hint}" if error.hint else error.message
+
+
+def refuse_strangers(call: Call) -> None:
+    """Raises HTTPForbidden for a page of another site, in a browser that reaches this plane.
+
+    MCP's transport demands it, against DNS rebinding.
+    """
+    origin = call.request.headers.get("Origin")
+    if origin is not None and not {"*", origin} & set(call.deps.config.cors_origins):
+        raise web.HTTPForbidden
+
+
+def accepts(call: Call, *media: str) -> bool:
+    """Whether the client takes one of these media types."""
+    given = ",".join(call.request.headers.getall("Accept", ["*/*"]))
+    ranges = {part.partition(";")[0].strip().lower() for part in given.split(",")}
+    families = {f"{name.partition('/')[0]}/*" for name in media}
+    return bool(ranges & {"*/*", *families, *media})

@@ -1,0 +1,186 @@
+"""Assistants as other agents see them: tools of MCP, cards and tasks of A2A. Read only.
+
+A task is a run and those that went on with it; these name it by `a2a_task` in their metadata.
+"""
+
+import attrs
+
+from duragraph.models import Json
+from duragraph.pg import Connection
+
+# Tools of one name are told apart by the end of their assistants' ids: it begins with the time.
+_TOOL = """
+select a.assistant_id, tool_name(a.name) || case when exists (
+        select from assistant o where o.organization_id = a.organization_id
+            and tool_name(o.name) = tool_name(a.name) and o.assistant_id <> a.assistant_id)
+    then '-' || right(a.assistant_id::text, 8) else '' end as name,
+    a.name as title, a.description, g.input_schema, g.output_schema
+from assistant a
+cross join lateral (select * from graph g where g.organization_id = a.organization_id
+    and g.graph_id = a.graph_id order by registered_at desc limit 1) g
+where a.organization_id = $1 and g.input_schema ->> 'type' = 'object'
+"""
+
+
+@attrs.frozen
+class Tool:
+    """An assistant whose graph takes an object; `name` is unique but for 32 bits of luck."""
+
+    assistant_id: str
+    name: str
+    title: str
+    description: str | None
+    input_schema: Json
+    output_schema: Json
+
+
+TOOLS = f"{_TOOL} order by a.created_at desc, a.assistant_id limit $2 offset $3"
+
+
+async def tools(conn: Connection, organization_id: str, *, limit: int, offset: int) -> list[Tool]:
+    """Newest first."""
+    return [Tool(*r) for r in await conn.fetch(TOOLS, organization_id, limit, offset)]
+
+
+TOOLS_NAMED = f"""
+{_TOOL} and (tool_name(a.name) = $2
+    or tool_name(a.name) = $3 and right(a.assistant_id::text, 8) = $4)
+limit 2
+"""
+
+
+async def tools_named(conn: Connection, organization_id: str, name: str) -> list[Tool]:
+    """Those that `name` may mean: none, the one, or two where it is not enough to tell."""
+    plain, _, suffix = name.rpartition("-")
+    found = await conn.fetch(TOOLS_NAMED, organization_id, name, plain, suffix)
+    return [Tool(*r) for r in found]
+
+
+CARD = """
+select a.assistant_id, a.graph_id, a.name, a.description, g.input_schema
+from assistant a
+left join lateral (select * from graph g where g.organization_id = a.organization_id
+    and g.graph_id = a.graph_id order by registered_at desc limit 1) g on true
+where a.organization_id = $1 and a.assistant_id = $2
+"""
+
+
+@attrs.frozen
+class Agent:
+    """What A2A says of an assistant. `input_schema` is None while no worker served its graph."""
+
+    assistant_id: str
+    graph_id: str
+    name: str
+    description: str | None
+    input_schema: Json | None
+
+
+async def agent(conn: Connection, organization_id: str, assistant_id: str) -> Agent | None:
+    record = await conn.fetchrow(CARD, organization_id, assistant_id)
+    return None if record is None else Agent(*record)
+
+
+# A run that stopped at an interrupt is a success, and its thread waits for what goes on.
+_STATE = """
+case
+    when r.status = 'pending' then 'submitted'
+    when r.status = 'running' then 'working'
+    when r.status in ('error', 'timeout') then 'failed'
+    when r.status = 'interrupted' then 'canceled'
+    when t.status = 'interrupted' and not exists (select from run l
+        where l.organization_id = r.organization_id and l.thread_id = r.thread_id
+            and l.created_at > r.created_at and l.erase_at is null) then 'input-required'
+    else 'completed'
+end
+"""
+_TASK = f"""
+select r.thread_id, coalesce(r.metadata ->> 'a2a_task', r.run_id::text), r.run_id, {_STATE},
+    r.updated_at, r.error, t.interrupts
+from run r join thread t using (organization_id, thread_id)
+where r.organization_id = $1 and r.assistant_id = $2 and r.kind = 'run' and r.erase_at is null
+"""
+
+
+@attrs.frozen
+class Task:
+    """`run_id` is the newest run of it. `interrupts` are its thread's, by graph task."""
+
+    context_id: str
+    root_id: str
+    run_id: str
+    state: str
+    updated_at: str
+    error: Json | None
+    interrupts: Json
+
+
+TASK = f"""
+{_TASK} and r.thread_id = $3 and (r.run_id = $4 or r.metadata ->> 'a2a_task' = $4::uuid::text)
+order by r.created_at desc limit 1
+"""
+
+
+async def task(
+    conn: Connection, organization_id: str, assistant_id: str, context_id: str, root_id: str
+) -> Task | None:
+    """By its first run; also a run that was not made as a task."""
+    record = await conn.fetchrow(TASK, organization_id, assistant_id, context_id, root_id)
+    return None if record is None else Task(*record)
+
+
+_NEWEST_OF_TASKS = f"""
+select * from (
+    {_TASK} and r.metadata ? 'a2a_task' and ($3::uuid is null or r.thread_id = $3)
+        and not exists (select from run l where l.organization_id = r.organization_id
+            and l.thread_id = r.thread_id and l.created_at > r.created_at
+            and l.metadata ->> 'a2a_task' = r.metadata ->> 'a2a_task')
+) as task(context_id, root_id, run_id, state, updated_at, error, interrupts)
+where ($4::text is null or state = $4)
+"""
+
+TASKS = f"""
+{_NEWEST_OF_TASKS} and ($5::uuid is null or run_id < $5) order by run_id desc limit $6
+"""
+
+
+@attrs.frozen
+class Filter:
+    """Of one assistant; in a context; in a state."""
+
+    assistant_id: str
+    context_id: str | None
+    state: str | None
+
+
+async def tasks(
+    conn: Connection, organization_id: str, filter: Filter, *, before: str | None, limit: int
+) -> list[Task]:
+    """Newest first, those whose newest run was made before the run `before`."""
+    records = await conn.fetch(TASKS, organization_id, *attrs.astuple(filter), before, limit)
+    return [Task(*r) for r in records]
+
+
+COUNTED = 10_000
+COUNT = f"select count(*) from ({_NEWEST_OF_TASKS} limit {COUNTED}) as found"
+
+
+async def count(conn: Connection, organization_id: str, filter: Filter) -> int:
+    """How many there are, as far as COUNTED."""
+    found: int = await conn.fetchval(COUNT, organization_id, *attrs.astuple(filter))
+    return found
+
+
+VALUES = """
+select shown(c) from checkpoint c
+where c.organization_id = $1 and c.thread_id = $2 and c.run_id = $3 and c.ns = ''
+order by c.checkpoint_id desc limit 1
+"""
+
+
+async def values(
+    conn: Connection, organization_id: str, thread_id: str, run_id: str
+) -> Json | None:
+    """The state that a run left, or came to so far."""
+    held: Json | None = await conn.fetchval(VALUES, organization_id, thread_id, run_id)
+    return held
