@@ -58,6 +58,8 @@ API_SHARED = {
     "jsonrpc",
     "cards",
     "parts",
+    "commands",
+    "events",
 }
 """What the endpoints of `api/` may have in common; they never import each other."""
 

@@ -79,8 +79,16 @@ class Media:
     type: str
 
 
+@attrs.frozen
+class Status:
+    """In a handler's return annotation: the status of an answer that has not the route's."""
+
+    code: int
+
+
 EventStream: TypeAlias = Annotated[web.StreamResponse, Media("text/event-stream")]
 Value: TypeAlias = Annotated[web.StreamResponse, Media("application/json")]
+Socket: TypeAlias = Annotated[web.StreamResponse, Media("websocket")]
 
 
 @attrs.frozen

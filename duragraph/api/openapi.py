@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import __version__
-from duragraph.api.io import KEY, KEY_PATTERN, Media, Reply, Route, unread
+from duragraph.api.io import KEY, KEY_PATTERN, Media, Reply, Route, Socket, unread
 from duragraph.api.middleware import OPEN, STATUS
 from duragraph.models import Id
 
@@ -140,17 +140,24 @@ def _successes(route: Route, type: Any, components: Components, *, selects: bool
     members = get_args(type) if get_origin(type) in {Union, UnionType} else (type,)
     answers: Schema = {}
     for member in members:
-        if get_origin(member) is Annotated:
-            (media,) = (m for m in get_args(member)[1:] if isinstance(m, Media))
+        status, marks = route.status, getattr(member, "__metadata__", ())
+        if marks and isinstance(marks[0], Status):
+            status, member = marks[0].code, get_args(member)[0]
+        elif marks:
+            (media,) = (m for m in marks if isinstance(m, Media))
+            if member == Socket:
+                answers["101"] = {"description": "A WebSocket."}
+                answers["405"] = {"description": "No WebSocket was asked for."}
+                continue
             answers.setdefault("200", _success())["content"][media.type] = {"schema": {}}
             continue
         noun = get_args(member)[0] if get_origin(member) is Reply else member
         if noun is NoneType or noun is None:
-            status = NO_BODY if route.status == web.HTTPOk.status_code else route.status
+            status = NO_BODY if status == web.HTTPOk.status_code else status
             answers[str(status)] = {"description": "No body."}
         else:
             schema = components.selected(noun) if selects else components.schema(noun)
-            content = answers.setdefault(str(route.status), _success())["content"]
+            content = answers.setdefault(str(status), _success())["content"]
             content[JSON] = {"schema": schema}
     return answers
 

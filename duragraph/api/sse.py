@@ -23,10 +23,10 @@ NEVER = 1e9
 STALLED_SECONDS = 45.0
 """A client that takes nothing for so long is cut; it reconnects where it was."""
 
-Open: TypeAlias = dict[asyncio.Transport, tuple[web.StreamResponse, bytes]]
+Open: TypeAlias = dict[asyncio.Transport, tuple[web.StreamResponse, bytes | None]]
 
 OPEN = web.AppKey("open", Open)
-"""Connections whose response is under way, with what keeps each alive."""
+"""Connections whose response is under way, with what keeps each alive if it doesn't itself."""
 
 Keep = Callable[[str], bool]
 
@@ -79,7 +79,7 @@ async def value(
 
 
 @contextmanager
-def begun(request: web.Request, response: web.StreamResponse, beat: bytes) -> Iterator[None]:
+def begun(request: web.Request, response: web.StreamResponse, beat: bytes | None) -> Iterator[None]:
     """While a response is under way: kept alive, and cut on any error."""
     connection = request.transport
     if connection is None:
@@ -99,7 +99,7 @@ async def keep_alive(app: web.Application) -> None:
     while True:
         await asyncio.sleep(KEEP_ALIVE_SECONDS)
         for connection, (response, beat) in list(app[OPEN].items()):
-            if connection.is_closing() or connection.get_write_buffer_size():
+            if beat is None or connection.is_closing() or connection.get_write_buffer_size():
                 continue
             with suppress(ConnectionError):  # its own handler hears of it
                 await response.write(beat)

@@ -1,0 +1,102 @@
+"""A thread's events as Server-Sent Events: of all its runs, past and to come, for ever.
+
+What is told of runs started through `commands.py` is what their workers call events; of other
+runs, what stream modes have in common with them.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated
+
+import attrs
+from msgspec import Meta
+
+from duragraph import codec, thread_events
+from duragraph.api import sse
+from duragraph.api.io import Call, EventStream
+from duragraph.errors import Gone, Refused
+from duragraph.frames import ALL, Batch, Mark, frame
+from duragraph.pg import events
+from duragraph.thread_events import PER_MS, Event, Story, Subscription
+
+MOST_FILTERS = 1000
+
+
+@attrs.frozen
+class Wanted:
+    """Which events: by channel, by namespace and as deep as `depth` below it, behind `since`.
+
+    Channels are values, updates, checkpoints, messages, tools, custom, custom:NAME, lifecycle,
+    input and tasks.
+    """
+
+    channels: Annotated[list[str], Meta(max_length=MOST_FILTERS)] = attrs.field(factory=list)
+    namespaces: Annotated[list[list[str]], Meta(max_length=MOST_FILTERS)] | None = None
+    depth: Annotated[int, Meta(ge=0)] | None = None
+    since: Annotated[int, Meta(ge=0, lt=2**53)] | None = None
+
+    def subscription(self) -> Subscription:
+        """Raises Refused for channels that there are not."""
+        if not self.channels:
+            raise Refused("channels is required and must be a non-empty array")
+        if bad := [name for name in self.channels if not thread_events.is_channel(name)]:
+            known = ", ".join(sorted(thread_events.CHANNELS))
+            raise Refused(
+                f"channels contains unsupported entries: {', '.join(bad[:5])}. "
+                f"Allowed: {known}, or any `custom:<name>`."
+            )
+        namespaces = [tuple(namespace) for namespace in self.namespaces or ()]
+        return Subscription(frozenset(self.channels), namespaces, self.depth)
+
+
+async def stream(call: Call, thread_id: str, *, body: Wanted) -> EventStream:
+    """The events behind `since`, or all that are kept; the thread need not exist yet."""
+    subscription = body.subscription()
+    return await sse.written(call, _frames(call, thread_id, subscription, body.since), {})
+
+
+async def _frames(
+    call: Call, thread_id: str, subscription: Subscription, since: int | None
+) -> AsyncIterator[bytes]:
+    async with aclosing(follow(call, thread_id, since)) as told:
+        try:
+            async for some in told:
+                yield b"".join(
+                    frame(event.method, event.json(), str(event.number))
+                    for event in some
+                    if subscription.wants(event)
+                )
+        except Gone as error:
+            yield frame("error", codec.dumps(failure(error)), "0")
+
+
+def failure(error: Exception) -> dict[str, str | None]:
+    """The last that is sent on a stream that can't go on."""
+    message = error.message if isinstance(error, Gone) else "The stream can't go on."
+    return {"type": "error", "id": None, "error": "unknown_error", "message": message}
+
+
+async def follow(
+    call: Call, thread_id: str, since: int | None
+) -> AsyncGenerator[list[Event], None]:
+    """The thread's events behind `since`, for ever. Raises Gone, Unavailable."""
+    streams = call.deps.streams
+    with streams.subscribe_thread(call.organization_id, thread_id) as follower:
+        after = None if since is None else await _mark(call, thread_id, since)
+        async for batch in streams.follow_thread(follower, after=after):
+            if batch.kind == "run":
+                yield list(thread_events.events(batch, await _story(call, batch)))
+
+
+async def _mark(call: Call, thread_id: str, since: int) -> Mark:
+    """A run may have more events than a millisecond has numbers, so only the log can tell."""
+    async with call.tenant() as conn:
+        ms = await events.run_at(conn, call.organization_id, thread_id, since // PER_MS)
+    return ms, min(since - thread_events.number((ms, 0)), ALL)
+
+
+async def _story(call: Call, batch: Batch) -> Story | None:
+    if not thread_events.needs_story(batch):
+        return None
+    async with call.tenant() as conn:
+        return await events.story(conn, batch.run_id)

@@ -1,0 +1,37 @@
+"""What a thread asks people, for those who answer. Read only."""
+
+import attrs
+import msgspec
+from msgspec import Raw
+
+from duragraph.models import ThreadStatus
+from duragraph.pg import Connection
+
+
+@attrs.frozen
+class Asking:
+    """A thread's open questions; `assistant_id` is that of its last run."""
+
+    status: ThreadStatus
+    assistant_id: str | None
+    interrupts: Raw
+
+    @property
+    def ids(self) -> set[str]:
+        by_task = msgspec.json.decode(self.interrupts, type=dict[str, list[_Interrupt]])
+        return {asked.id for some in by_task.values() for asked in some}
+
+
+class _Interrupt(msgspec.Struct):
+    id: str
+
+
+ASKING = """
+select status, metadata ->> 'assistant_id', interrupts from thread
+where organization_id = $1 and thread_id = $2 and erase_at is null
+"""
+
+
+async def asking(conn: Connection, organization_id: str, thread_id: str) -> Asking | None:
+    record = await conn.fetchrow(ASKING, organization_id, thread_id)
+    return None if record is None else Asking(*record)
