@@ -3,9 +3,10 @@
 A URL is looked at twice: by its words as it is given, by the address as it is connected to.
 """
 
+import errno
 import socket
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,8 +16,8 @@ from duragraph.errors import Invalid
 LONGEST_URL = 4096
 SCHEMES = {"http", "https"}
 UNICAST = IPv6Network("2000::/3")
-CLOUD = ip_address("168.63.129.16")
-"""A public address by which Azure's machines reach the metadata of their host."""
+SPECIAL = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
+"""Not public, though some Pythons say so; at the last one Azure's machines find their host."""
 
 
 def check_url(url: str, allowed: Sequence[Network]) -> None:
@@ -35,7 +36,8 @@ def check_url(url: str, allowed: Sequence[Network]) -> None:
     try:
         address = ip_address(host)
     except ValueError:
-        if host.rstrip(".").endswith("localhost") and not may_reach("127.0.0.1", allowed):
+        local = f".{host}".rstrip(".").endswith(".localhost")
+        if local and not may_reach("127.0.0.1", allowed):
             raise _blocked("localhost address") from None
         return
     if not may_reach(host, allowed):
@@ -59,7 +61,7 @@ def guarded(allowed: Sequence[Network]) -> Callable[[tuple[Any, ...]], socket.so
     def make(info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, (address, *_) = info
         if not may_reach(address, allowed):
-            raise PermissionError(f"{address} is not a public address")
+            raise PermissionError(errno.EACCES, f"{address} is not a public address")
         return socket.socket(family, kind, protocol)
 
     return make
@@ -67,9 +69,9 @@ def guarded(allowed: Sequence[Network]) -> Callable[[tuple[Any, ...]], socket.so
 
 def _is_public(ip: IPv4Address | IPv6Address) -> bool:
     # Of IPv6 only what is handed out: others translate to IPv4 addresses, as does 6to4.
-    if isinstance(ip, IPv6Address) and (ip not in UNICAST or ip.sixtofour is not None):
-        return False
-    return ip.is_global and not ip.is_multicast and ip != CLOUD
+    if isinstance(ip, IPv6Address):
+        return ip.is_global and ip in UNICAST and ip.sixtofour is None
+    return ip.is_global and not ip.is_multicast and not any(ip in each for each in SPECIAL)
 
 
 def _blocked(reason: str) -> Invalid:
