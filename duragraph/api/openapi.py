@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import __version__
-from duragraph.api.io import KEY, KEY_PATTERN, Media, Reply, Route, Socket, unread
+from duragraph.api.io import KEY, KEY_PATTERN, Media, Reply, Route, Socket, Status, unread
 from duragraph.api.middleware import OPEN, STATUS
 from duragraph.models import Id
 
@@ -142,7 +142,7 @@ def _successes(route: Route, type: Any, components: Components, *, selects: bool
     for member in members:
         status, marks = route.status, getattr(member, "__metadata__", ())
         if marks and isinstance(marks[0], Status):
-            status, member = marks[0].code, get_args(member)[0]
+            status = marks[0].code
         elif marks:
             (media,) = (m for m in marks if isinstance(m, Media))
             if member == Socket:
@@ -151,7 +151,8 @@ def _successes(route: Route, type: Any, components: Components, *, selects: bool
                 continue
             answers.setdefault("200", _success())["content"][media.type] = {"schema": {}}
             continue
-        noun = get_args(member)[0] if get_origin(member) is Reply else member
+        bare = get_args(member)[0] if marks else member
+        noun = get_args(bare)[0] if get_origin(bare) is Reply else bare
         if noun is NoneType or noun is None:
             status = NO_BODY if status == web.HTTPOk.status_code else status
             answers[str(status)] = {"description": "No body."}

@@ -12,7 +12,6 @@ from duragraph.api.io import Call
 from duragraph.api.updates import StateUpdate, Updated
 from duragraph.models import EMPTY, Checkpoint, CheckpointRef, Id, ThreadState, ThreadStorage
 from duragraph.pg import states, threads
-from duragraph.pg.threads import Binding
 
 
 @attrs.frozen
@@ -55,7 +54,7 @@ async def _state(call: Call, thread_id: str, at: CheckpointRef, *, subgraphs: bo
             subgraphs=subgraphs,
         )
         if found is None:
-            await _binding(conn, call, thread_id)
+            await _check_thread(conn, call, thread_id)
     return found or _empty(thread_id, at.checkpoint_id)
 
 
@@ -110,15 +109,13 @@ async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[Threa
             limit=body.limit,
         )
         if not found:
-            await _binding(conn, call, thread_id)
+            await _check_thread(conn, call, thread_id)
     return found
 
 
 async def update(call: Call, thread_id: str, *, body: StateUpdate) -> Updated:
     """Apply `values` as if `as_node` had returned them. Raises as `updates.apply` does."""
-    async with call.tenant() as conn:
-        binding = await _binding(conn, call, thread_id)
-    return await updates.apply(call, binding, body)
+    return await updates.apply(call, thread_id, body)
 
 
 async def storage(call: Call, thread_id: str) -> ThreadStorage:
@@ -130,8 +127,6 @@ async def storage(call: Call, thread_id: str) -> ThreadStorage:
     return found
 
 
-async def _binding(conn: pg.Connection, call: Call, thread_id: str) -> Binding:
-    found = await threads.binding(conn, call.organization_id, thread_id)
-    if found is None:
+async def _check_thread(conn: pg.Connection, call: Call, thread_id: str) -> None:
+    if await threads.binding(conn, call.organization_id, thread_id) is None:
         raise no_thread(thread_id)
-    return found

@@ -6,12 +6,13 @@ import attrs
 from msgspec import UNSET, Meta, UnsetType
 
 from duragraph import codec
-from duragraph.api import extract
+from duragraph.api import extract, updates
 from duragraph.api.extract import Extract
 from duragraph.api.fields import Limit, Object, Offset, no_thread, select
-from duragraph.api.io import Call, Reply, page
+from duragraph.api.io import Call, Reply, Status, page
 from duragraph.api.once import once
-from duragraph.errors import Conflict
+from duragraph.api.updates import Superstep
+from duragraph.errors import Conflict, Invalid, NotFound, Unavailable
 from duragraph.ids import new_id
 from duragraph.intake import own_metadata
 from duragraph.models import Id, SortOrder, Thread, ThreadStatus, TtlStrategy
@@ -47,11 +48,39 @@ class ThreadCreate:
     if_exists: Literal["raise", "do_nothing"] = "raise"
     ttl: TimeToLive | UnsetType | None = UNSET
     """Null: for ever, whatever the configuration says."""
+    supersteps: list[Superstep] = attrs.field(factory=list)
+    """Each becomes a checkpoint; they need `metadata.graph_id`."""
+
+
+@attrs.frozen
+class Stateless:
+    """The thread was made, and its supersteps could not be applied."""
+
+    detail: str
+
+
+async def create(
+    call: Call, *, body: ThreadCreate
+) -> Thread | Annotated[Reply[Stateless], Status(201)]:
+    """Raises Conflict, Invalid, and Refused for what the graph's nodes could not have written."""
+    made = await _create(call, body=body)
+    if not body.supersteps:
+        return made
+    thread_id = made.thread_id
+    if call.key is not None:
+        made = await _thread(call, thread_id)
+        if made.values is not None:  # the key was used before
+            return made
+    try:
+        await updates.replay(call, thread_id, body.supersteps)
+    except (updates.NoGraph, NotFound, Invalid, Conflict, Unavailable) as error:
+        problem = f"Thread {thread_id} was created, but there were problems updating the state: "
+        return Reply(Stateless(problem + error.message), status=201)
+    return await _thread(call, thread_id)
 
 
 @once
-async def create(call: Call, *, body: ThreadCreate) -> Thread:
-    """Raises Conflict, Invalid."""
+async def _create(call: Call, *, body: ThreadCreate) -> Thread:
     thread_id, metadata = body.thread_id or new_id(), codec.dumps(own_metadata(body.metadata))
     async with call.tenant() as conn:
         made = await threads.create(conn, call.organization_id, thread_id, metadata=metadata)
@@ -62,6 +91,14 @@ async def create(call: Call, *, body: ThreadCreate) -> Thread:
     if made is None:
         raise Conflict(f"Thread with ID {thread_id} already exists")
     return made
+
+
+async def _thread(call: Call, thread_id: str) -> Thread:
+    async with call.tenant() as conn:
+        found = await threads.get(conn, call.organization_id, thread_id)
+    if found is None:
+        raise no_thread(thread_id)
+    return found
 
 
 async def _set_ttl(

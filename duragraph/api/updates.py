@@ -11,15 +11,14 @@ import attrs
 import msgspec
 
 from duragraph import codec
-from duragraph.api.fields import Object
+from duragraph.api.fields import Object, no_thread
 from duragraph.api.io import Call
 from duragraph.errors import Conflict, Refused, Unavailable
 from duragraph.ids import new_id
-from duragraph.models import Checkpoint, CheckpointRef, Id
-from duragraph.pg import endings, events, runs, states
+from duragraph.models import Checkpoint, CheckpointRef, Id, Json
+from duragraph.pg import endings, events, runs, states, threads
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import Created
-from duragraph.pg.threads import Binding
 
 PATIENCE_SECONDS = 10.0
 """How long an update waits for a worker before it is taken back."""
@@ -34,6 +33,29 @@ class StateUpdate:
 
 
 @attrs.frozen
+class NodeCommand:
+    """What a node returns beside an update: where to go."""
+
+    update: Any = None
+    goto: Any = None
+
+
+@attrs.frozen
+class NodeUpdate:
+    as_node: str
+    values: Object | list[Any] | None = None
+    command: NodeCommand | None = None
+    """Counts in place of `values`."""
+
+
+@attrs.frozen
+class Superstep:
+    """What the nodes of one superstep wrote; `__input__` gives the input, `__copy__` repeats."""
+
+    updates: list[NodeUpdate]
+
+
+@attrs.frozen
 class Updated:
     """The checkpoint that the update made, in its new and its deprecated places."""
 
@@ -42,55 +64,90 @@ class Updated:
     checkpoint_id: str
 
 
-async def apply(call: Call, binding: Binding, body: StateUpdate) -> Updated:
+class NoGraph(Refused):
+    """Nobody has said which graph's reducers are to be used."""
+
+
+async def apply(call: Call, thread_id: str, body: StateUpdate) -> Updated:
     """Wait for a worker to apply `body` to the thread.
 
-    Raises Conflict (open runs), Refused (no graph, or whatever the worker says, such as an
-    unknown node), Unavailable (no worker serves the graph).
+    Raises NotFound (thread or graph), Conflict (open runs), NoGraph, Refused (whatever the worker
+    says, such as an unknown node), Unavailable (no worker serves the graph).
     """
-    if binding.graph_id is None:
-        raise Refused(
-            f"Thread '{binding.thread_id}' has no assigned graph ID. This usually occurs when no "
-            "runs have been made on this particular thread. This operation requires a graph ID. "
-            "Please ensure a run has been made for the thread or manually update the thread "
-            "metadata (by setting the 'graph_id' field) before running this operation."
+    checkpoint = body.checkpoint or CheckpointRef()
+    ns, start_id = checkpoint.checkpoint_ns or "", body.checkpoint_id or checkpoint.checkpoint_id
+    kwargs = {"values": body.values, "as_node": body.as_node}
+    made_id = await _apply(call, thread_id, kwargs, ns=ns, start_id=start_id)
+    made = Checkpoint(thread_id, checkpoint_ns=ns, checkpoint_id=made_id)
+    return Updated(made, made, made_id)
+
+
+async def replay(call: Call, thread_id: str, supersteps: list[Superstep]) -> None:
+    """Make a checkpoint of each superstep. Raises as `apply` does; those before it are kept."""
+    updates = [superstep.updates for superstep in supersteps]
+    await _apply(call, thread_id, {"supersteps": updates})
+
+
+async def _apply(
+    call: Call,
+    thread_id: str,
+    kwargs: dict[str, Any],
+    *,
+    ns: str = "",
+    start_id: str | None = None,
+) -> str:
+    """The id of the last checkpoint that was made."""
+    run_id, binding = new_id(), await _binding(call, thread_id)
+    configurable = {"checkpoint_ns": ns} | ({"checkpoint_id": start_id} if start_id else {})
+    task = codec.dumps(kwargs | {"config": {"configurable": configurable}})
+
+    async def make(assistant: Resolved) -> Created:
+        hidden = _hidden_run(call, run_id, assistant, binding)
+        return await call.deps.creates.create(
+            attrs.evolve(hidden, kwargs=task, checkpoint_id=start_id)
         )
-    run_id, ns = new_id(), (body.checkpoint and body.checkpoint.checkpoint_ns) or ""
+
     with call.deps.streams.subscribe(run_id) as follower:
-        await _create(call, run_id, binding.graph_id, binding, body)
+        await call.deps.assistants.use(call.organization_id, binding.graph_id, make)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 async for _ in call.deps.streams.follow(run_id, follower, fresh=True):
                     pass
         except TimeoutError:
             await _take_back(call, run_id, binding)
-    made_id = await _result(call, binding.thread_id, run_id, ns=ns)
-    made = Checkpoint(binding.thread_id, checkpoint_ns=ns, checkpoint_id=made_id)
-    return Updated(made, made, made_id)
+    return await _result(call, thread_id, run_id, ns=ns)
 
 
-async def _create(
-    call: Call, run_id: str, graph_id: str, binding: Binding, body: StateUpdate
-) -> None:
-    async def make(assistant: Resolved) -> Created:
-        return await call.deps.creates.create(_hidden_run(call, run_id, assistant, binding, body))
+@attrs.frozen
+class _Bound:
+    """A thread whose graph is known."""
 
-    await call.deps.assistants.use(call.organization_id, graph_id, make)
+    thread_id: str
+    graph_id: str
+    config: Json
 
 
-def _hidden_run(
-    call: Call, run_id: str, assistant: Resolved, binding: Binding, body: StateUpdate
-) -> runs.NewRun:
-    checkpoint = body.checkpoint or CheckpointRef()
-    configurable = {"checkpoint_ns": checkpoint.checkpoint_ns or ""}
-    if start_id := body.checkpoint_id or checkpoint.checkpoint_id:
-        configurable["checkpoint_id"] = start_id
-    config = {"configurable": configurable}
-    kwargs = {"values": body.values, "as_node": body.as_node, "config": config}
+async def _binding(call: Call, thread_id: str) -> _Bound:
+    async with call.tenant() as conn:
+        found = await threads.binding(conn, call.organization_id, thread_id)
+    if found is None:
+        raise no_thread(thread_id)
+    if found.graph_id is None:
+        raise NoGraph(
+            f"Thread '{thread_id}' has no assigned graph ID. This usually occurs when no "
+            "runs have been made on this particular thread. This operation requires a graph ID. "
+            "Please ensure a run has been made for the thread or manually update the thread "
+            "metadata (by setting the 'graph_id' field) before running this operation."
+        )
+    return _Bound(thread_id, found.graph_id, found.config)
+
+
+def _hidden_run(call: Call, run_id: str, assistant: Resolved, thread: _Bound) -> runs.NewRun:
+    """Without its task."""
     return runs.NewRun(
         run_id=run_id,
         organization_id=call.organization_id,
-        thread_id=binding.thread_id,
+        thread_id=thread.thread_id,
         assistant_id=assistant.assistant_id,
         revision=assistant.revision,
         graph_id=assistant.graph_id,
@@ -100,10 +157,10 @@ def _hidden_run(
         base_metadata=b"{}",
         thread_metadata=b"{}",
         metadata=b"{}",
-        kwargs=codec.dumps(kwargs),
-        thread_config=bytes(binding.config),
+        kwargs=b"{}",
+        thread_config=bytes(thread.config),
         after_seconds=0,
-        checkpoint_id=start_id,
+        checkpoint_id=None,
         on_disconnect="continue",
         on_completion="keep",
         make_thread=False,
@@ -111,17 +168,17 @@ def _hidden_run(
     )
 
 
-async def _take_back(call: Call, run_id: str, binding: Binding) -> None:
+async def _take_back(call: Call, run_id: str, thread: _Bound) -> None:
     async with call.tenant() as conn, conn.transaction():
         ended = await endings.cancel(
-            conn, call.organization_id, binding.thread_id, run_ids=[run_id], action="rollback"
+            conn, call.organization_id, thread.thread_id, run_ids=[run_id], action="rollback"
         )
-        await runs.promote(conn, [(call.organization_id, binding.thread_id)])
+        await runs.promote(conn, [(call.organization_id, thread.thread_id)])
     call.deps.dispatcher.ended(ended)
     if ended:
         raise Unavailable(
             f"No worker applied the update in {PATIENCE_SECONDS:.0f} s.",
-            hint=f"Start a worker that serves graph '{binding.graph_id}'.",
+            hint=f"Start a worker that serves graph '{thread.graph_id}'.",
         )
 
 
@@ -129,8 +186,8 @@ async def _result(call: Call, thread_id: str, run_id: str, *, ns: str) -> str:
     async with call.tenant() as conn:
         made = await states.of_run(conn, call.organization_id, thread_id, run_id, ns=ns)
         progress = (await events.progress(conn, [run_id])).get(run_id)
-    if made is not None:
-        return made
-    if progress is None or progress.error is None:
+    if progress is not None and progress.error is not None:
+        raise Refused(msgspec.json.decode(progress.error)["message"])
+    if made is None:
         raise Conflict("The update was cancelled.")
-    raise Refused(msgspec.json.decode(progress.error)["message"])
+    return made

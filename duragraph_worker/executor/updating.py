@@ -1,49 +1,100 @@
-"""`update_state`: a checkpoint made by hand, as if a node had written it."""
+"""`update_state`: checkpoints made by hand, as if nodes had written them."""
 
 from typing import Any
 
 import msgspec
 
 from duragraph_worker import serialize
-from duragraph_worker.errors import InvalidUpdateError
+from duragraph_worker.command import Command
+from duragraph_worker.errors import EmptyInputError, InvalidUpdateError
 from duragraph_worker.executor import calling, writes
 from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.execution import Execution
+from duragraph_worker.executor.run import goto
 from duragraph_worker.executor.writes import RUN_TASK, RunCommand
 from duragraph_worker.plan import END, START
 
 INPUT = "__input__"
 """As which node a run's input is given."""
+COPY = "__copy__"
+"""As which node a state is repeated, to go on from there anew."""
+
+
+class _Command(msgspec.Struct):
+    update: Any = None
+    goto: Any = None
+    resume: Any = None
+
+
+class _Update(msgspec.Struct):
+    values: Any = None
+    as_node: str | None = None
+    command: _Command | None = None
+    """Counts in place of `values`."""
 
 
 class _Kwargs(msgspec.Struct):
     values: Any = None
     as_node: str | None = None
+    supersteps: list[list[_Update]] | None = None
 
 
 async def update_state(root: Execution) -> None:
-    """Write the task's `values` as `as_node` and follow its edges.
+    """Write the task's `values` as `as_node`, or the updates of `supersteps`, and follow the edges.
 
-    Raises InvalidUpdateError: an unknown node, an ambiguous or conflicting update.
+    Raises InvalidUpdateError: an unknown node, an ambiguous or conflicting update; and
+    EmptyInputError.
     """
     given = msgspec.json.decode(root.run.task.kwargs, type=_Kwargs)
-    if (snapshot := root.run.task.snapshot) is not None:
-        # What was written at an older checkpoint belongs to the line that went on from it.
-        addressed = "checkpoint_id" in root.run.config["configurable"]
-        root.restore(snapshot)
-        for write in () if addressed else snapshot.writes:
-            if write.task_id == RUN_TASK:
-                root.command(RunCommand.load(write))
-        root.go_on(snapshot.writes, armed=False, quiet=True)
-        if not addressed:
-            root.channels.apply(root.finished_updates())
-    if given.as_node == INPUT:
-        root.enter(serialize.encode(given.values))
-    elif given.as_node == END and given.values is None:
+    _take_up(root)
+    alone = _Update(given.values, given.as_node)
+    for updates in [[alone]] if given.supersteps is None else given.supersteps:
+        await _superstep(root, updates)
+
+
+def _take_up(root: Execution) -> None:
+    if (snapshot := root.run.task.snapshot) is None:
+        return
+    # What was written at an older checkpoint belongs to the line that went on from it.
+    addressed = "checkpoint_id" in root.run.config["configurable"]
+    root.restore(snapshot)
+    for write in () if addressed else snapshot.writes:
+        if write.task_id == RUN_TASK:
+            root.command(RunCommand.load(write))
+    root.go_on(snapshot.writes, armed=False, quiet=True)
+    if not addressed:
+        root.channels.apply(root.finished_updates())
+
+
+async def _superstep(root: Execution, updates: list[_Update]) -> None:
+    _check(updates, "No updates provided")
+    answers = any(each.command is not None and each.command.resume is not None for each in updates)
+    _check(not answers, "Only a run can resume")
+    first, alone = updates[0], len(updates) == 1
+    if first.as_node == INPUT:
+        _check(alone, "Cannot apply multiple updates when updating as input")
+        _enter(root, first)
+    elif first.as_node == COPY:
+        _check(alone, "Cannot copy checkpoint with multiple updates")
+        _check(root.lineage.checkpoint_id, "Cannot copy a non-existent checkpoint")
+        root.fork()
+    elif first.as_node == END and first.values is None and first.command is None:
+        _check(alone, "Cannot apply multiple updates when clearing state")
         root.agenda.discard()
         root.checkpoint("update")
     else:
-        await _speak(root, given.as_node or _last(root), given.values)
+        await _speak(root, updates)
+
+
+def _enter(root: Execution, update: _Update) -> None:
+    if update.command is not None:
+        pairs = writes.pairs(update.command.update)
+        values = serialize.join_object((key, serialize.encode(value)) for key, value in pairs)
+        root.enter(values, goto(update.command.goto))
+    elif update.values is None:
+        raise EmptyInputError("Received no input writes for __start__")
+    else:
+        root.enter(serialize.encode(update.values))
 
 
 def _last(root: Execution) -> str:
@@ -54,19 +105,35 @@ def _last(root: Execution) -> str:
     return ran.pop()
 
 
-async def _speak(root: Execution, name: str, values: Any) -> None:
+async def _speak(root: Execution, updates: list[_Update]) -> None:
+    """Write as nodes do: each for the first task of its name that is still to run, if any."""
+    tasks = [_written(root, each.as_node or _last(root), each) for each in updates]
+    root.channels.apply([update for task in tasks for update in task.updates])
+    for task, update in zip(tasks, updates, strict=True):
+        node = root.plan.nodes.get(task.name)
+        if node is not None and node.routes is not None and update.command is None:
+            seen = calling.visible(root.plan, task, root.channels)
+            writes.route(task, await node.call(seen, {}), node)
+    root.agenda.advance(tasks)
+    root.checkpoint("update")
+
+
+def _written(root: Execution, name: str, update: _Update) -> NodeTask:
     if name != START and name not in root.plan.nodes:
         raise InvalidUpdateError(f"Node {name} does not exist")
     due = next((t for t in root.tasks if t.name == name and t.result is None), None)
     task = due or NodeTask("", name, ("", name), (), "")
-    writes.take(task, values, root.channels)
+    if update.command is None:
+        writes.take(task, update.values, root.channels)
+    else:
+        writes.take(task, Command(update=update.command.update), root.channels)
+        task.goto += goto(update.command.goto)
     if due is not None:
         # History shows the values as what the node returned.
         root.put_write(task)
-    root.channels.apply(task.updates)
-    node = root.plan.nodes.get(name)
-    if node is not None and node.routes is not None:
-        seen = calling.visible(root.plan, task, root.channels)
-        writes.route(task, await node.call(seen, {}), node)
-    root.agenda.advance([task])
-    root.checkpoint("update")
+    return task
+
+
+def _check(holds: object, problem: str) -> None:
+    if not holds:
+        raise InvalidUpdateError(problem)
