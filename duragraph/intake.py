@@ -9,6 +9,7 @@ from uuid import UUID
 
 import attrs
 import msgspec
+from msgspec import UNSET
 
 from duragraph import codec
 from duragraph.errors import Invalid, Refused
@@ -79,19 +80,21 @@ def new_run(
     run_id: str,
     thread_id: str | None,
     request_id: str | None,
+    resumes: Json | None = None,
     marks: Mapping[str, str] | None = None,
 ) -> NewRun:
     """The run that `body` asks of the assistant; without a thread it is to have a new one.
 
-    `marks` say in its configuration and its metadata where it comes from. Raises Refused, Invalid.
+    `resumes` are the interrupts that a resume found waiting. `marks` say in its configuration and
+    its metadata where it comes from. Raises Refused, Invalid.
     """
     marks = marks or {}
     stateless = thread_id is None
-    if stateless and _resumes(body):
+    if stateless and is_resume(body):
         raise Refused("You must provide a thread_id when resuming.")
     ids = {"graph_id": assistant.graph_id, "assistant_id": assistant.assistant_id}
     temporary = stateless and body.on_completion == "delete"
-    kwargs = _kwargs(assistant, body, request_id=request_id, temporary=temporary)
+    kwargs = _kwargs(assistant, body, request_id=request_id, resumes=resumes, temporary=temporary)
     thread_config = _thread_config(kwargs.config)
     kwargs.config["configurable"] |= marks
     return NewRun(
@@ -134,7 +137,12 @@ def cron_body(payload: Json, on_run_completed: OnCompletion | None) -> RunCreate
 
 
 def _kwargs(
-    assistant: Resolved, body: RunCreate, *, request_id: str | None, temporary: bool
+    assistant: Resolved,
+    body: RunCreate,
+    *,
+    request_id: str | None,
+    resumes: Json | None,
+    temporary: bool,
 ) -> RunKwargs:
     modes = body.stream_mode if isinstance(body.stream_mode, list) else [body.stream_mode]
     durability = body.durability or ("exit" if body.checkpoint_during is False else "async")
@@ -154,6 +162,8 @@ def _kwargs(
         resumable=body.stream_resumable,
         checkpoint_during=durability != "exit",
         durability=durability,
+        resumes=UNSET if resumes is None else resumes,
+        strict_resume=body.strict_resume or UNSET,
     )
 
 
@@ -170,7 +180,7 @@ def _merge(
     merged = assistant.context | (context or {})
     configurable = {k: merged.get(k, v) for k, v in (base | given).items()}
     configurable["langgraph_request_id"] = request_id
-    if checkpoint_id := _start(body) or configurable.get("checkpoint_id"):
+    if checkpoint_id := start_of(body) or configurable.get("checkpoint_id"):
         configurable["checkpoint_id"] = _checkpoint(str(checkpoint_id))
     config = assistant.config | body.config | {"configurable": configurable}
     if "metadata" in config:
@@ -185,7 +195,8 @@ def _checkpoint(given: str) -> str:
         raise Invalid("Invalid checkpoint ID: must be a UUID") from None
 
 
-def _start(body: RunCreate) -> str | None:
+def start_of(body: RunCreate) -> str | None:
+    """The checkpoint that it names to start from."""
     return body.checkpoint_id or (body.checkpoint.checkpoint_id if body.checkpoint else None)
 
 
@@ -196,5 +207,6 @@ def _thread_config(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"configurable": kept}
 
 
-def _resumes(body: RunCreate) -> bool:
+def is_resume(body: RunCreate) -> bool:
+    """Whether it may answer an interrupt; the plane does not look closer."""
     return b'"resume"' in bytes(body.command)

@@ -259,6 +259,7 @@ class RunCreate:
     checkpoint_during: bool | None = None
     webhook: str | None = None
     feedback_keys: list[str] | None = None
+    strict_resume: bool | None = None
 
 
 @attrs.frozen
@@ -333,6 +334,9 @@ class RunKwargs:
     resumable: bool
     checkpoint_during: bool
     durability: Durability
+    resumes: Json | UnsetType = UNSET
+    """`{task_id: [interrupt_id]}`: what waited for an answer when a resume was asked for."""
+    strict_resume: bool | UnsetType = UNSET
 
 
 @attrs.frozen

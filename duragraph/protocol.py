@@ -269,6 +269,8 @@ class Outcome:
     """Nodes are left to run: an interrupt or a breakpoint."""
     interrupts: bytes = b"{}"
     """`{task_id: [{id, value}]}`."""
+    refused: bool = False
+    """The run failed before it did anything: its thread stays as it was."""
 
 
 Item = Frame | Checkpoint | Write | Effect

@@ -28,6 +28,10 @@ class EmptyInputError(Exception):
     """A run without input on a thread with nothing to go on from."""
 
 
+class UnknownInterruptError(Exception):
+    """A resume answers an interrupt that doesn't wait, or no longer."""
+
+
 class NodeTimeoutError(TimeoutError):
     """A node took longer than its `timeout`."""
 
@@ -70,6 +74,7 @@ _TELLING = (
     TimeoutError,
     InvalidUpdateError,
     EmptyInputError,
+    UnknownInterruptError,
     NodeCancelledError,
     DuraGraphError,
 )

@@ -8,7 +8,8 @@ from duragraph.api.io import Call
 from duragraph.api.middleware import id_of
 from duragraph.creates import INSTEAD
 from duragraph.ids import new_id
-from duragraph.models import RunCreate
+from duragraph.models import Json, RunCreate
+from duragraph.pg import threads
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import Created, NewRun
 
@@ -21,15 +22,24 @@ async def create(call: Call, run_id: str, thread_id: str | None, body: RunCreate
     """
     creates = call.deps.creates
     instead = thread_id is not None and body.multitask_strategy in INSTEAD
+    resumes = await _waiting(call, thread_id, body)
 
     async def make(assistant: Resolved) -> Created:
-        new = _new_run(call, assistant, run_id, thread_id, body)
+        new = _new_run(call, assistant, run_id, thread_id, body, resumes=resumes)
         if instead or call.key is not None:
             (created,) = await creates.create_all([new], key=call.key)
             return created
         return await creates.create(new)
 
     return await call.deps.assistants.use(call.organization_id, body.assistant_id, make)
+
+
+async def _waiting(call: Call, thread_id: str | None, body: RunCreate) -> Json | None:
+    """The interrupts of the thread's head that a resume may mean: it answers no later ones."""
+    if thread_id is None or not intake.is_resume(body) or intake.start_of(body):
+        return None
+    async with call.tenant() as conn:
+        return await threads.waiting(conn, call.organization_id, thread_id)
 
 
 async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:
@@ -44,7 +54,13 @@ async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:
 
 
 def _new_run(
-    call: Call, assistant: Resolved, run_id: str, thread_id: str | None, body: RunCreate
+    call: Call,
+    assistant: Resolved,
+    run_id: str,
+    thread_id: str | None,
+    body: RunCreate,
+    *,
+    resumes: Json | None = None,
 ) -> NewRun:
     if body.webhook is not None:
         check_url(body.webhook, call.deps.config.webhook_networks)
@@ -55,4 +71,5 @@ def _new_run(
         run_id=run_id,
         thread_id=thread_id,
         request_id=id_of(call.request),
+        resumes=resumes,
     )

@@ -66,6 +66,7 @@ class Flags:
     langsmith: bool = False
     langsmith_tracing_replicas: bool = False
     langsmith_tracing_session_on_runs: bool = False
+    strict_resume: bool = True
 
 
 @attrs.frozen

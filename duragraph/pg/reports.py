@@ -36,12 +36,13 @@ class Recorded:
 
 # The fence names no status: that would walk the partial index of all active runs. The
 # finishing report bumps the epoch and keeps its own number, so that a resend is a duplicate.
+# What stands `apart` from its thread's story leaves it as it was when it fails.
 RECORD = f"""
 with x as materialized (
     select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::bytea[],
-        $7::text[], $8::json[], $9::text[], $10::bool[], $11::json[], $12::uuid[])
+        $7::text[], $8::json[], $9::text[], $10::bool[], $11::json[], $12::uuid[], $45::bool[])
     as x(run_id, worker_id, epoch, batch, n, frames, outcome, error, trace, interrupted,
-        interrupts, head_id)
+        interrupts, head_id, refused)
 ), locked as materialized (
     select t.thread_id
     from x join run using (run_id) join thread t using (organization_id, thread_id)
@@ -67,7 +68,8 @@ with x as materialized (
         and r.run_id = x.run_id and r.epoch = x.epoch and r.last_batch = x.batch - 1
         and r.worker_id = x.worker_id and r.lease_until is not null
     returning r.run_id, r.organization_id, r.thread_id, r.kind, r.ms, r.last_seq, r.on_completion,
-        x.n, x.frames, x.outcome, x.error, x.interrupted, x.interrupts, x.head_id
+        x.n, x.frames, x.outcome, x.error, x.interrupted, x.interrupts, x.head_id,
+        x.refused or r.kind <> 'run' as apart
 ), ev as (
     insert into event (run_id, seq, organization_id, n, frames)
     select run_id, last_seq, organization_id, n, frames from ok where n > 0
@@ -118,16 +120,16 @@ with x as materialized (
         active_run_id = case when done then null else t.active_run_id end,
         status = case
             when not done or t.open_runs > 1 then t.status
-            when ok.kind = 'run' and ok.outcome <> 'success' then 'error'
+            when ok.outcome <> 'success' and not ok.apart then 'error'
             when ok.interrupted then 'interrupted'
-            when ok.kind = 'update_state' and ok.outcome <> 'success' then case
+            when ok.outcome <> 'success' then case
                 when t.error is not null then 'error'
                 when exists (select from checkpoint c where c.organization_id = t.organization_id
                     and c.thread_id = t.thread_id and c.checkpoint_id = t.checkpoint_id
                     and c.next <> '{{}}') then 'interrupted'
                 else 'idle' end
             else 'idle' end,
-        error = case when done and (ok.kind = 'run' or ok.outcome = 'success') then ok.error
+        error = case when done and (not ok.apart or ok.outcome = 'success') then ok.error
             else t.error end,
         interrupts = case when done and ok.outcome = 'success' then ok.interrupts
             else t.interrupts end,
@@ -171,6 +173,7 @@ async def record(conn: Connection, batch: Sequence[Reported]) -> dict[str, Recor
         *_columns(7, chain.from_iterable(map(_channels, reports))),
         *_columns(8, chain.from_iterable(map(_writes, reports))),
         *_columns(4, chain.from_iterable(map(_effects, reports))),
+        [r.outcome is not None and r.outcome.refused for r in reports],
     )
     return {r["run_id"]: Recorded(*r) for r in records}
 

@@ -16,10 +16,11 @@ from duragraph_worker.errors import (
     GraphInterrupt,
     InvalidUpdateError,
     ParentCommand,
+    UnknownInterruptError,
     masked,
     trace,
 )
-from duragraph_worker.executor import writes
+from duragraph_worker.executor import resuming, writes
 from duragraph_worker.executor.agenda import dump_goto
 from duragraph_worker.executor.execution import Execution
 from duragraph_worker.executor.run import Answers, Clock, Run, goto
@@ -93,7 +94,8 @@ def _failed(root: Execution, error: Exception) -> Outcome:
     told = masked(error)
     if root.run.task.kind == "run":
         root.frames.error(told)
-    return Outcome("error", error=told, trace=trace(error))
+    refused = isinstance(error, UnknownInterruptError)
+    return Outcome("error", error=told, trace=trace(error), refused=refused)
 
 
 def _begin(root: Execution) -> None:
@@ -135,7 +137,10 @@ def _go_on(root: Execution, snapshot: Snapshot) -> None:
     resume = given.resume if given is not None else None
     addressed = "checkpoint_id" in run.config["configurable"]
     travels = addressed and resume is None
-    if given is not None and (before is None or before.run_id != run.task.run_id):
+    mine = before is not None and before.run_id == run.task.run_id
+    if not mine:
+        resuming.check(root, snapshot)
+    if given is not None and not mine:
         _command(root, snapshot, before, keep=not travels)
     _bring_answers(run, resume, snapshot)
     _refuse_ambiguity(run.answers, snapshot)
@@ -200,11 +205,7 @@ def _refuse_ambiguity(answers: Answers, snapshot: Snapshot) -> None:
         for asked in msgspec.json.decode(write.interrupts)
     }
     if len(pending) > 1:
-        raise RuntimeError(
-            "When there are multiple pending interrupts, you must specify the interrupt id when "
-            "resuming. Docs: https://docs.langchain.com/oss/python/langgraph/interrupts"
-            "#handling-multiple-interrupts."
-        )
+        raise RuntimeError(resuming.SEVERAL)
 
 
 def _answered_by(snapshot: Snapshot) -> set[str | None]:

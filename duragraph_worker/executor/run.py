@@ -51,6 +51,9 @@ class Kwargs(msgspec.Struct):
     durability: str | None = None
     checkpoint_during: bool | None = None
     subgraphs: bool = False
+    resumes: dict[str, list[str]] = {}
+    """The interrupts, by task, that waited when the resume was asked for."""
+    strict_resume: bool = False
 
 
 @attrs.define(eq=False)
