@@ -1,0 +1,116 @@
+"""A proxy that cuts event streams at random bytes and passes everything else.
+
+For any client: `async with Cutter([port, …], cuts=200) as cutter: … cutter.url …`, or as a process
+of its own that prints its URL: `python -m tests.cutting 200 PORT…`.
+"""
+
+import asyncio
+import contextlib
+import random
+import sys
+from typing import Self
+
+import attrs
+
+FRAME, SHORT, LONG = 40, 200, 900
+"""Bytes of a body: less than a frame; maybe no whole one; more are never let through."""
+HEAD_END = b"\r\n\r\n"
+
+
+@attrs.define
+class Cutter:
+    """Each connection goes to the next of the ports that accepts it."""
+
+    ports: list[int]
+    cuts: int
+    """So many are still to come."""
+    url: str = ""
+    _turn: int = 0
+    _barren: int = 0
+    """Cuts in a row that may have let no frame through: clients give up after five."""
+    _stack: contextlib.AsyncExitStack = attrs.field(factory=contextlib.AsyncExitStack)
+
+    async def __aenter__(self) -> Self:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._stack.callback(server.close)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _serve(self, client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(answer.transport.abort)
+            stack.enter_context(contextlib.suppress(ConnectionError))
+            plane, request = await self._connect()
+            stack.callback(request.transport.abort)
+            sent = _Sent(request)
+            passing = asyncio.create_task(sent.follow(client))
+            stack.callback(passing.cancel)
+            await self._answer(plane, answer, sent)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Raises ConnectionError when no plane is there."""
+        for _ in self.ports:
+            self._turn += 1
+            port = self.ports[self._turn % len(self.ports)]
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection("127.0.0.1", port)
+        raise ConnectionRefusedError
+
+    async def _answer(
+        self, plane: asyncio.StreamReader, answer: asyncio.StreamWriter, sent: "_Sent"
+    ) -> None:
+        """Pass the plane's bytes, of a stream as many as are to come through."""
+        left = None
+        while chunk := await plane.read(1 << 16):
+            if left is None and self.cuts and b"text/event-stream" in chunk and HEAD_END in chunk:
+                head = chunk.index(HEAD_END) + len(HEAD_END)
+                left = self._length(head, came_back=sent.comes_back)
+            if left is not None and len(chunk) > left and self.cuts:
+                self.cuts -= 1
+                answer.write(chunk[:left])
+                await answer.drain()
+                return answer.close()
+            answer.write(chunk)
+            await answer.drain()
+            left = None if left is None else left - len(chunk)
+        answer.close()
+
+    def _length(self, head: int, *, came_back: bool) -> int:
+        """Who has no `Location` yet could not come back: its head goes through, and no frame."""
+        if not came_back:
+            self._barren = 1
+            return head + random.randrange(FRAME)
+        if self._barren < 2 and random.random() < 0.1:
+            self._barren += 1
+            return random.randrange(head)
+        body = random.randrange(SHORT if self._barren >= 2 else 0, LONG)
+        self._barren = self._barren + 1 if body < SHORT else 0
+        return head + body
+
+
+@attrs.define
+class _Sent:
+    """What a client sends."""
+
+    request: asyncio.StreamWriter
+    comes_back: bool = False
+
+    async def follow(self, client: asyncio.StreamReader) -> None:
+        while chunk := await client.read(1 << 16):
+            asked = chunk.lower()
+            self.comes_back = b"last-event-id:" in asked or b"last_event_id=" in asked
+            self.request.write(chunk)
+            await self.request.drain()
+
+
+async def main(cuts: int, *ports: int) -> None:
+    async with Cutter([*ports], cuts) as cutter:
+        print(cutter.url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*map(int, sys.argv[1:])))
