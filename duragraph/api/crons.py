@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import codec, ids, intake
+from duragraph.addresses import check_url
 from duragraph.api.fields import Limit, Object, Offset, select
 from duragraph.api.io import Call, Reply, page
 from duragraph.api.once import once
@@ -59,6 +60,7 @@ async def _create(call: Call, thread_id: str | None, body: CronCreate) -> Cron:
     org, cron_id = call.organization_id, ids.new_id()
     assistant_id = ids.assistant_id(body.assistant_id)
     metadata = intake.own_metadata(body.metadata or {})
+    _check(call, body)
     on_run_completed = None if thread_id else body.on_run_completed or "delete"
     async with call.tenant() as conn, conn.transaction():
         target = await crons.target(conn, org, assistant_id, thread_id)
@@ -101,6 +103,7 @@ async def update(call: Call, cron_id: str, *, body: CronPatch) -> Cron:
     """
     if body == CronPatch():
         raise Refused("Request body cannot be empty")
+    _check(call, body)
     async with call.tenant() as conn, conn.transaction():
         found = await crons.get_locked(conn, call.organization_id, cron_id)
         if found is None:
@@ -161,7 +164,7 @@ class CronSearch(CronCount):
 
 
 async def search(call: Call, *, body: CronSearch) -> Reply[list[Cron]]:
-    """Newest first by default; what has no value in the column sorted by comes last."""
+    """Newest first by default."""
     async with call.tenant() as conn:
         found = await crons.search(
             conn,
@@ -178,6 +181,11 @@ async def search(call: Call, *, body: CronSearch) -> Reply[list[Cron]]:
 async def count(call: Call, *, body: CronCount) -> int:
     async with call.tenant() as conn:
         return await crons.count(conn, call.organization_id, _filter(body))
+
+
+def _check(call: Call, body: CronPatch) -> None:
+    if body.webhook is not UNSET:
+        check_url(body.webhook, call.deps.config.webhook_networks)
 
 
 def _given(body: CronPatch) -> Object:

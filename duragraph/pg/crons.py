@@ -152,7 +152,7 @@ organization_id = $1 and metadata @> $2 and ($3::uuid is null or assistant_id = 
 SEARCH = {
     (column, order): f"""
 select {COLUMNS} from cron where {_MATCHING}
-order by {column} {order} nulls last, cron_id limit $6 offset $7
+order by {column} {order}, cron_id limit $6 offset $7
 """
     for column in get_args(SortBy)
     for order in get_args(SortOrder)

@@ -25,8 +25,11 @@ from cyclopts import App, Parameter
 from tests.conformance import (
     compatibility,
     scenarios,
+    scenarios_agents,
+    scenarios_crons,
     scenarios_runs,
     scenarios_server,
+    scenarios_store,
     scenarios_system,
 )
 from tests.conformance.compare import Difference, differences
@@ -40,8 +43,11 @@ RECORDED = HERE / "recorded"
 DOCS = HERE.parent.parent / "docs" / "compatibility.md"
 
 PARTS = {
+    "agents": scenarios_agents,
     "server": scenarios_server,
+    "crons": scenarios_crons,
     "runs": scenarios_runs,
+    "store": scenarios_store,
     "system": scenarios_system,
 }
 """Scenarios that are played once; those of `scenarios.py` are played with every graph."""

@@ -267,6 +267,61 @@ EXPLAINED = (
         reference="^404",
         ours="^405",
     ),
+    Explained(
+        what="Crons' times are in UTC and have microseconds; `next_run_date` is null when no tick "
+        "is left before `end_time`",
+        why="One format for all times; the reference echoes `end_time` and announces ticks that "
+        "never come.",
+        where=r"crons/.* · json(\[\])?\.(next_run_date|end_time)$",
+        ours='^("<time>"|null)$',
+    ),
+    Explained(
+        what="What would fail at every tick is refused when the cron is made",
+        why="The reference takes it, and its scheduler stops at an `end_time` that is none.",
+        where=r"crons/refused · .* status$",
+        reference="^200",
+        ours="^4(00|22)",
+    ),
+    Explained(
+        what="A schedule that is never due, a time zone with an odd name and a cron without a "
+        "required field are 422",
+        why="The reference answers 400 and 500.",
+        where=r"crons/(schedules|refused) · .* status$",
+        reference="^[45]00",
+        ours="^422",
+    ),
+    Explained(
+        what="A cron's `input` may be any JSON, as a run's",
+        why="The plane does not look into it.",
+        where=r'crons/refused · .*"input":(null|3)} · status$',
+        reference="^422",
+        ours="^200",
+    ),
+    Explained(
+        what="A cron's `payload` has no keys that nothing reads",
+        why="Unknown keys are ignored everywhere.",
+        where=r"crons/refused · .* json\.payload\.unheard$",
+        ours=ONLY_REFERENCE,
+    ),
+    Explained(
+        what="Metadata given to a cron later is merged also for its runs",
+        why="The reference merges the cron's and replaces its runs'.",
+        where=r"crons/changes · .* json\.payload\.metadata\.a$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="A webhook that is no whole URL is refused in other words",
+        why="The reference names its own settings.",
+        where=r"json\.detail$",
+        reference="Loopback webhooks",
+    ),
+    Explained(
+        what="Crons are sorted by `end_time`",
+        why="The reference fails with 500 where one has none.",
+        where=r'crons/search · .*"sort_by":"end_time"} · status$',
+        reference="^500",
+        ours="^200",
+    ),
 )
 
 
