@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from duragraph.config import Network
-from duragraph.errors import Invalid
+from duragraph.errors import Invalid, Refused
 
 LONGEST_URL = 4096
 SCHEMES = {"http", "https"}
@@ -21,14 +21,14 @@ SPECIAL = tuple(map(IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.
 
 
 def check_url(url: str, allowed: Sequence[Network]) -> None:
-    """Raises Invalid unless `url` can be a webhook. Names are looked up only when it is called."""
+    """Raises Invalid, Refused unless `url` can be a webhook; names are looked up at its calls."""
     if len(url) > LONGEST_URL:
         raise Invalid("Webhook URL too long", hint=f"Use {LONGEST_URL} characters at most.")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
-        raise Invalid(f"Invalid webhook URL: {error}") from None
+        raise Refused(str(error)) from None
     if not host:
         raise Invalid("Invalid webhook hostname ''", hint="Give the whole URL, with its host.")
     if parts.scheme not in SCHEMES:

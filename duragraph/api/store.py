@@ -47,7 +47,8 @@ async def put(call: Call, *, body: ItemPut) -> None:
     if not body.namespace:
         raise Refused("Namespace cannot be empty.")
     if body.namespace[0] == "langgraph":
-        raise Refused('Root label for namespace cannot be "langgraph".')
+        got = tuple(body.namespace)
+        raise Refused(f'Root label for namespace cannot be "langgraph". Got: {got}')
     value = codec.dumps(body.value)
     if len(value) > VALUE_BYTES:
         raise TooLarge(f"Value too large (limit: {VALUE_BYTES} bytes)")
@@ -132,8 +133,8 @@ async def search(call: Call, *, body: ItemSearch) -> Found:
 class NamespaceSearch:
     """`*` stands for any label."""
 
-    prefix: Namespace | None = None
-    suffix: Namespace | None = None
+    prefix: Namespace = attrs.field(factory=list)
+    suffix: Namespace = attrs.field(factory=list)
     max_depth: Annotated[int, Meta(ge=1, le=1000)] | None = None
     limit: Limit = 100
     offset: Offset = 0
@@ -146,15 +147,14 @@ class Namespaces:
 
 async def namespaces(call: Call, *, body: NamespaceSearch) -> Namespaces:
     """Those that hold items, in order."""
-    prefix, suffix = body.prefix or [], body.suffix or []
-    _check(prefix)
-    _check(suffix)
+    _check(body.prefix)
+    _check(body.suffix)
     async with call.tenant() as conn:
         found = await store.namespaces(
             conn,
             call.organization_id,
-            prefix=prefix,
-            suffix=suffix,
+            prefix=body.prefix,
+            suffix=body.suffix,
             max_depth=body.max_depth,
             limit=body.limit,
             offset=body.offset,

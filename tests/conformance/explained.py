@@ -322,6 +322,64 @@ EXPLAINED = (
         reference="^500",
         ours="^200",
     ),
+    Explained(
+        what="The store's plain text says that it is plain text",
+        why="The reference leaves the content type out.",
+        where=r"/store/.* · headers\.content-type$",
+        reference=ONLY_OURS,
+        ours="text/plain",
+    ),
+    Explained(
+        what="The store's `error` stands beside `detail`",
+        why="One shape of errors for all endpoints.",
+        where=r"GET /store/items\?.* · json\.detail$",
+        reference=ONLY_OURS,
+        ours="Key is required",
+    ),
+    Explained(
+        what="A time to live, a limit, an offset and a depth of the store have their bounds",
+        why="The reference takes any number, and reads some from the end.",
+        where=r'/store/.*"(ttl|limit|offset|max_depth)":-?\d+} · status$',
+        reference="^20",
+        ours="^422 .*Expected `(int|float)`",
+    ),
+    Explained(
+        what="Store filters compare strings with strings, and find nothing where nothing is",
+        why="The reference fails unless both sides are numbers.",
+        where=r'/store/items/search .*"\$gt".* · status$',
+        reference="^(400 .*could not convert|500)",
+        ours="^200",
+    ),
+    Explained(
+        what="A store search without a prefix searches everything",
+        why="The reference fails, though its document calls the prefix optional.",
+        where="/store/items/search .* · status$",
+        reference="^500",
+        ours="^200",
+    ),
+    Explained(
+        what="Store items are listed with the last changed first",
+        why="So its document says; the reference's in-memory store lists in order of creation.",
+        where=r"listing · .*/store/items/search .* · json\.items\[\]\.key$",
+    ),
+    Explained(
+        what="`query` finds store items by their words and gives them a `score`",
+        why="Without an embedding model the reference ignores it.",
+        where=r'/store/items/search .*"query".* · json\.items\[\]',
+    ),
+    Explained(
+        what="A webhook to `[::1]` is refused as loopback, one without a host as such",
+        why="That is what they are; there are no calls within this server.",
+        where=r'"webhook":"(http://\[::1\]|/)x?[^ ]* · json\.detail$',
+        reference="blocked IP range|Loopback webhooks",
+    ),
+    Explained(
+        what="`null` for `webhook` is as good as leaving it out",
+        why="As with the other fields that may be left out.",
+        where=r'"webhook":null} · status$',
+        reference="^422",
+        ours="^200",
+    ),
 )
 
 
