@@ -1,0 +1,64 @@
+"""The clients' surroundings: packages out of npm's registry, a browser, a server to speak with.
+
+All of it is installed at the first use. What can't be installed skips its tests and names the
+command that would.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from duragraph.embedded import Servers
+from tests.conformance.conftest import TARGETS, serving
+
+HERE = Path(__file__).parent
+CHROMIUM = "apt-get install -y --no-install-recommends chromium"
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the packages of `package-lock.json` beside this file."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("needs Node 20 or newer: node and npm on the PATH")
+    installed = HERE / "node_modules" / ".package-lock.json"
+    lock = HERE / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True)
+        installed.touch()
+    return node
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Debian's Chromium; installed where that may be done."""
+    if shutil.which("chromium") is None:
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            pytest.skip(f"needs Chromium: {CHROMIUM}")
+        subprocess.run(["apt-get", "update", "-q"], check=True)
+        subprocess.run(CHROMIUM.split(), check=True)
+    found = shutil.which("chromium")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def model_port() -> int:
+    """Where the test that drives the chat graph is to serve its scripted model."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server_url(servers: Servers, model_port: int) -> Iterator[str]:
+    """A plane with the conformance tests' graphs and this folder's own."""
+    own = [f"tests.clients.graphs:{name}Graph" for name in ("Chat", "Emits")]
+    model = f"http://127.0.0.1:{model_port}/"
+    with serving(servers, [*TARGETS, *own], SCRIPTED_MODEL=model) as url:
+        yield url

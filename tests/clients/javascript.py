@@ -1,0 +1,81 @@
+"""What the JavaScript SDK's two lines answered, as `calls.mjs` printed it, made comparable.
+
+The reference's answers are kept in `recorded/`. To renew them, with the fixture graphs served
+by `langgraph dev` as `tests/conformance/differential.py` says:
+
+    python -m tests.clients.javascript --reference http://127.0.0.1:8901
+"""
+
+import json
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+
+from tests.conformance.compare import Difference, differences
+from tests.conformance.differential import Conversation, lines
+from tests.conformance.normal import Names
+
+HERE = Path(__file__).parent
+RECORDED = HERE / "recorded"
+LINES = ("langgraph-sdk-1", "langgraph-sdk-2")
+"""The SDK's releases 1.15 and 2.0, by the names that `package.json` gives them."""
+SECONDS = 300
+
+app = App()
+
+
+def played(line: str, url: str) -> tuple[dict[str, Conversation], set[str]]:
+    """Each conversation, normalised, and the names of all public methods.
+
+    Raises CalledProcessError when the script could not run at all.
+    """
+    command = ["node", "calls.mjs", line, url]
+    done = subprocess.run(
+        command, cwd=HERE, check=True, timeout=SECONDS, stdout=subprocess.PIPE, text=True
+    )
+    conversations: dict[str, Conversation] = {}
+    names: defaultdict[str, Names] = defaultdict(Names)
+    methods: set[str] = set()
+    for row in map(json.loads, done.stdout.splitlines()):
+        if "methods" in row:
+            methods = set(row["methods"])
+            continue
+        scenario = row.pop("scenario")
+        conversations.setdefault(scenario, []).append(normal(row, names[scenario]))
+    return conversations, methods
+
+
+def normal(row: dict[str, Any], names: Names) -> dict[str, Any]:
+    """One answer in the shape that `compare.differences` reads."""
+    answer = {"call": row["call"], "sent": names.value(row["sent"]), "status": row["status"]}
+    if "text" in row:
+        try:
+            row["json"] = json.loads(row["text"])
+        except ValueError:
+            return answer | {"text": names.text(row["text"])}
+    body = "frames" if "frames" in row else "json"
+    return answer | {body: names.value(row[body])}
+
+
+def compared(line: str, ours: dict[str, Conversation]) -> Iterator[Difference]:
+    """Every leaf in which our answers differ from the recorded ones."""
+    reference = json.loads((RECORDED / f"{line}.json").read_text())
+    for scenario, conversation in ours.items():
+        yield from differences(f"{line}/{scenario}", reference[scenario], conversation)
+
+
+@app.default
+def record(*, reference: str) -> None:
+    """Keep the answers of the server at this URL, one line an answer."""
+    for line in LINES:
+        conversations, _ = played(line, reference)
+        blocks = (f'"{name}":[\n{lines(rows)}\n]' for name, rows in conversations.items())
+        (RECORDED / f"{line}.json").write_text("{\n" + ",\n".join(blocks) + "\n}\n")
+
+
+if __name__ == "__main__":
+    app()

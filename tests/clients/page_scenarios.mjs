@@ -1,0 +1,114 @@
+// What is done to a page, and what it must show: one exported function a scenario.
+
+const done = { loading: "false" };
+const streaming = { loading: "true" };
+const told = (text) => ["human", text];
+const reply = (text) => ["ai", text];
+
+export async function tokens({ user, model }) {
+  await user.says("A story?");
+  const { said, say, end } = await model.next();
+  if (said.join() !== "A story?") throw new Error(`the model was asked ${said}`);
+  say("Once ");
+  await user.sees([told("A story?"), reply("Once ")], streaming);
+  say("upon ");
+  await user.sees([told("A story?"), reply("Once upon ")], streaming);
+  say("a time.");
+  await user.sees([told("A story?"), reply("Once upon a time.")], streaming);
+  end();
+  await user.sees([told("A story?"), reply("Once upon a time.")], done);
+  await user.page.reload();
+  await user.sees([told("A story?"), reply("Once upon a time.")], done);
+}
+
+export async function reload({ user, model }) {
+  await user.says("A story?");
+  const { say, end } = await model.next();
+  say("Once ");
+  await user.sees([told("A story?"), reply("Once ")], streaming);
+  await user.page.reload();
+  await user.sees([told("A story?"), reply("Once ")], streaming);
+  say("upon a time.");
+  await user.sees([told("A story?"), reply("Once upon a time.")], streaming);
+  end();
+  await user.sees([told("A story?"), reply("Once upon a time.")], done);
+  const { values } = await user.get(`/threads/${user.thread()}/state`);
+  if (values.messages.length !== 2) throw new Error(JSON.stringify(values));
+}
+
+export async function cut({ user, model }) {
+  await user.says("A story?");
+  const { say, end } = await model.next();
+  say("Once ");
+  await user.sees([told("A story?"), reply("Once ")], streaming);
+  user.cut();
+  say("upon ");
+  await user.sees([told("A story?"), reply("Once upon ")], streaming);
+  user.cut();
+  say("a time.");
+  end();
+  await user.sees([told("A story?"), reply("Once upon a time.")], done);
+}
+
+export async function interrupt({ user }) {
+  await user.says("A refund!");
+  const asked = "Pay it back?";
+  await user.sees([told("A refund!")], { ...done, asked });
+  await user.page.reload();
+  await user.sees([told("A refund!")], { ...done, asked });
+  await user.clicks("approve");
+  await user.sees([told("A refund!"), reply("Refund: approve.")], { ...done, asked: undefined });
+}
+
+export async function branch({ user, model, name }) {
+  await user.says("Tea?");
+  await model.answer("With ", "milk.");
+  await user.sees([told("Tea?"), reply("With milk.")], done);
+  await user.says("Sugar?");
+  await model.answer("None.");
+  const first = [told("Tea?"), reply("With milk."), told("Sugar?"), reply("None.")];
+  await user.sees(first, done);
+
+  await user.says("Coffee?", "edit");
+  const { said } = await model.answer("Black.");
+  if (said.join() !== "Coffee?") throw new Error(`the model was asked ${said}`);
+  await user.sees([told("Coffee?"), reply("Black.")], done);
+  await user.page.reload();
+  await user.sees([told("Coffee?"), reply("Black.")], done);
+  if (name !== "sdk") return; // the other hook shows one branch, the newest
+  await user.clicks("1");
+  await user.sees(first, done);
+  await user.clicks("2");
+  await user.sees([told("Coffee?"), reply("Black.")], done);
+}
+
+export async function stop({ user, model }) {
+  await user.says("A story?");
+  const { say, left } = await model.next();
+  say("Once ");
+  await user.sees([told("A story?"), reply("Once ")], streaming);
+  await user.clicks("stop");
+  await left;
+  await user.sees([told("A story?"), reply("Once ")], done);
+  const [run] = await user.get(`/threads/${user.thread()}/runs`);
+  if (run.status !== "interrupted") throw new Error(`the run is ${run.status}`);
+}
+
+/** What the page may read of an answer from another origin. */
+export async function headers({ user }) {
+  const seen = await user.page.evaluate(async (api) => {
+    const ask = async (path, body) => {
+      const headers = { "content-type": "application/json", "x-api-key": "any" };
+      const sent = { method: "POST", headers, body: JSON.stringify(body) };
+      const answer = await fetch(`${api}${path}`, sent);
+      await answer.text();
+      return Object.fromEntries(answer.headers);
+    };
+    const run = await ask("/runs/stream", { assistant_id: "echo", input: { msg: "hi" } });
+    const found = await ask("/assistants/search", { limit: 1 });
+    return [run["content-location"], run.location, found["x-pagination-next"]];
+  }, user.api);
+  const [run, stream, next] = seen;
+  if (!run.startsWith("/runs/") || stream !== `${run}/stream` || next !== "1")
+    throw new Error(JSON.stringify(seen));
+}

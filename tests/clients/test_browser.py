@@ -1,0 +1,48 @@
+"""React pages in Chromium: the SDK's own `useStream`, and the one of `@langchain/react`."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.clients
+
+HERE = Path(__file__).parent
+SECONDS = 100
+SCENARIOS = ("tokens", "reload", "cut", "interrupt", "branch", "stop", "headers")
+
+
+@pytest.fixture(scope="session")
+def pages(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages as Vite builds them."""
+    folder = tmp_path_factory.mktemp("pages")
+    subprocess.run([node, "build.mjs", folder], cwd=HERE, check=True)
+    return folder
+
+
+@pytest.fixture
+def settings(
+    chromium: str, pages: Path, server_url: str, model_port: int, tmp_path: Path
+) -> dict[str, Any]:
+    """What `browser.mjs` is told of its surroundings; the screenshots go to `tmp_path`."""
+    return {
+        "api": server_url,
+        "modelPort": model_port,
+        "chromium": chromium,
+        "pages": str(pages),
+        "shots": str(tmp_path),
+    }
+
+
+@pytest.mark.parametrize("page", ["sdk", "react"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_page_shows_what_the_graph_does(
+    node: str, settings: dict[str, Any], scenario: str, page: str
+) -> None:
+    command = [node, "browser.mjs", scenario, page, json.dumps(settings)]
+    done = subprocess.run(
+        command, cwd=HERE, timeout=SECONDS, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,19 @@
+"""Every public method of the JavaScript SDK, both its lines, answers as from the reference."""
+
+import pytest
+
+from tests.clients.javascript import LINES, compared, played
+from tests.conformance.differential import show
+from tests.conformance.explained import explanation
+
+pytestmark = pytest.mark.clients
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_method_answers_as_the_reference_does(node: str, server_url: str, line: str) -> None:
+    conversations, methods = played(line, server_url)
+    called = {row["call"] for rows in conversations.values() for row in rows}
+    assert methods - called == set()
+    unexplained = [each for each in compared(line, conversations) if explanation(each) is None]
+    show(unexplained)
+    assert unexplained == []
