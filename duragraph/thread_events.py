@@ -6,7 +6,7 @@ joined as bytes; only what runs of the older API call otherwise is looked into.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 import attrs
 import msgspec
@@ -200,15 +200,25 @@ _OLDER: dict[str, Callable[[Event], Event | None]] = {
 }
 
 
-def _end(batch: Batch, story: Story | None) -> Event:
-    match story.status if story is not None else batch.status:
+def lifecycle_of(story: Story) -> str:
+    """Where a run stands, in the protocol's words."""
+    match story.status:
+        case "pending" | "running":
+            return "running"
         case "success":
-            ended = "interrupted" if story is not None and story.asked else "completed"
+            return "interrupted" if story.asked else "completed"
         case "error" | "timeout":
-            ended = "failed"
+            return "failed"
+        case "interrupted":
+            return "interrupted"
         case _:
-            ended = "interrupted"
-    at_ms = batch.ms if story is None else story.updated_ms
+            assert_never(story.status)
+
+
+def _end(batch: Batch, story: Story | None) -> Event:
+    at_ms, ended = batch.ms, "interrupted"
+    if story is not None:
+        at_ms, ended = story.updated_ms, lifecycle_of(story)
     return Event(batch.mark, "lifecycle", at_ms, _lifecycle(ended, story))
 
 

@@ -20,7 +20,7 @@ FLOORS = (
     {"pg", "bus", "addresses"},
     {"assistants", "intake", "streams", "seats", "inspection"},
     {"dispatch"},
-    {"creates", "reports", "reaper", "webhooks"},
+    {"creates", "reports", "reaper", "retention", "webhooks"},
     {"scheduler"},
     {"deps"},
     {"api"},
@@ -58,7 +58,10 @@ API_SHARED = {
     "jsonrpc",
     "cards",
     "parts",
+    "command",
     "commands",
+    "starting",
+    "looking",
     "events",
 }
 """What the endpoints of `api/` may have in common; they never import each other."""

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from duragraph.api import commands, events, sse
-from duragraph.api.commands import Answer, Applied, Command, Failure, Success
+from duragraph.api.command import Answer, Applied, Command, Failure, Success, fitted, read
 from duragraph.api.events import Wanted
 from duragraph.api.io import Call, Socket
 from duragraph.api.middleware import STATUS
@@ -82,7 +82,7 @@ class _Connection:
 
     async def _answer(self, group: asyncio.TaskGroup, data: str | bytes) -> Answer:
         try:
-            command = commands.read(self._call, data.encode() if isinstance(data, str) else data)
+            command = read(self._call, data.encode() if isinstance(data, str) else data)
         except Invalid as error:
             return Failure(None, "invalid_argument", error.message)
         try:
@@ -98,13 +98,13 @@ class _Connection:
     async def _carry_out(self, group: asyncio.TaskGroup, command: Command) -> Answer:
         match command.method:
             case "subscription.subscribe":
-                subscription_id = self._subscribe(group, commands.fitted(command.params, Wanted))
+                subscription_id = self._subscribe(group, fitted(command.params, Wanted))
             case "subscription.reconnect":
-                wanted = commands.fitted(command.params, Wanted)
-                again = commands.fitted(command.params, Reconnect)
+                wanted = fitted(command.params, Wanted)
+                again = fitted(command.params, Reconnect)
                 subscription_id = self._subscribe(group, wanted, again.subscription_id)
             case "subscription.unsubscribe":
-                given = commands.fitted(command.params, Unsubscribe)
+                given = fitted(command.params, Unsubscribe)
                 return self._unsubscribe(command, given.subscription_id)
             case _:
                 return await commands.answer(self._call, self._thread_id, command)

@@ -1,8 +1,6 @@
 """The event log, read back. `reports.py` writes it."""
 
-import time
 from collections.abc import Sequence
-from uuid import UUID
 
 import attrs
 from msgspec import Raw
@@ -154,6 +152,19 @@ async def story(conn: Connection, run_id: str) -> Story | None:
     return None if record is None else Story(*record)
 
 
+NEWEST = f"""
+select {_PROGRESS} from run
+where organization_id = $1 and thread_id = $2 and ms > 0 and kind = 'run' and erase_at is null
+order by ms desc limit 1
+"""
+
+
+async def newest(conn: Connection, organization_id: str, thread_id: str) -> Progress | None:
+    """The thread's run that became active last."""
+    record = await conn.fetchrow(NEWEST, organization_id, thread_id)
+    return None if record is None else Progress(*record)
+
+
 RUN_AT = """
 select max(ms) from run where organization_id = $1 and thread_id = $2 and ms between 1 and $3
 """
@@ -180,29 +191,6 @@ async def marks(
     """Where these (organization, thread) stand; one that does not exist is absent."""
     records = await conn.fetch(MARKS, *zip(*threads, strict=True))
     return {(org, thread): (ms, seq) for org, thread, ms, seq in records}
-
-
-# Partitions are made ahead, by week of the run id's own time. Only the tables' owner may.
-PARTITION = """
-create table if not exists event_{week} partition of event for values from ('{low}') to ('{high}')
-"""
-TAKE_TURN = "select pg_advisory_xact_lock('event'::regclass::bigint)"
-WEEK_MS = 7 * 24 * 3600 * 1000
-WEEKS_AHEAD = 2
-
-
-async def partition_ahead(conn: Connection) -> None:
-    """The partitions of the next weeks, unless they are there.
-
-    Not this week's: ids of it may stand in the default partition by now.
-    """
-    this_week = time.time_ns() // 1_000_000 // WEEK_MS
-    async with conn.transaction():
-        await conn.execute("set local role none")
-        await conn.execute(TAKE_TURN)
-        for week in range(this_week + 1, this_week + 1 + WEEKS_AHEAD):
-            low, high = (UUID(int=w * WEEK_MS << 80) for w in (week, week + 1))
-            await conn.execute(PARTITION.format(week=week, low=low, high=high))
 
 
 def _split(frames: bytes) -> list[tuple[str, bytes]]:
