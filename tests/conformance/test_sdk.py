@@ -324,3 +324,25 @@ async def test_context_and_metadata_reach_the_run(client: LangGraphClient, threa
     )
     assert values["out"] == "hi!"
     assert (await client.runs.list(thread))[0]["metadata"]["kind"] == "tested"
+
+
+async def test_the_store_keeps_finds_and_forgets(client: LangGraphClient) -> None:
+    root = str(uuid4())
+    await client.store.put_item([root, "ada"], "likes", {"drink": "green tea", "cups": 3}, ttl=5)
+    await client.store.put_item([root, "bob"], "likes", {"drink": "water"}, index=False)
+    item = await client.store.get_item([root, "ada"], "likes", refresh_ttl=False)
+    assert (item["namespace"], item["value"]["cups"]) == ([root, "ada"], 3)
+    assert await client.store.get_item([root, "ada"], key="nothing") is None
+    for wanted in (
+        {"filter": {"cups": {"$gte": 3}}},
+        {"filter": {"drink": "green tea"}, "refresh_ttl": True},
+        {"query": "something with tea"},
+        {"limit": 1, "offset": 1},
+    ):
+        found = await client.store.search_items([root], **wanted)
+        assert [each["key"] for each in found["items"]] == ["likes"], wanted
+        assert found["items"][0]["namespace"] == [root, "ada"]
+    listed = await client.store.list_namespaces(prefix=[root], suffix=["ada"], max_depth=2)
+    assert listed == {"namespaces": [[root, "ada"]]}
+    await client.store.delete_item([root, "ada"], key="likes")
+    assert await client.store.get_item([root, "ada"], key="likes") is None

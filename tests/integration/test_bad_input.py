@@ -12,11 +12,17 @@ MAX_BODY, MAX_DEPTH = 4096, 40
 TAKEN, UNKNOWN = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 BUSY = "33333333-3333-3333-3333-333333333333"
 THREADS, RUNS, SEARCH = "/threads", "/runs", "/threads/search"
+ITEMS, STORE = "/store/items", "/store/items/search"
+ITEM = {"namespace": ["a"], "key": "k", "value": {}}
 
 
 def post(path, body, **options):
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return "POST", path, {"data": data} | options
+
+
+def put(path, body):
+    return "PUT", path, {"data": msgspec.json.encode(body)}
 
 
 INPUTS = {
@@ -42,6 +48,14 @@ INPUTS = {
     "an id in a path that is no UUID": ("GET", "/threads/nope", {}),
     "an id in a body that is no UUID": post(THREADS, {"thread_id": "nope"}),
     "a query parameter of the wrong type": ("GET", f"/threads/{TAKEN}/history?limit=abc", {}),
+    "a webhook to an address of one's own": post(
+        RUNS, {"assistant_id": "g", "webhook": "http://169.254.169.254/"}
+    ),
+    "a webhook without a host": post(RUNS, {"assistant_id": "g", "webhook": "/elsewhere"}),
+    "a store namespace with a dot in a label": post(STORE, {"namespace_prefix": ["a.b"]}),
+    "a store item without a namespace": put(ITEMS, ITEM | {"namespace": []}),
+    "a store key over 1024 bytes": put(ITEMS, ITEM | {"key": "k" * 1025}),
+    "a store filter with an unknown operator": post(STORE, {"filter": {"a": {"$in": [1]}}}),
     "both `configurable` and `context`": post(
         RUNS, {"assistant_id": "g", "context": {"a": 1}, "config": {"configurable": {"a": 1}}}
     ),
