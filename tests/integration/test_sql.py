@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from duragraph import ids, pg
-from duragraph.pg import events, leases
+from duragraph.pg import crons, events, leases
 from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Write
 
 OTHER = "22222222-2222-2222-2222-222222222222"
@@ -74,8 +74,10 @@ async def test_every_statement_fits_the_schema(connect, role):
         (leases.CLAIM, "run_claimable"),
         (events.AFTER, r"event_\w+_pkey"),
         (events.PROGRESS, "run_pkey"),
+        (crons.FIRST_DUE, "cron_due"),
+        (crons.CLAIM, "cron_due"),
     ],
-    ids=["claim", "follow", "progress"],
+    ids=["claim", "follow", "progress", "next cron", "crons due"],
 )
 async def test_hot_statements_use_their_index(connect, sql, index):
     found = await plan(await connect("duragraph_engine"), sql)
@@ -99,6 +101,8 @@ async def fill(plane):
     body = {"assistant_id": "g", "input": {}, "webhook": "https://webhook.invalid/"}
     assert (await plane.post("/runs", body)).status == 200
     assert (await plane.post("/threads", {}, headers={"Idempotency-Key": "k"})).status == 200
+    cron = {"assistant_id": "g", "schedule": "@yearly"}
+    assert (await plane.post("/runs/crons", cron)).status == 200
     item = {"namespace": ["a"], "key": "k", "value": {}}
     assert (await plane.call("PUT", "/store/items", item)).status == 204
     task = await hand.task()
