@@ -20,6 +20,7 @@ from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, Unavailable
 from duragraph.reaper import Reaper
 from duragraph.reports import Reports
+from duragraph.retention import Retention
 from duragraph.scheduler import Scheduler
 from duragraph.streams import Streams
 from duragraph.tasks import Supervisor
@@ -131,6 +132,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         ("reaper", reaper.run()),
         ("scheduler", scheduler.run()),
         ("webhooks", webhooks.run()),
+        ("retention", Retention(engine, days=config.event_days).run()),
         ("keep-alive", sse.keep_alive(app)),
     ):
         supervisor.start(name, loop)

@@ -140,6 +140,8 @@ class Config:
     webhook_networks: tuple[Network, ...] = _setting((), _networks)
     """What webhooks may reach beside public addresses."""
 
+    event_days: int = _setting(90, _whole(1, 36500))
+    """A run's events are kept so long after its end."""
     idempotency_seconds: float = _setting(86400.0, _seconds)
     """How long an `Idempotency-Key` is remembered."""
 

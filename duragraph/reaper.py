@@ -18,8 +18,8 @@ from duragraph.pg import (
     Connection,
     Pool,
     erasure,
-    events,
     idempotency,
+    partitions,
     reaping,
     runs,
     store,
@@ -56,7 +56,7 @@ class Reaper:
                     if time.monotonic() - housekept_at > HOUSEKEEPING_SECONDS:
                         await workers.forget(conn)
                         await webhooks.erase(conn)
-                        await events.partition_ahead(conn)
+                        await partitions.make_ahead(conn)
                         housekept_at = time.monotonic()
             except DuraGraphError as error:
                 log.warning("can't sweep", error=str(error), cause=str(error.__cause__))

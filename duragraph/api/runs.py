@@ -1,6 +1,7 @@
 """Runs: create, stream, wait, join, cancel. Contract: the LangGraph server's runs API."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import attrs
@@ -12,7 +13,7 @@ from duragraph import codec
 from duragraph.api import cursors, fields, intake, sse
 from duragraph.api.io import Call, EventStream, Reply, Value
 from duragraph.api.waiting import while_connected
-from duragraph.errors import Invalid, NotFound
+from duragraph.errors import Gone, Invalid, NotFound
 from duragraph.frames import Batch
 from duragraph.ids import new_id
 from duragraph.models import EMPTY, CancelAction, Id, OpenStatus, Run, RunCreate, Thread
@@ -283,14 +284,15 @@ async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batc
     """What `wait` and `join` answer: the last values seen, or what the thread holds."""
     values = error = None
     interrupts = b""
-    async for batch in batches:
-        for _, event, data in batch.numbered():
-            if event == "values":
-                values = data
-            elif event == "error":
-                error = data
-            elif event == "updates" and data.startswith(b'{"__interrupt__":[{'):
-                interrupts = data
+    with suppress(Gone):  # the thread still holds what the log does not
+        async for batch in batches:
+            for _, event, data in batch.numbered():
+                if event == "values":
+                    values = data
+                elif event == "error":
+                    error = data
+                elif event == "updates" and data.startswith(b'{"__interrupt__":[{'):
+                    interrupts = data
     if error is not None:
         return _failed(error)
     if values or interrupts or thread_id is None:

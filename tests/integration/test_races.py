@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from duragraph import ids, pg
-from duragraph.pg import endings, events, reaping, reports, runs
+from duragraph.pg import endings, partitions, reaping, reports, runs
 from duragraph.pg.reports import Reported
 from duragraph.protocol import (
     ChannelWrite,
@@ -374,6 +374,6 @@ async def test_a_connection_lost_in_the_middle_of_a_flush_loses_and_doubles_noth
 async def test_planes_make_partitions_in_turn(pool, database_url):
     async def ahead():
         async with pool.acquire() as conn:
-            await events.partition_ahead(conn)
+            await partitions.make_ahead(conn)
 
     await asyncio.gather(*(ahead() for _ in range(4)))
