@@ -39,6 +39,12 @@ class Unauthorized(DuraGraphError):
     code = "unauthorized"
 
 
+class Forbidden(DuraGraphError):
+    """Pages of this origin may not ask."""
+
+    code = "forbidden"
+
+
 class NotFound(DuraGraphError):
     """Not Found"""  # noqa: D400, D415 - the wire's own words
 

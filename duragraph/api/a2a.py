@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import attrs
-import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Raw
 
@@ -27,6 +26,7 @@ from duragraph.pg import agents
 from duragraph.pg.agents import Agent, Filter, Task
 
 NOT_FOUND, NOT_CANCELABLE, UNSUPPORTED, VERSION_UNSUPPORTED = -32001, -32002, -32004, -32009
+EVENTS = {"Content-Type": "text/event-stream"}
 PAGE = 50
 
 STATES = {V10.state(state): state for state in parts.STATES} | {"TASK_STATE_UNSPECIFIED": ""}
@@ -102,6 +102,11 @@ async def card(call: Call, assistant: str) -> Value:
     return web.Response(body=codec.dumps(cards.card(call, agent)), content_type="application/json")
 
 
+async def get(call: Call, assistant: str) -> Value:
+    """The same at the agent's own address."""
+    return await card(call, assistant)
+
+
 async def well_known_card(call: Call, *, query: CardQuery) -> Value:
     """The agent card of the assistant named by `assistant_id`."""
     if query.assistant_id is None:
@@ -127,7 +132,7 @@ async def post(
     except Fault as fault:
         failed = codec.dumps(Failure(asked_id, fault.problem))
     if streams:
-        return await sse.written(call, _one(_frame(failed)), {})
+        return await sse.written(call, _one(_frame(failed)), EVENTS)
     return web.Response(body=failed, content_type="application/json")
 
 
@@ -154,7 +159,8 @@ async def _send(asked: Asked, message: Message) -> web.StreamResponse:
     wants, run_id = given.configuration, new_id()
     streams = asked.call.deps.streams
     with streams.subscribe(run_id) as follower:
-        place = await _start(asked, given.message, run_id, ["values"])
+        task = await _start(asked, given.message, run_id, ["values"])
+        place = Place(task.context_id, task.root_id)
         waits = wants.blocking and not wants.returnImmediately
         batches = streams.follow(run_id, follower, fresh=True) if waits else _nothing()
         return await sse.value(asked.call, _sent(asked, place, batches, wants.historyLength), {})
@@ -175,63 +181,56 @@ async def _stream(asked: Asked, message: Message) -> web.StreamResponse:
     run_id = new_id()
     streams = asked.call.deps.streams
     with streams.subscribe(run_id) as follower:
-        place = await _start(asked, given, run_id, ["values", "messages"])
+        task = await _start(asked, given, run_id, ["values", "messages"])
         batches = streams.follow(run_id, follower, fresh=True)
-        return await sse.written(asked.call, _updates(asked, place, batches), {})
+        updates = _updates(asked, task, asked.dialect.submitted(task, given), batches)
+        return await sse.written(asked.call, updates, EVENTS)
 
 
 async def _resubscribe(asked: Asked, message: Message) -> web.StreamResponse:
-    place = _place(jsonrpc.params(message, Named).id)
-    task, _ = await _read(asked, place)
+    task, values = await _read(asked, _place(jsonrpc.params(message, Named).id))
     if task.state in TERMINAL:
         raise Fault(UNSUPPORTED, "A task that has ended has no more to tell")
     streams = asked.call.deps.streams
     with streams.subscribe(task.run_id) as follower:
         batches = streams.follow(task.run_id, follower)
-        return await sse.written(asked.call, _updates(asked, place, batches), {})
+        updates = _updates(asked, task, asked.dialect.task(task, values, history=None), batches)
+        return await sse.written(asked.call, updates, EVENTS)
 
 
 async def _updates(
-    asked: Asked, place: Place, batches: AsyncIterator[Batch]
+    asked: Asked, task: Task, shown: dict[str, Any], batches: AsyncIterator[Batch]
 ) -> AsyncIterator[bytes]:
     """The task; what its agent says, as far as it has come; what came of it, and how it stands."""
-    write, (task, values) = asked.dialect, await _read(asked, place)
-    yield asked.frame(write.answer("task", write.task(task, values, history=None)))
+    write = asked.dialect
+    yield asked.frame(write.answer("task", shown))
     working = attrs.evolve(task, state="working")
     async for batch in batches:
         for _, event, data in batch.numbered():
             if event == "messages/partial":
                 yield asked.frame(write.status_update(working, text=parts.streamed(data)))
-    task, values = await _read(asked, place)
+    task, values = await _read(asked, Place(task.context_id, task.root_id))
     for artifact in write.artifacts(task, values):
         yield asked.frame(write.artifact_update(task, artifact))
     yield asked.frame(write.status_update(task))
 
 
-async def _start(asked: Asked, given: Given, run_id: str, stream_mode: list[StreamMode]) -> Place:
+async def _start(asked: Asked, given: Given, run_id: str, stream_mode: list[StreamMode]) -> Task:
     """Make the run that the message asks for. Raises Fault, and what creating a run raises."""
     given.check()
-    if given.taskId is not None:
-        place = await _answerable(asked, given.taskId, given.contextId)
-        body = RunCreate(
-            asked.agent.assistant_id,
-            command=given.as_answer(),
-            multitask_strategy="reject",
-            metadata={"a2a_task": place.root_id},
-            stream_mode=stream_mode,
-        )
-    else:
+    body = RunCreate(asked.agent.assistant_id, stream_mode=stream_mode)
+    if given.taskId is None:
         _check_input(asked.agent, given)
         place = Place(_context(given.contextId), run_id)
-        body = RunCreate(
-            asked.agent.assistant_id,
-            input=given.as_input(),
-            if_not_exists="create",
-            metadata={"a2a_task": place.root_id},
-            stream_mode=stream_mode,
-        )
-    await intake.create(asked.call, run_id, place.context_id, body)
-    return place
+        body = attrs.evolve(body, input=given.as_input(), if_not_exists="create")
+    else:
+        place = await _answerable(asked, given.taskId, given.contextId)
+        body = attrs.evolve(body, command=given.as_answer(), multitask_strategy="reject")
+    body = attrs.evolve(body, metadata={"a2a_task": place.root_id})
+    run = (await intake.create(asked.call, run_id, place.context_id, body)).run
+    return Task(
+        place.context_id, place.root_id, run_id, run.assistant_id, "submitted", run.created_at
+    )
 
 
 async def _answerable(asked: Asked, name: str, context_id: str | None) -> Place:
@@ -247,13 +246,13 @@ async def _answerable(asked: Asked, name: str, context_id: str | None) -> Place:
 
 
 def _check_input(agent: Agent, given: Given) -> None:
-    fields = _fields(agent)
+    fields = cards.fields(agent)
     if given.texts and fields and "messages" not in fields:
         raise Fault(
             INVALID_PARAMS,
             f"Assistant '{agent.assistant_id}' (graph '{agent.graph_id}') does not support A2A "
             "conversational messages. Graph input schema must include a 'messages' field to "
-            f"accept text or file parts. Available input fields: {sorted(fields)}",
+            f"accept text or file parts. Available input fields: {fields}",
         )
 
 
@@ -367,13 +366,6 @@ async def _one(frame: bytes) -> AsyncIterator[bytes]:
 async def _nothing() -> AsyncIterator[Batch]:
     return
     yield
-
-
-def _fields(agent: Agent) -> dict[str, Any]:
-    """What its graph takes, by name; empty where no worker has said."""
-    schema = msgspec.json.decode(agent.input_schema or b"{}", type=dict[str, Any] | None) or {}
-    fields: dict[str, Any] = schema.get("properties", {})
-    return fields
 
 
 Method: TypeAlias = Callable[[Asked, Message], Awaitable[web.StreamResponse]]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from duragraph import __version__
@@ -23,6 +24,7 @@ def card(call: Call, agent: Agent) -> dict[str, Any]:
         "examples": [],
         "inputModes": MODES,
         "outputModes": MODES,
+        "metadata": {"inputSchema": _taken(agent)},
     }
     shown: dict[str, Any] = {
         "name": agent.name,
@@ -48,6 +50,24 @@ def card(call: Call, agent: Agent) -> dict[str, Any]:
         key = {"type": "apiKey", "in": "header", "name": "x-api-key"}
         shown |= {"securitySchemes": {"key": key}, "security": [{"key": []}]}
     return shown
+
+
+def _schema(agent: Agent) -> dict[str, Any]:
+    return msgspec.json.decode(agent.input_schema or b"{}", type=dict[str, Any] | None) or {}
+
+
+def fields(agent: Agent) -> list[str]:
+    """What its graph takes, by name; nothing where no worker has said."""
+    return list(_schema(agent).get("properties", {}))
+
+
+def _taken(agent: Agent) -> dict[str, Any]:
+    taken = fields(agent)
+    return {
+        "required": sorted(_schema(agent).get("required", [])),
+        "properties": sorted(taken),
+        "supportsA2A": "messages" in taken,
+    }
 
 
 def _base(request: web.Request) -> str:

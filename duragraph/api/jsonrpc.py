@@ -9,12 +9,11 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
 import msgspec
-from aiohttp import web
 from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import codec
 from duragraph.api.io import Call
-from duragraph.errors import Conflict, DuraGraphError, Invalid, NotFound, Refused
+from duragraph.errors import Conflict, DuraGraphError, Forbidden, Invalid, NotFound, Refused
 from duragraph.models import EMPTY, NULL
 
 T = TypeVar("T")
@@ -101,13 +100,13 @@ def told(error: DuraGraphError) -> str:
 
 
 def refuse_strangers(call: Call) -> None:
-    """Raises HTTPForbidden for a page of another site, in a browser that reaches this plane.
+    """Raises Forbidden for a page of another site, in a browser that reaches this plane.
 
     MCP's transport demands it, against DNS rebinding.
     """
     origin = call.request.headers.get("Origin")
     if origin is not None and not {"*", origin} & set(call.deps.config.cors_origins):
-        raise web.HTTPForbidden
+        raise Forbidden(hint="DURAGRAPH_CORS_ORIGINS lists those that may.")
 
 
 def accepts(call: Call, *media: str) -> bool:

@@ -24,6 +24,7 @@ STATUS = {
     "invalid": 422,
     "refused": 400,
     "unauthorized": 401,
+    "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
     "gone": 410,

@@ -127,10 +127,14 @@ class Dialect:
     def state(self, state: str) -> str:
         return state if self.legacy else f"TASK_STATE_{state.upper().replace('-', '_')}"
 
-    def message(self, role: str, parts: list[Any], id: str, context_id: str) -> dict[str, Any]:
-        role = role if self.legacy else f"ROLE_{role.upper()}"
-        message = {"role": role, "parts": parts, "messageId": id, "contextId": context_id}
-        return self._kind("message") | message
+    def message(self, role: str, text: str, id: str, context_id: str) -> dict[str, Any]:
+        return {
+            **self._kind("message"),
+            "role": role if self.legacy else f"ROLE_{role.upper()}",
+            "parts": [self.text(text)],
+            "messageId": id,
+            "contextId": context_id,
+        }
 
     def status(self, task: Task, *, text: str | None = None) -> dict[str, Any]:
         """Where a task stands; `text` of what it says, or why it failed."""
@@ -139,14 +143,14 @@ class Dialect:
             text = in_words(task.error)
         if text is None:
             return status
-        said = self.message("agent", [self.text(text)], task.run_id, task.context_id)
-        return status | {"message": said}
+        said = self.message("agent", text, task.run_id, task.context_id)
+        return status | {"message": said | {"taskId": task_id(task)}}
 
     def history(self, task: Task, messages: list[Said], length: int | None) -> list[Any]:
         """The last `length` of what user and agent said; all that is known of it for None."""
         spoken = [m for m in messages if m.type in ROLES and m.text]
         return [
-            self.message(ROLES[m.type], [self.text(m.text)], m.id or "", task.context_id)
+            self.message(ROLES[m.type], m.text, m.id or "", task.context_id)
             for m in (spoken if length is None else spoken[-length:])
         ]
 
@@ -154,14 +158,15 @@ class Dialect:
         """What came of the task: the agent's last word, or what it asks."""
         match task.state:
             case "completed":
-                name, description, parts = "Assistant Response", None, self._result(values)
+                name, parts = "Assistant Response", self._result(values)
+                description = f"Response from assistant {task.assistant_id}"
             case "input-required":
                 name, description = "Interrupt", "Agent requires input to continue"
                 parts = self._questions(task)
             case _:
                 return []
-        artifact = {"artifactId": task.run_id, "name": name, "parts": parts}
-        return [artifact | ({"description": description} if description else {})]
+        artifact = {"artifactId": task.run_id, "name": name, "description": description}
+        return [artifact | {"parts": parts}]
 
     def _result(self, values: Raw | None) -> list[Any]:
         messages = said(values)
@@ -177,6 +182,11 @@ class Dialect:
             for some in by_task.values()
             for asked in some
         ]
+
+    def submitted(self, task: Task, given: Given) -> dict[str, Any]:
+        """A task that was just made."""
+        said = self.message("user", "\n".join(given.texts), given.messageId, task.context_id)
+        return self.task(task, None, history=0) | {"history": [said] if given.texts else []}
 
     def task(
         self, task: Task, values: Raw | None, *, history: int | None, artifacts: bool = True

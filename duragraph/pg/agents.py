@@ -5,7 +5,7 @@ A task is a run and those that went on with it; these name it by `a2a_task` in t
 
 import attrs
 
-from duragraph.models import Json
+from duragraph.models import EMPTY, Json
 from duragraph.pg import Connection
 
 # Tools of one name are told apart by the end of their assistants' ids: it begins with the time.
@@ -95,8 +95,8 @@ case
 end
 """
 _TASK = f"""
-select r.thread_id, coalesce(r.metadata ->> 'a2a_task', r.run_id::text), r.run_id, {_STATE},
-    r.updated_at, r.error, t.interrupts
+select r.thread_id, coalesce(r.metadata ->> 'a2a_task', r.run_id::text), r.run_id, r.assistant_id,
+    {_STATE}, r.updated_at, r.error, t.interrupts
 from run r join thread t using (organization_id, thread_id)
 where r.organization_id = $1 and r.assistant_id = $2 and r.kind = 'run' and r.erase_at is null
 """
@@ -109,10 +109,11 @@ class Task:
     context_id: str
     root_id: str
     run_id: str
+    assistant_id: str
     state: str
     updated_at: str
-    error: Json | None
-    interrupts: Json
+    error: Json | None = None
+    interrupts: Json = EMPTY
 
 
 TASK = f"""
@@ -135,7 +136,7 @@ select * from (
         and not exists (select from run l where l.organization_id = r.organization_id
             and l.thread_id = r.thread_id and l.created_at > r.created_at
             and l.metadata ->> 'a2a_task' = r.metadata ->> 'a2a_task')
-) as task(context_id, root_id, run_id, state, updated_at, error, interrupts)
+) as task(context_id, root_id, run_id, assistant_id, state, updated_at, error, interrupts)
 where ($4::text is null or state = $4)
 """
 

@@ -380,6 +380,170 @@ EXPLAINED = (
         reference="^422",
         ours="^200",
     ),
+    Explained(
+        what="MCP and A2A tell the product and its version",
+        why="They are this server's.",
+        where=r"^agents/.* · json\.(result\.)?(serverInfo\.(name|version)|version)$",
+    ),
+    Explained(
+        what="MCP's newest revision (2026-07-28) is spoken too: `server/discover`",
+        why="The official client asks for it first.",
+        where=r"^agents/.*server/discover.* · json\.(error|result)$",
+    ),
+    Explained(
+        what="An unknown revision in MCP's header is 400",
+        why="The specification demands it; the reference does not look.",
+        where=r"^agents/initialize · .* · status$",
+        ours="^400 .*-32022",
+    ),
+    Explained(
+        what="A tool's schema is called after its graph and tells of the messages' shape",
+        why="As `/assistants/{assistant_id}/schemas` has it.",
+        where=r"^agents/tools · .* · json\.result\.tools\[\]\.inputSchema\.(title|\$defs)$",
+    ),
+    Explained(
+        what="A tool's output is JSON text",
+        why="The reference sends Python's `repr`, which no client can read.",
+        where=r"^agents/calls · .* · json\.result\.content\[\]\.text$",
+        reference=r"^.\{'",
+    ),
+    Explained(
+        what="What failed in a tool or a task is told with its message",
+        why="A model can do nothing with the name of a class; what is masked stays masked.",
+        where=r"^agents/calls · .* · json\.result\.content\[\]\.text$",
+        reference=r'^"\w+Error"$',
+        ours=r'^"\w+Error: ',
+    ),
+    Explained(
+        what="Answers that wait for a run are chunked",
+        why="A newline every 5 s keeps the connection, as in `/runs/wait`.",
+        where=r"^agents/.* · headers\.transfer-encoding$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="Errors of JSON-RPC are worded differently",
+        why="By the one reader of all bodies; the codes are the same.",
+        where=r"^agents/.* · json\.error\.message$",
+    ),
+    Explained(
+        what="MCP refuses bad envelopes with the error body of all endpoints",
+        why="One shape for every 4xx.",
+        where=r"^agents/.* POST /mcp.* · json\.(error|detail)$",
+    ),
+    Explained(
+        what="Parameters that are an array, an id that is an object: no 500, no answer to it",
+        why="JSON-RPC has neither in MCP.",
+        where=r"^agents/.* POST /mcp .* · status$",
+        reference=r'^(500|200 \{"id": \{\})',
+        ours="^(200 .*-32602|400)",
+    ),
+    Explained(
+        what="A2A's notifications, and what has no method, are answered 202",
+        why="Nobody awaits an answer to them.",
+        where=r"^agents/envelopes · .* POST /a2a/.* · status$",
+        ours="^202",
+    ),
+    Explained(
+        what="Where an envelope is wrong, the error's `id` is null",
+        why="It is read as a whole or not at all.",
+        where=r"^agents/envelopes · .* POST /a2a/.* · json\.id$",
+        ours="^null$",
+    ),
+    Explained(
+        what="`Accept: */*` is enough for MCP, and any for A2A",
+        why="Whoever takes anything takes JSON.",
+        where=r"^agents/envelopes · .* · status$",
+        reference="^400 .*Accept header",
+        ours="^200",
+    ),
+    Explained(
+        what="`DELETE /mcp` is 405",
+        why="There are no sessions to end; the specification has 405 for that.",
+        where=r"^agents/.* DELETE /mcp · status$",
+        ours="^405",
+    ),
+    Explained(
+        what="405 and 307 of MCP and A2A have the body and headers of all endpoints",
+        why="One shape for every answer.",
+        where=r"^agents/envelopes · .* · (headers\.(content-type|location)|text|json)$",
+    ),
+    Explained(
+        what="An agent's history does not name the task of each message",
+        why="A thread's messages do not know the run that wrote them; A2A has it as optional.",
+        where=r"^agents/.* · .*history\[\]\.taskId$",
+        ours=ONLY_REFERENCE,
+    ),
+    Explained(
+        what="Ids of streamed messages have no `lc_run--`",
+        why="No LangChain model made them.",
+        where=r"^agents/.* · .*history\[\]\.messageId$",
+        reference="lc_run--",
+    ),
+    Explained(
+        what="An artifact, and what an agent says while it works, keep their ids",
+        why="Who reads a task again sees the same artifact; the reference makes ids up.",
+        where=r"^agents/.* · .*(artifact(s\[\])?\.artifactId|status\.message\.messageId)$",
+    ),
+    Explained(
+        what='A task that is read again has its artifacts, and no "Task completed successfully"',
+        why="What came of it is what is asked for; its state tells the rest.",
+        where=r"^agents/talk · .* · json\.result\.(status\.message|artifacts)$",
+    ),
+    Explained(
+        what="`ListTasks` has no `artifacts` unless asked for, and no `history` either",
+        why="The reference has an empty list, and everything that was ever said for each task.",
+        where=r"^agents/talk · .*ListTasks.* · json\.result\.tasks\[\]\.artifacts$",
+        ours=ONLY_REFERENCE,
+    ),
+    Explained(
+        what="Answers in A2A 1.0 are written as it says",
+        why="The reference mixes in 0.3's `kind` and `final` and does not wrap streamed updates, "
+        "which the official client then does not see.",
+        where=r'^agents/.*"method":"(GetTask|SendMessage|SendStreamingMessage|ListTasks)".* · '
+        r"(json|frames\[message\]\.data)\.result\.",
+    ),
+    Explained(
+        what="A graph without messages answers with a part of data",
+        why="The reference sends Python's `repr`, with an empty list of messages made up.",
+        where=r"^agents/talk_of_data · .* · json\.result\.artifacts\[\]\.parts\[\]\.",
+    ),
+    Explained(
+        what="A part that is no object is a wrong parameter (-32602)",
+        why="It has no content type that could be unsupported.",
+        where=r"^agents/wrong_talk · .* · json\.error\.code$",
+        reference="^-32005$",
+        ours="^-32602$",
+    ),
+    Explained(
+        what="A task of an assistant that does not exist: the assistant is what is missing",
+        why="-32602 as with the other methods.",
+        where=r"^agents/wrong_talk · .*tasks/get.* · json\.error\.code$",
+        reference="^-32001$",
+        ours="^-32602$",
+    ),
+    Explained(
+        what="Assistants are also named by their graph in `/a2a`, and in the cards' addresses",
+        why="As in `/assistants/{assistant}/graph`; an unknown name is an unknown id.",
+        where=r"^agents/wrong_talk · .* /a2a/nope .*message/stream.* · (headers|json|frames)",
+    ),
+    Explained(
+        what="A card also says how A2A 0.3 is spoken, and knows no LangChain extension",
+        why="Both dialects are served; `history-scope` is not.",
+        where=r"^agents/.* · json\.(result\.)?"
+        r"(supportedInterfaces|protocolVersion|preferredTransport|capabilities\.extensions)",
+    ),
+    Explained(
+        what="The card of nobody is 404",
+        why="As everywhere. Without `assistant_id` it is 400, as with the reference.",
+        where=r"^agents/cards · .* · status$",
+        reference="^400",
+        ours="^404",
+    ),
+    Explained(
+        what="A card that can't be given has the error body of all endpoints",
+        why="One shape for every 4xx.",
+        where=r"^agents/cards · .* · json\.(error|detail)$",
+    ),
 )
 
 
