@@ -192,10 +192,10 @@ async def test_a_last_tick_missed_before_the_end_is_made_up_for(town):
 
 
 async def test_a_disabled_cron_rests_and_makes_up_for_nothing(town):
-    cron_id = await town.cron(enabled=False)
+    cron_id, other = await town.cron(enabled=False), await town.cron()
     path = f"/runs/crons/{cron_id}"
     await town.look(START + 2 * HOUR)
-    assert await town.ticks(cron_id) == []
+    assert (await town.ticks(cron_id), len(await town.ticks(other))) == ([], 1)
     await town.database.execute(
         "update cron set next_run_date = '2001-01-01' where cron_id = $1", cron_id
     )
@@ -251,13 +251,19 @@ HARMS = {
     "the assistant is no good": "update assistant set revision = revision + 1,"
     """ config = '{"configurable": {"checkpoint_id": "nope"}}' where name = 'Untitled'""",
     "the body is no good": "update cron set payload = '[]' where thread_id is not null",
+    "the database refuses": """
+        create function refuse() returns trigger language plpgsql as
+            'begin raise exception $$no$$; end';
+        create trigger refuse before insert on run for each row
+            when (new.multitask_strategy = 'reject') execute function refuse()""",
 }
 
 
 @pytest.mark.parametrize("harm", HARMS)
 async def test_what_can_not_be_made_is_dropped_and_stops_no_other(town, harm):
     system = {"assistant_id": "g"}
-    broken, whole = await town.cron(thread=True), await town.cron(**system)
+    broken = await town.cron(thread=True, multitask_strategy="reject")
+    whole = await town.cron(**system)
     await town.database.execute(HARMS[harm])
     await town.look()
     assert await town.ticks(broken) == []
@@ -279,10 +285,31 @@ async def test_what_is_locked_is_left_and_fired_later(town, held):
         await town.database.execute(
             f"select from {held} where thread_id = $1 for update", town.thread_id
         )
-        assert await town.look() == AGAIN_SECONDS
+        async with asyncio.timeout(4):  # less than a lock is waited for
+            assert await town.look() == AGAIN_SECONDS
         assert (await town.ticks(cron_id), await town.ticks(other)) == ([], [START])
     await town.look()
     assert await town.ticks(cron_id) == [START]
+
+
+async def test_a_tick_that_must_wait_is_neither_dropped_nor_in_the_way(town, database_url):
+    deps = town.plane.app[DEPS]
+    cron_id = await town.cron(thread=True, multitask_strategy="interrupt")
+    await town.look()
+    other = await town.cron(due=START + HOUR)
+    impatient = {"lock_timeout": "50ms"}
+    async with AsyncExitStack() as stack:
+        pool = await pg.open_pool(database_url, "duragraph_engine", size=1, settings=impatient)
+        stack.push_async_callback(pool.close)
+        scheduler = Scheduler(deps.config, pool, deps.creates, clock=town.time)
+        town.time.now = START + HOUR
+        async with town.database.transaction():
+            await town.database.execute("select from run for update")
+            assert await scheduler.look() == 0
+            assert await scheduler.look() == AGAIN_SECONDS
+        assert (await town.ticks(cron_id), await town.ticks(other)) == ([START], [START + HOUR])
+    await town.look()
+    assert await town.ticks(cron_id) == [START, START + HOUR]
 
 
 async def test_more_crons_than_a_transaction_holds_are_all_fired(town):
