@@ -42,6 +42,7 @@ CORS = {
     "Access-Control-Allow-Private-Network": "true",
 }
 EXPOSED = "x-pagination-total, x-pagination-next, content-location, location"
+REQUEST_ID = web.RequestKey("request_id", str)
 _is_plain = re.compile(r"[!-~]{1,200}").fullmatch
 
 
@@ -109,9 +110,11 @@ def failure(request: web.Request, error: Exception) -> web.Response:
 
 
 def id_of(request: web.Request) -> str:
-    """As its client calls it, if that can be logged, stored and sent back; else a new one."""
-    given = request.headers.get("x-request-id", "")
-    return given if _is_plain(given) else new_id()
+    """As its client calls it, if that can be logged, stored and sent back; else one of its own."""
+    if REQUEST_ID not in request:
+        given = request.headers.get("x-request-id", "")
+        request[REQUEST_ID] = given if _is_plain(given) else new_id()
+    return request[REQUEST_ID]
 
 
 def _error(
