@@ -1,13 +1,15 @@
 """The unmodified official client, in both its halves, against a running server and worker."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import LangGraphClient
-from langgraph_sdk.errors import ConflictError, NotFoundError
+from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 
 from tests.conformance.sdk_cases import (
     APPROVAL,
@@ -346,3 +348,43 @@ async def test_the_store_keeps_finds_and_forgets(client: LangGraphClient) -> Non
     assert listed == {"namespaces": [[root, "ada"]]}
     await client.store.delete_item([root, "ada"], key="likes")
     assert await client.store.get_item([root, "ada"], key="likes") is None
+
+
+async def test_crons_are_made_found_changed_and_deleted(
+    client: LangGraphClient, thread: str
+) -> None:
+    tag = {"tag": str(uuid4())}
+    end = datetime(2031, 1, 1, tzinfo=UTC)
+    free = await client.crons.create(
+        "echo",
+        schedule="0 9 1 1 *",
+        timezone=ZoneInfo("Europe/Berlin"),
+        end_time=end,
+        metadata=tag,
+        input={"msg": "hi"},
+        on_run_completed="keep",
+    )
+    assert (free["timezone"], free["on_run_completed"]) == ("Europe/Berlin", "keep")
+    assert free["next_run_date"].endswith("-01-01T08:00:00.000000+00:00")
+    assert datetime.fromisoformat(free["end_time"]) == end
+    bound = await client.crons.create_for_thread(
+        thread, "echo", schedule="@daily", metadata=tag, multitask_strategy="reject", enabled=False
+    )
+    assert (bound["thread_id"], bound["enabled"]) == (thread, False)
+    found = await client.crons.search(metadata=tag, sort_by="created_at", sort_order="asc")
+    assert [each["cron_id"] for each in found] == [free["cron_id"], bound["cron_id"]]
+    found = await client.crons.search(thread_id=thread, select=["cron_id", "enabled"])
+    assert found == [{"cron_id": bound["cron_id"], "enabled": False}]
+    assert len(await client.crons.search(metadata=tag, enabled=True)) == 1
+    assert await client.crons.count(metadata=tag) == 2
+    assert await client.crons.count(thread_id=thread) == 1
+    changed = await client.crons.update(free["cron_id"], schedule="@yearly", end_time=None)
+    assert (changed["schedule"], changed["end_time"]) == ("@yearly", None)
+    assert changed["payload"]["input"] == {"msg": "hi"}
+    await client.crons.delete(free["cron_id"])
+    with pytest.raises(NotFoundError):
+        await client.crons.update(free["cron_id"], enabled=False)
+    await client.threads.delete(thread)
+    assert await client.crons.count(metadata=tag) == 0
+    with pytest.raises(UnprocessableEntityError, match="standard cron format"):
+        await client.crons.create("echo", schedule="whenever")

@@ -14,6 +14,7 @@ BUSY = "33333333-3333-3333-3333-333333333333"
 THREADS, RUNS, SEARCH = "/threads", "/runs", "/threads/search"
 ITEMS, STORE = "/store/items", "/store/items/search"
 ITEM = {"namespace": ["a"], "key": "k", "value": {}}
+CRONS, CRON = "/runs/crons", {"assistant_id": "g", "schedule": "@daily"}
 
 
 def post(path, body, **options):
@@ -52,6 +53,13 @@ INPUTS = {
         RUNS, {"assistant_id": "g", "webhook": "http://169.254.169.254/"}
     ),
     "a webhook without a host": post(RUNS, {"assistant_id": "g", "webhook": "/elsewhere"}),
+    "a cron schedule that is none": post(CRONS, CRON | {"schedule": "whenever"}),
+    "a cron schedule that is never due": post(CRONS, CRON | {"schedule": "0 0 31 2 *"}),
+    "an unknown time zone": post(CRONS, CRON | {"timezone": "Atlantis"}),
+    "an `end_time` beyond the calendar": post(
+        CRONS, CRON | {"end_time": "0001-01-01T00:00:00+12:00"}
+    ),
+    "a change of a cron that changes nothing": ("PATCH", f"{CRONS}/{UNKNOWN}", {"data": b"{}"}),
     "a store namespace with a dot in a label": post(STORE, {"namespace_prefix": ["a.b"]}),
     "a store item without a namespace": put(ITEMS, ITEM | {"namespace": []}),
     "a store key over 1024 bytes": put(ITEMS, ITEM | {"key": "k" * 1025}),
