@@ -6,10 +6,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from duragraph.ids import system_assistant_id
+
 DOCS = Path(__file__).parents[2] / "docs/errors.md"
 KEY = {"x-api-key": "secret"}
 MAX_BODY, MAX_DEPTH = 4096, 40
 TAKEN, UNKNOWN = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
+USED = "used"
 BUSY = "33333333-3333-3333-3333-333333333333"
 THREADS, RUNS, SEARCH = "/threads", "/runs", "/threads/search"
 ITEMS, STORE = "/store/items", "/store/items/search"
@@ -86,6 +89,20 @@ INPUTS = {
         f"/threads/{BUSY}/runs", {"assistant_id": "g", "multitask_strategy": "reject"}
     ),
     "a state update of a busy thread": post(f"/threads/{BUSY}/state", {"values": {}}),
+    "an empty batch of runs": post(f"{RUNS}/batch", []),
+    "a cancel of many that names both a status and runs": post(
+        f"{RUNS}/cancel", {"status": "all", "thread_id": BUSY, "run_ids": []}
+    ),
+    "a cancel of many where nothing runs": post(
+        f"{RUNS}/cancel", {"thread_id": TAKEN, "run_ids": [UNKNOWN]}
+    ),
+    "a version that an assistant never had": post(
+        f"/assistants/{system_assistant_id('g')}/latest", {"version": 9}
+    ),
+    "an `Idempotency-Key` over 255 characters": post(
+        THREADS, {}, headers={"Idempotency-Key": "k" * 256}
+    ),
+    "an `Idempotency-Key` of another request": post(THREADS, {}, headers={"Idempotency-Key": USED}),
     "a worker's message that is no msgpack": post("/workers", b"\xc1"),
     "a worker's message of another shape": post("/workers", msgspec.msgpack.encode([1])),
 }
@@ -106,6 +123,7 @@ async def guarded(start_plane):
     await plane.post(THREADS, {"thread_id": TAKEN})
     busy = {"assistant_id": "g", "if_not_exists": "create"}
     assert (await plane.post(f"/threads/{BUSY}/runs", busy)).status == 200
+    await plane.post(THREADS, {"metadata": {"a": 1}}, headers={"Idempotency-Key": USED})
     return plane
 
 
