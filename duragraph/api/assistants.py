@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import attrs
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from duragraph import codec, ids
 from duragraph.api.fields import (
@@ -56,7 +56,8 @@ class AssistantCreate:
 @once
 async def create(call: Call, *, body: AssistantCreate) -> Assistant:
     """Raises NotFound (graph), Conflict, Invalid, Refused."""
-    assistant_id, fields = body.assistant_id or ids.new_id(), _fields(body)
+    assistant_id = body.assistant_id or ids.new_id()
+    fields = _fields(body, *mirrored(body.config, body.context))
     async with call.tenant() as conn:
         await _known(conn, call, body.graph_id)
         made = await assistants.create(conn, call.organization_id, assistant_id, fields)
@@ -116,19 +117,21 @@ async def get(call: Call, assistant_id: str) -> Assistant:
 
 @attrs.frozen
 class AssistantUpdate:
-    graph_id: str | None = None
-    config: RunnableConfig | None = None
-    context: Object | None = None
+    """An empty name, config or context counts as omitted, as the LangGraph server has it."""
+
+    graph_id: str | UnsetType = UNSET
+    config: RunnableConfig = attrs.field(factory=dict)
+    context: Object = attrs.field(factory=dict)
     metadata: Object = attrs.field(factory=dict)
-    name: str | None = None
-    description: str | None = None
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
 
 
 async def update(call: Call, assistant_id: str, *, body: AssistantUpdate) -> Assistant:
     """Make a new version: what is omitted stays, metadata is merged. Raises NotFound, Refused."""
-    fields = _fields(body)
+    fields = _fields(body, *mirrored(body.config or None, body.context or None))
     async with call.tenant() as conn:
-        await _known(conn, call, body.graph_id)
+        await _known(conn, call, fields.graph_id)
         updated = await assistants.update(conn, call.organization_id, assistant_id, fields)
     if updated is None:
         raise NotFound(f"Assistant {assistant_id} not found")
@@ -253,12 +256,13 @@ async def set_latest(call: Call, assistant_id: str, *, body: Latest) -> Assistan
     return latest
 
 
-def _fields(body: AssistantCreate | AssistantUpdate) -> assistants.Fields:
-    config, context = mirrored(body.config, body.context)
+def _fields(
+    body: AssistantCreate | AssistantUpdate, config: Object | None, context: Object | None
+) -> assistants.Fields:
     return assistants.Fields(
-        graph_id=body.graph_id,
-        name=body.name,
-        description=body.description,
+        graph_id=None if body.graph_id is UNSET else body.graph_id,
+        name=body.name or None,
+        description=None if body.description is UNSET else body.description,
         config=None if config is None else codec.dumps(config),
         context=None if context is None else codec.dumps(context),
         metadata=codec.dumps(own_metadata(body.metadata)),

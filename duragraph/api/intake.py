@@ -11,7 +11,7 @@ from duragraph.ids import new_id
 from duragraph.models import Json, RunCreate
 from duragraph.pg import threads
 from duragraph.pg.assistants import Resolved
-from duragraph.pg.runs import Created, NewRun
+from duragraph.pg.runs import Created
 
 
 async def create(call: Call, run_id: str, thread_id: str | None, body: RunCreate) -> Created:
@@ -22,10 +22,19 @@ async def create(call: Call, run_id: str, thread_id: str | None, body: RunCreate
     """
     creates = call.deps.creates
     instead = thread_id is not None and body.multitask_strategy in INSTEAD
-    resumes = await _waiting(call, thread_id, body)
+    resumes, request_id = await _waiting(call, thread_id, body), id_of(call.request)
+    _check(call, body)
 
     async def make(assistant: Resolved) -> Created:
-        new = _new_run(call, assistant, run_id, thread_id, body, resumes=resumes)
+        new = intake.new_run(
+            assistant,
+            body,
+            organization_id=call.organization_id,
+            run_id=run_id,
+            thread_id=thread_id,
+            request_id=request_id,
+            resumes=resumes,
+        )
         if instead or call.key is not None:
             (created,) = await creates.create_all([new], key=call.key)
             return created
@@ -44,32 +53,28 @@ async def _waiting(call: Call, thread_id: str | None, body: RunCreate) -> Json |
 
 async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:
     """Create a run on a temporary thread for each of these, or none at all; raises as `create`."""
+    request_id = id_of(call.request)
+    for body in bodies:
+        _check(call, body)
 
     async def make(found: Mapping[str, Resolved]) -> list[Created]:
-        new = [_new_run(call, found[b.assistant_id], new_id(), None, b) for b in bodies]
+        new = [
+            intake.new_run(
+                found[body.assistant_id],
+                body,
+                organization_id=call.organization_id,
+                run_id=new_id(),
+                thread_id=None,
+                request_id=request_id,
+            )
+            for body in bodies
+        ]
         return await call.deps.creates.create_all(new, key=call.key)
 
     names = [body.assistant_id for body in bodies]
     return await call.deps.assistants.use_all(call.organization_id, names, make)
 
 
-def _new_run(
-    call: Call,
-    assistant: Resolved,
-    run_id: str,
-    thread_id: str | None,
-    body: RunCreate,
-    *,
-    resumes: Json | None = None,
-) -> NewRun:
+def _check(call: Call, body: RunCreate) -> None:
     if body.webhook is not None:
         check_url(body.webhook, call.deps.config.webhook_networks)
-    return intake.new_run(
-        assistant,
-        body,
-        organization_id=call.organization_id,
-        run_id=run_id,
-        thread_id=thread_id,
-        request_id=id_of(call.request),
-        resumes=resumes,
-    )

@@ -86,7 +86,7 @@ CREATE = f"""
 with a as (
     insert into assistant (organization_id, assistant_id, graph_id, name, description, config,
         context, metadata)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)
+    values ($1, $2, $3, coalesce($4, 'Untitled'), $5, $6, $7, $8)
     on conflict do nothing returning *
 ), v as ({_VERSION})
 select {COLUMNS} from a
@@ -114,11 +114,12 @@ organization_id = $1 and metadata @> $2 and ($3::text is null or graph_id = $3)
     and ($4::text is null or strpos(lower(name), lower($4)) > 0)
 """
 
-# A column can't be a parameter, so there is one statement for each way to sort.
+# A column can't be a parameter, so there is one statement for each way to sort; names sort as
+# people read them.
 SEARCH = {
     (column, order): f"""
 select {COLUMNS} from assistant where {_MATCHING}
-order by {column} {order}, assistant_id limit $5 offset $6
+order by {"lower(name)" if column == "name" else column} {order}, assistant_id limit $5 offset $6
 """
     for column in get_args(SortBy)
     for order in get_args(SortOrder)

@@ -26,6 +26,8 @@ from tests.conformance import (
     compatibility,
     scenarios,
     scenarios_agents,
+    scenarios_assistants,
+    scenarios_batch,
     scenarios_crons,
     scenarios_runs,
     scenarios_server,
@@ -44,6 +46,8 @@ DOCS = HERE.parent.parent / "docs" / "compatibility.md"
 
 PARTS = {
     "agents": scenarios_agents,
+    "assistants": scenarios_assistants,
+    "batch": scenarios_batch,
     "server": scenarios_server,
     "crons": scenarios_crons,
     "runs": scenarios_runs,

@@ -101,7 +101,7 @@ EXPLAINED = (
         what="Other words in the `detail` of some refusals",
         why="Each says what is wrong and where; the reference's are less exact.",
         where=r"json\.detail$",
-        reference='^"(Invalid (assistant|checkpoint ID|thread ID|xray value|limit)|Not Found)',
+        reference='^"(Invalid (assistant|checkpoint ID|thread ID|xray value|limit|stream mode)|Not Found)',
     ),
     Explained(
         what="Fields with a wrong value are refused, also those that the endpoint does not use",
@@ -223,7 +223,7 @@ EXPLAINED = (
     Explained(
         what="The metadata of a stateless run names its graph, as a thread's run does",
         why="One rule for all runs.",
-        where=r"stateless · .*json\.metadata\.graph_id$",
+        where=r"(stateless|batches) · .*json(\[\])?\.metadata\.graph_id$",
         reference=ONLY_OURS,
     ),
     Explained(
@@ -244,21 +244,42 @@ EXPLAINED = (
     Explained(
         what="Queries may repeat `stream_mode`, or list modes with commas; `select` may be JSON",
         why="The official clients write all of these; the reference reads only some.",
-        where=r"dialects · .*(stream_mode=values.*frames\[\w+\]|select=\[.* status)$",
+        where=r"(dialects|joined_by_id) · .*(stream_mode=values.*frames\[\w+\]|select=\[.* status)$",
         reference="^(.absent.|422 .*)$",
     ),
     Explained(
         what="A subgraph that has not started has an address, but no state",
         why="The reference makes up an empty one and leaves the address out.",
-        where=r"subgraph.* · .*\?subgraphs=true · json\.tasks\[\]\.(checkpoint|state)$",
+        where=r"(subgraph|nested|subgraphs).* · .*\?subgraphs=true · json\.tasks\[\].*\.(checkpoint|state)$",
         reference='^null$|"checkpoint": null',
-        ours='^null$|"checkpoint_ns": "research:',
+        ours='^null$|"checkpoint_ns": "',
     ),
     Explained(
         what="`/ok?check_db=1` names the database; `/info` and `/metrics` tell of this server",
         why="Another product, another machine.",
         where=r"/(ok\?check_db=1|info|metrics\?format=json) · json\.(services\.database|\w*version"
         r"|flags\.langsmith_\w+|queue|api|workers)",
+    ),
+    Explained(
+        what="A stream's `Location` says what was asked for and where the stream began; also a "
+        "thread's stream has one",
+        why="Clients that come back send no query, and, if they were cut before the first frame, "
+        "no id: they would miss what came meanwhile.",
+        where=r"headers\.location$",
+        ours=r"\?(.*&)?last_event_id=",
+    ),
+    Explained(
+        what="A thread's stream reads its modes from `stream_mode` too, and from a JSON array",
+        why="That is how the official clients send them; the reference ignores the one and "
+        "refuses the other.",
+        where=r"thread_stream/forms · .*(stream_mode=zz|stream_modes=%5B).* status$",
+    ),
+    Explained(
+        what="A `cancel_on_disconnect` that says neither yes nor no is refused",
+        why="The reference takes it for a no, whatever was meant.",
+        where=r"cancel_on_disconnect=maybe · status$",
+        reference="^200",
+        ours="^422",
     ),
     Explained(
         what="A wrong method is 405 everywhere",
@@ -538,6 +559,53 @@ EXPLAINED = (
         where=r"^agents/cards · .* · status$",
         reference="^400",
         ours="^404",
+    ),
+    Explained(
+        what="Going back to an assistant's version brings its `context` and its graph back, too",
+        why="The reference brings back the `config` alone and keeps a context that contradicts it.",
+        where=r"assistants/latest · .*json(\[\])?\.(context\.suffix|out)$",
+    ),
+    Explained(
+        what="A `latest` that names no version is refused as incomplete",
+        why="The reference looks for version None.",
+        where=r"assistants/latest · .* status$",
+        reference="^404 .*Version None",
+        ours="^422",
+    ),
+    Explained(
+        what="An update with an empty `context` leaves it as it is",
+        why="The reference empties it and leaves the same values in `configurable`.",
+        where=r"assistants/creations · .*PATCH .*\"context\":{}} · json\.context\.a$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="A stream whose run is deleted just ends, and a run of a deleted thread is not found",
+        why="A deleted run is no failed run.",
+        where=r"assistants/deletions · .*(frames\[error\]|json\.detail)$",
+        reference="Run not found|Thread with ID",
+    ),
+    Explained(
+        what="Other words for ids and columns that a list may not hold",
+        why="Each says which entry is wrong.",
+        where=r"batch/(bad_cancels|lists) · .*json\.detail$",
+        reference='^"Invalid (run ID|select columns)',
+    ),
+    Explained(
+        what="`feedback_keys` are kept with the run, and nobody is asked for addresses",
+        why="They are LangSmith's; without it the reference fails the run.",
+        where=r"batch/feedback · .*json\.(__error__|msg|out)$",
+    ),
+    Explained(
+        what="`strict_resume` is heeded: an answer to nothing that waits fails its run and leaves "
+        "the thread as it was",
+        why="The reference's version knows it only in its library; `/info` tells clients.",
+        where=r"strict_resumes · .*\"strict_resume\":true.* · json\.|flags\.strict_resume$",
+    ),
+    Explained(
+        what="A resume's `kwargs` name the interrupts that it found waiting, in `resumes`",
+        why="Of many answers to one question one counts, also if they wait in line.",
+        where=r"kwargs\.resumes$",
+        reference=ONLY_OURS,
     ),
     Explained(
         what="A card that can't be given has the error body of all endpoints",

@@ -103,6 +103,17 @@ async def test_an_update_keeps_what_it_omits_and_merges_metadata(served):
     assert (await served.get(path)).json == updated
 
 
+async def test_what_is_empty_changes_nothing_and_null_is_refused(served):
+    made = await make(served, name="", context={"a": 1})
+    assert made["name"] == "Untitled"
+    path = f"/assistants/{made['assistant_id']}"
+    updated = (await served.patch(path, {"name": "", "config": {}, "context": {}})).json
+    changed = {"version": 2, "updated_at": updated["updated_at"]}
+    assert updated == made | changed
+    for field in ("name", "description", "graph_id", "config", "context", "metadata"):
+        assert (await served.patch(path, {field: None})).status == 422
+
+
 async def test_updates_at_once_each_make_a_version(served):
     made = await make(served)
     path = f"/assistants/{made['assistant_id']}"

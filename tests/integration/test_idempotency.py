@@ -43,6 +43,7 @@ def creating(thread):
         "/threads": {"metadata": {"a": 1}},
         "/runs": RUN,
         "/runs/batch": [RUN, RUN],
+        f"/threads/{thread}/copy": None,
         f"/threads/{thread}/runs": RUN,
         "/runs/crons": {"schedule": "0 0 1 1 *", "assistant_id": "g"},
         f"/threads/{thread}/runs/crons": {"schedule": "0 0 1 1 *", "assistant_id": "g"},
@@ -154,7 +155,7 @@ async def test_a_stream_sent_again_is_joined_from_its_start(plane, hand, thread,
     assert whole.body.count(b"event:") == 3
     assert answer.body == whole.body
     for name in ("Location", "Content-Location"):
-        assert answer.headers[name] == whole.headers[name]
+        assert answer.headers[name].partition("?")[0] == whole.headers[name].partition("?")[0]
 
 
 @pytest.mark.parametrize("stateful", [True, False])
