@@ -4,14 +4,21 @@ import schemathesis
 
 SERVED = "hello"
 LONGEST_SECONDS = 1e9
+VALID = {"schedule": "@yearly", "timezone": "UTC", "webhook": "https://webhook.invalid/"}
+FINDS = ("/search", "/count")
+"""What ids are filters of; they need not exist."""
 
 
 @schemathesis.hook
 def map_body(context, body):
     if isinstance(body, dict):
-        name = "assistant_id" if "/runs" in context.operation.path else "graph_id"
-        if isinstance(body.get(name), str):
+        path = context.operation.path
+        name = "assistant_id" if "/runs" in path else "graph_id"
+        if isinstance(body.get(name), str) and not path.endswith(FINDS):
             body[name] = SERVED
+        for field, text in VALID.items():
+            if isinstance(body.get(field), str):
+                body[field] = text
         seconds = body.get("after_seconds")
         if isinstance(seconds, int | float) and 0 <= seconds <= LONGEST_SECONDS:
             body["after_seconds"] = 0
@@ -19,6 +26,12 @@ def map_body(context, body):
         if body.get("context") and isinstance(config, dict):
             drop_object(config, "configurable")
     return body
+
+
+@schemathesis.hook
+def map_headers(context, headers):
+    """A key that was used before brings back an answer of then; what it names may be deleted."""
+    return {name: value for name, value in (headers or {}).items() if name != "Idempotency-Key"}
 
 
 def drop_object(config, name):
