@@ -9,6 +9,8 @@ Mark: TypeAlias = tuple[int, int]
 """`(ms, seq)`: a place in a thread's order of frames. `(0, 0)` is before the first."""
 ALL = 2**31 - 1
 """As a mark's number: behind all of that run."""
+_EVENT = "event|"
+"""How the name of a frame begins that has no stream mode; see `protocol.EventName`."""
 
 
 @attrs.define
@@ -54,10 +56,14 @@ class Batch:
         for seq, (event, data) in enumerate(self.frames, self.first_seq):
             yield seq, event, data
 
+    def shown(self) -> Iterable[tuple[int, str, bytes]]:
+        """`numbered`, without what `thread_events.py` alone shows."""
+        return (each for each in self.numbered() if not each[1].startswith(_EVENT))
+
     def sse(self) -> bytes:
         """Encoded once for all followers who want every frame."""
         if self._sse is None:
-            self._sse = b"".join(frame(e, d, f"{self.ms}-{seq}") for seq, e, d in self.numbered())
+            self._sse = b"".join(frame(e, d, f"{self.ms}-{seq}") for seq, e, d in self.shown())
         return self._sse
 
     def since(self, seq: int) -> "Batch":

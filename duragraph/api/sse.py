@@ -115,6 +115,6 @@ def cut_all(app: web.Application) -> None:
 def _kept(batch: Batch, keep: Keep) -> bytes:
     return b"".join(
         frame(event, data, f"{batch.ms}-{seq}")
-        for seq, event, data in batch.numbered()
+        for seq, event, data in batch.shown()
         if keep(event.partition("|")[0])
     )

@@ -1,0 +1,230 @@
+"""Thread events through the official client, over both of its transports, and a real worker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langgraph_sdk import get_client, get_sync_client
+
+from duragraph_worker import AIMessage, Graph, Message, add_messages, llm_node, node, tool
+from duragraph_worker.testing import scripted
+from tests.conformance.graphs import ErrorGraph, InterruptGraph, SubgraphGraph, TokensGraph
+from tests.integration.talking import serving
+
+pytestmark = [pytest.mark.timeout(30), pytest.mark.parametrize("transport", ["sse", "websocket"])]
+
+HEY = {"messages": [{"role": "user", "content": "hey"}]}
+
+
+class Chat(TypedDict, total=False):
+    messages: Annotated[list[Message], add_messages]
+    done: bool
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Adds."""
+    return a + b
+
+
+@tool
+def broken() -> str:
+    """Fails."""
+    raise ValueError("out of order")
+
+
+@Graph(id="agent", state=Chat)
+class Agent:
+    @llm_node(model="openai/any", tools=[add, broken])
+    def answer(self, state: Chat) -> None: ...
+
+    @node
+    async def finish(self, state: Chat, ctx: Any) -> Chat:
+        await ctx.emit({"percent": 100}, name="progress")
+        await ctx.emit("nobody asks for this")
+        return {"done": True}
+
+    answer >> finish
+
+
+def calls(*wanted: tuple[str, dict[str, Any]]) -> AIMessage:
+    listed = [{"name": name, "args": args, "id": f"c{n}"} for n, (name, args) in enumerate(wanted)]
+    return AIMessage("Let me see", tool_calls=listed)
+
+
+@pytest.fixture
+async def client(plane):
+    graphs = Agent, ErrorGraph, InterruptGraph, SubgraphGraph, TokensGraph
+    async with serving(plane, *graphs), get_client(url=plane.url) as client:
+        yield client
+
+
+async def gathered(stream: Any) -> list[Any]:
+    return [each async for each in stream]
+
+
+async def question(thread: Any, number: int) -> Any:
+    """Once the client, which watches by itself, has heard of so many."""
+    for _ in range(1000):
+        if thread.interrupted and len(thread.interrupts) == number:
+            return thread.interrupts[-1]
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"no question number {number}")
+
+
+async def told_on(thread: Any) -> AsyncIterator[Any]:
+    """All events; over a WebSocket the client also yields the answer to its subscription."""
+    async for event in thread.events:
+        if event["type"] == "event":
+            yield event
+
+
+async def test_tokens_come_as_they_are_made_and_the_output_at_the_end(client, transport):
+    async with client.threads.stream(assistant_id="tokens", transport=transport) as thread:
+        await thread.run.start(input=HEY)
+        (message,) = await gathered(thread.messages)
+        assert await gathered(message.text) == list("Hi you")
+        assert (await message.output).text == "Hi you"
+        output = await thread.output
+    assert [each["content"] for each in output["messages"]] == ["hey", "Hi you", "Bye"]
+
+
+async def test_values_follow_each_step(client, transport):
+    async with client.threads.stream(assistant_id="tokens", transport=transport) as thread:
+        await thread.run.start(input=HEY)
+        counts = [len(values.get("messages", [])) async for values in thread.values]
+    assert counts[-1] == 3
+    assert counts == sorted(counts)
+
+
+async def test_tools_have_handles_with_input_and_output(client, transport):
+    with scripted("openai", [calls(("add", {"a": 1, "b": 2})), "three"]):
+        async with client.threads.stream(assistant_id="agent", transport=transport) as thread:
+            await thread.run.start(input=HEY)
+            (handle,) = await gathered(thread.tool_calls)
+            output = await handle.output
+            assert (handle.name, handle.input) == ("add", {"a": 1, "b": 2})
+            assert (output["type"], output["content"]) == ("tool", "3")
+            assert (await thread.output)["done"] is True
+
+
+async def test_a_models_tool_calls_arrive_in_its_message(client, transport):
+    with scripted("openai", [calls(("add", {"a": 1, "b": 2})), "three"]):
+        async with client.threads.stream(assistant_id="agent", transport=transport) as thread:
+            await thread.run.start(input=HEY)
+            messages = await gathered(thread.messages)
+    asking, telling = [await message.output for message in messages]
+    assert asking.tool_calls == [
+        {"name": "add", "args": {"a": 1, "b": 2}, "id": "c0", "type": "tool_call"}
+    ]
+    assert telling.text == "three"
+
+
+async def test_what_a_tool_raises_is_its_handles_error_and_fails_the_run(client, transport):
+    with scripted("openai", [calls(("broken", {}))]):
+        async with client.threads.stream(assistant_id="agent", transport=transport) as thread:
+            await thread.run.start(input=HEY)
+            (handle,) = await gathered(thread.tool_calls)
+            with pytest.raises(RuntimeError, match="out of order"):
+                await handle.output
+            with pytest.raises(RuntimeError, match="Run errored: out of order"):
+                await thread.output
+
+
+async def test_custom_events_can_be_had_by_name(client, transport):
+    with scripted("openai", ["hi"]):
+        async with client.threads.stream(assistant_id="agent", transport=transport) as thread:
+            await thread.run.start(input=HEY)
+            told = await gathered(thread.extensions["progress"])
+    assert told == [{"name": "progress", "payload": {"percent": 100}}]
+
+
+async def test_a_question_stops_the_run_until_it_is_answered(client, transport):
+    async with client.threads.stream(assistant_id="interrupt", transport=transport) as thread:
+        await thread.run.start(input={"title": ""})
+        asked = []
+        for answer in ("A", ["x"], {"approve": True}):
+            await gathered(thread.values)
+            last = await question(thread, len(asked) + 1)
+            asked.append(last["value"])
+            await thread.run.respond(answer, interrupt_id=last["interrupt_id"])
+            thread.interrupted = False
+        output = await thread.output
+    assert output["published"] == "A"
+    assert asked[0] == "title?"
+    assert asked[2] == {"node": "approve", "prompt": "Publish?"}
+
+
+async def test_subgraphs_are_found_with_how_they_ended(client, transport):
+    async with client.threads.stream(assistant_id="subgraph", transport=transport) as thread:
+        await thread.run.start(input={"topic": "tea"})
+        (child,) = await gathered(thread.subgraphs)
+        await thread.output
+    assert (child.graph_name, child.status) == ("research", "completed")
+    assert child.path[0].startswith("research:")
+
+
+async def test_a_failure_says_why(client, transport):
+    async with client.threads.stream(assistant_id="error", transport=transport) as thread:
+        await thread.run.start(input={"kind": "zero"})
+        with pytest.raises(RuntimeError, match="An internal error occurred"):
+            await thread.output
+
+
+async def test_who_comes_later_sees_it_all_again(client, transport):
+    async with client.threads.stream(assistant_id="tokens", transport=transport) as thread:
+        await thread.run.start(input=HEY)
+        await thread.output
+    ids = []
+    for _ in range(2):
+        late = client.threads.stream(thread.thread_id, assistant_id="tokens", transport=transport)
+        async with late as again:
+            seen = []
+            async for event in told_on(again):
+                seen.append((event["seq"], event["event_id"], event["method"]))
+                if event["params"]["data"].get("event") == "completed":
+                    break
+        ids.append(seen)
+    assert ids[0] == ids[1]
+    assert [seq for seq, *_ in seen] == sorted({seq for seq, *_ in seen})
+
+
+async def test_the_sync_client_does_the_same(client, plane, transport):
+    def stream() -> tuple[list[str], Any]:
+        with (
+            get_sync_client(url=plane.url) as sync,
+            sync.threads.stream(assistant_id="tokens", transport=transport) as thread,
+        ):
+            thread.run.start(input=HEY)
+            texts = [str(message.text) for message in thread.messages]
+            return texts, thread.output
+
+    texts, output = await asyncio.to_thread(stream)
+    assert texts == ["Hi you"]
+    assert output["messages"][-1]["content"] == "Bye"
+
+
+async def test_runs_started_otherwise_show_too(client, transport):
+    late = client.threads.stream(assistant_id="interrupt", transport=transport)
+    async with late as thread:
+        for run in (
+            {"input": {"title": ""}, "if_not_exists": "create", "stream_mode": "updates"},
+            {"command": {"resume": "A"}, "stream_mode": "values"},
+        ):
+            await gathered(client.runs.stream(thread.thread_id, "interrupt", **run))
+        told = []
+        async for event in told_on(thread):
+            told.append((event["method"], event["params"]["data"]))
+            if len(told) > 4 and event["method"] == "lifecycle":
+                break
+    assert told == [
+        ("lifecycle", {"event": "running", "graph_name": "interrupt"}),
+        ("updates", {"draft": "words"}),
+        ("lifecycle", {"event": "interrupted", "graph_name": "interrupt"}),
+        ("lifecycle", {"event": "running", "graph_name": "interrupt"}),
+        ("values", {"draft": "words", "title": ""}),
+        ("input.requested", told[5][1]),
+        ("lifecycle", {"event": "interrupted", "graph_name": "interrupt"}),
+    ]
+    assert told[5][1]["payload"] == {"question": "tags?", "title": "A"}
