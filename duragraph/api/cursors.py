@@ -58,5 +58,5 @@ def shown(mark: Mark) -> str:
 
 def location(path: str, event_id: str, **asked: object) -> str:
     """Of a stream that begins behind `event_id`; what is None or empty was not asked."""
-    query = {name: value for name, value in asked.items() if value}
+    query = {name: "true" if value is True else value for name, value in asked.items() if value}
     return f"{path}?{urlencode(query | {'last_event_id': event_id}, doseq=True, safe='-')}"

@@ -12,6 +12,9 @@ from duragraph.protocol import RunKind
 from duragraph.thread_events import Story
 
 BATCHES_A_READ = 100
+BYTES_A_READ = 1 << 20
+VALUES_A_READ = 8
+"""A read stops with the batch that exceeds one of these: it waits in memory for its reader."""
 
 
 @attrs.frozen
@@ -58,11 +61,17 @@ class Progress:
         return Batch(*ids, self.kind, self.ms, last_seq, frames, status)
 
 
-AFTER = """
-select e.seq, e.frames, r.organization_id, r.thread_id
-from event e join run r using (run_id)
-where e.run_id = $1 and e.seq > $2
-order by e.seq limit $3
+AFTER = f"""
+select seq, frames, organization_id, thread_id
+from (
+    select e.seq, e.frames, r.organization_id, r.thread_id, sum(octet_length(e.frames))
+        over (order by e.seq rows between unbounded preceding and 1 preceding) as bytes_before
+    from event e join run r using (run_id)
+    where e.run_id = $1 and e.seq > $2
+    order by e.seq limit {BATCHES_A_READ}
+) x
+where coalesce(bytes_before, 0) < {BYTES_A_READ}
+order by seq
 """
 
 VALUES_OF = """
@@ -72,13 +81,19 @@ from checkpoint where organization_id = $1 and thread_id = $2 and checkpoint_id 
 
 
 async def after(conn: Connection, run_id: str, seq: int) -> list[Stored]:
-    """Batches with a frame above `seq`, oldest first, at most BATCHES_A_READ.
+    """The next batches with a frame above `seq`, oldest first.
 
     A frame recorded as a reference gets its checkpoint's values; where those are erased, `{}`.
     """
-    records = await conn.fetch(AFTER, run_id, seq, BATCHES_A_READ)
-    parsed = [(r["seq"], _split(r["frames"])) for r in records]
-    ids = {data[1:].decode() for _, frames in parsed for _, data in frames if data[:1] == b"@"}
+    records = await conn.fetch(AFTER, run_id, seq)
+    parsed: list[tuple[int, list[tuple[str, bytes]]]] = []
+    ids: set[str] = set()
+    for record in records:
+        if len(ids) >= VALUES_A_READ:
+            break
+        frames = _split(record["frames"])
+        parsed.append((record["seq"], frames))
+        ids |= {data[1:].decode() for _, data in frames if data[:1] == b"@"}
     if not ids:
         return [Stored(last, frames) for last, frames in parsed]
     values = await conn.fetch(
