@@ -21,6 +21,8 @@ from duragraph.models import Id
 
 JSON = "application/json"
 REFERENCE = "#/components/schemas/{name}"
+PLAIN = {"text/plain": {"schema": {"type": "string"}}}
+"""What the wire has for a namespace's label that can't be one."""
 NO_BODY = 204
 IDEMPOTENCY_KEY = {
     "name": KEY,
@@ -60,10 +62,11 @@ class Components:
         return properties
 
     def selected(self, rows: Any) -> Schema:
-        """A list whose rows may lack keys, since the client selects them."""
+        """A row, or a list of them, that may lack keys, since the client selects them."""
         schema = self.schema(rows)
-        row = self.schemas[schema["items"]["$ref"].rpartition("/")[2]]
-        return schema | {"items": {k: v for k, v in row.items() if k not in {"required", "title"}}}
+        row = self.schemas[schema.get("items", schema)["$ref"].rpartition("/")[2]]
+        partial = {k: v for k, v in row.items() if k not in {"required", "title"}}
+        return schema | {"items": partial} if "items" in schema else partial
 
 
 def document(routes: Iterable[Route]) -> Schema:
@@ -87,7 +90,8 @@ def document(routes: Iterable[Route]) -> Schema:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(components.schemas.items())),
-            "responses": {code: {"description": _words(code)} | error for code in STATUS},
+            "responses": {code: {"description": _words(code)} | error for code in STATUS}
+            | {"invalid_label": {"description": "Invalid", "content": error["content"] | PLAIN}},
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
         },
     }
@@ -188,8 +192,9 @@ def _success() -> Schema:
 
 def _failures(route: Route) -> Schema:
     codes = {"invalid", "unavailable", "internal"} if route.path in OPEN else set(STATUS)
+    invalid = "invalid_label" if route.path.startswith("/store/") else "invalid"
     return {
-        str(status): {"$ref": f"#/components/responses/{code}"}
+        str(status): {"$ref": f"#/components/responses/{invalid if code == 'invalid' else code}"}
         for code, status in STATUS.items()
         if code in codes
     }

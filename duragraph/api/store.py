@@ -14,7 +14,10 @@ from duragraph.models import NULL, Item, Json, SearchItem
 from duragraph.pg import store
 from duragraph.pg.store import Condition
 
-Namespace = Annotated[list[str], Meta(max_length=64)]
+Label = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^.]+$"})]
+Namespace = Annotated[list[Label], Meta(max_length=64)]
+Dotted = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^.]+(\.[^.]+)*$"})]
+"""Labels are checked by `_check`: what is wrong with them is said in the wire's own way."""
 NAME_BYTES = 1024
 """Of a key, and of a namespace's labels and the dots between them."""
 VALUE_BYTES = 1 << 20
@@ -68,7 +71,7 @@ async def put(call: Call, *, body: ItemPut) -> None:
 class ItemQuery:
     """`namespace` is `a.b` for `["a", "b"]`."""
 
-    namespace: str = ""
+    namespace: Dotted = ""
     key: str = ""
     refresh_ttl: bool = True
 
