@@ -101,7 +101,8 @@ class _Sent:
     async def follow(self, client: asyncio.StreamReader) -> None:
         while chunk := await client.read(1 << 16):
             asked = chunk.lower()
-            self.comes_back = b"last-event-id:" in asked or b"last_event_id=" in asked
+            marks = b"last-event-id:", b"last_event_id=", b'"since":'
+            self.comes_back = any(mark in asked for mark in marks)
             self.request.write(chunk)
             await self.request.drain()
 
