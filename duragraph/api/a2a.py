@@ -46,6 +46,9 @@ class Asked:
     def success(self, result: Any) -> bytes:
         return codec.dumps(Success(self.id, result))
 
+    def failure(self, fault: Fault) -> bytes:
+        return codec.dumps(Failure(self.id, fault.problem))
+
     def frame(self, result: Any) -> bytes:
         return _frame(self.success(result))
 
@@ -171,7 +174,10 @@ async def _sent(
 ) -> bytes:
     async for _ in batches:
         pass
-    task, values = await _read(asked, place)
+    try:
+        task, values = await _read(asked, place)
+    except Fault as fault:
+        return asked.failure(fault)
     shown = asked.dialect.task(task, values, history=history)
     return asked.success(asked.dialect.answer("task", shown))
 
@@ -209,7 +215,11 @@ async def _updates(
         for _, event, data in batch.numbered():
             if event == "messages/partial":
                 yield asked.frame(write.status_update(working, text=parts.streamed(data)))
-    task, values = await _read(asked, Place(task.context_id, task.root_id))
+    try:
+        task, values = await _read(asked, Place(task.context_id, task.root_id))
+    except Fault as fault:
+        yield _frame(asked.failure(fault))
+        return
     for artifact in write.artifacts(task, values):
         yield asked.frame(write.artifact_update(task, artifact))
     yield asked.frame(write.status_update(task))

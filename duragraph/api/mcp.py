@@ -152,8 +152,9 @@ async def _list_tools(call: Call, asked: ListTools, version: str | None) -> dict
 def _shown(tool: Tool, version: str | None) -> dict[str, Any]:
     described = tool.description or f"Tool based on the {tool.title} assistant"
     takes = msgspec.json.decode(tool.input_schema)
-    if "messages" in takes.get("properties", {}):
-        takes["properties"]["messages"] = MESSAGES
+    fields = takes.get("properties")
+    if isinstance(fields, dict) and "messages" in fields:
+        fields["messages"] = MESSAGES
     shown = {
         "name": tool.name,
         "title": tool.title,

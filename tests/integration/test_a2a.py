@@ -239,6 +239,17 @@ async def test_a_client_that_hangs_up_leaves_its_task_at_work(served):
         assert state(await client.cancel_task(CancelTaskRequest(id=task.id))) == "CANCELED"
 
 
+async def test_a_task_that_is_deleted_under_its_listeners_is_not_found(served, version):
+    async with agent(served, version=version, streaming=True) as client:
+        streaming = client.send_message(
+            SendMessageRequest(message=new_text_message("sleep", role=Role.ROLE_USER))
+        )
+        task = (await anext(streaming)).task
+        assert (await served.delete(f"/threads/{task.context_id}")).status == 204
+        with pytest.raises(TaskNotFoundError):
+            await anext(streaming)
+
+
 async def test_tasks_are_listed_newest_first_by_the_page(served):
     async with agent(served) as client:
         one = await told(client, "one")

@@ -103,6 +103,8 @@ INPUTS = {
         THREADS, {}, headers={"Idempotency-Key": "k" * 256}
     ),
     "an `Idempotency-Key` of another request": post(THREADS, {}, headers={"Idempotency-Key": USED}),
+    "what is no JSON-RPC message, at `/mcp`": post("/mcp", b"[]"),
+    "what is no JSON-RPC message, at `/a2a/…`": post("/a2a/g", b"[]"),
     "a worker's message that is no msgpack": post("/workers", b"\xc1"),
     "a worker's message of another shape": post("/workers", msgspec.msgpack.encode([1])),
 }
