@@ -33,6 +33,7 @@ from tests.conformance import (
     scenarios_server,
     scenarios_store,
     scenarios_system,
+    scenarios_thread_stream,
 )
 from tests.conformance.compare import Difference, differences
 from tests.conformance.explained import EXPLAINED, explanation
@@ -53,6 +54,7 @@ PARTS = {
     "runs": scenarios_runs,
     "store": scenarios_store,
     "system": scenarios_system,
+    "thread_stream": scenarios_thread_stream,
 }
 """Scenarios that are played once; those of `scenarios.py` are played with every graph."""
 

@@ -47,7 +47,7 @@ class Names:
 
     def text(self, text: str, key: str = "") -> str:
         kind = next((kind for kind in KINDS if key.endswith(f"{kind}_id")), "id")
-        text = URL.sub("<server>", TIME.sub("<time>", text))
+        text = URL.sub("<server>", TIME.sub("<time>", EVENT_ID.sub("<event>", text)))
         text = LEAKED.sub(r"\1", text)
         text = re.sub(
             rf"(threads|runs|assistants)/({UUID.pattern})",
