@@ -393,16 +393,31 @@ language sql stable parallel safe as $$
     select coalesce('{' || string_agg(to_json(channel) || ':' || value, ',') || '}', '{}')::json from whole
 $$;
 
--- What clients see of a checkpoint: its values, and over them what a command changed there. The
--- worker records that under the task that is the run itself.
-create or replace function shown(c checkpoint) returns json
+-- What clients see of a checkpoint: its values, and over them what was changed there since: by a
+-- command, recorded by the worker under the task that is the run itself; and, `live`, by tasks
+-- that are finished while others of their superstep are not, under the next task. Of the channels
+-- `names` alone, if it is not null.
+create or replace function shown(c checkpoint, names text[], live boolean) returns json
 language sql stable parallel safe as $$
-    select case when w.result is null then fold(c.organization_id, c.thread_id, c.versions)
-        else (fold(c.organization_id, c.thread_id, c.versions)::jsonb || w.result::jsonb)::json end
-    from (select) one
-    left join step_write w on w.organization_id = c.organization_id and w.thread_id = c.thread_id
-        and w.checkpoint_id = c.checkpoint_id and w.task_id = '00000000-0000-0000-0000-000000000000'
+    select case when o.changed is null then fold(c.organization_id, c.thread_id, h.heads)
+        else (fold(c.organization_id, c.thread_id, h.heads)::jsonb || o.changed)::json end
+    from (
+        select case when names is null then c.versions else (
+            select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(c.versions)
+            where key = any(names)) end as heads
+    ) h
+    cross join (
+        select jsonb_object_agg(e.key, e.value order by w.task_id) as changed
+        from step_write w cross join lateral json_each(w.result) e
+        where w.organization_id = c.organization_id and w.thread_id = c.thread_id
+            and w.checkpoint_id = c.checkpoint_id
+            and w.task_id in ('00000000-0000-0000-0000-000000000000',
+                case when live then '00000000-0000-0000-0000-000000000001' end)
+            and (names is null or e.key = any(names))
+    ) o
 $$;
+create or replace function shown(c checkpoint) returns json
+language sql stable parallel safe as $$ select shown(c, null, false) $$;
 
 -- As times stand on the wire.
 create or replace function on_wire(moment timestamptz) returns text

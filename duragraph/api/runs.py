@@ -280,14 +280,32 @@ async def _not_found() -> AsyncIterator[Batch]:
     yield Batch("", "", "", "run", 0, 1, [("error", NOT_FOUND)], "error")
 
 
+_ASKED = b'"__interrupt__":'
+"""The last key of a `values` frame at an interrupt."""
+
+
+def _asked(values: bytes) -> list[msgspec.Raw]:
+    """The interrupts that a frame tells of; what comes after it shows the superstep half done."""
+    if _ASKED not in values:
+        return []
+    try:
+        return msgspec.json.decode(values.rpartition(_ASKED)[2][:-1], type=list[msgspec.Raw])
+    except msgspec.DecodeError:  # a key of the user's own, further inside
+        return []
+
+
 async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batch]) -> bytes:
     """What `wait` and `join` answer: the last values seen, or what the thread holds."""
     values = error = None
+    asked: list[msgspec.Raw] = []
     interrupts = b""
     with suppress(Gone):  # the thread still holds what the log does not
         async for batch in batches:
             for _, event, data in batch.numbered():
-                if event == "values":
+                if event == "values" and (found := _asked(data)):
+                    values = data
+                    asked += found
+                elif event == "values" and not asked:
                     values = data
                 elif event == "error":
                     error = data
@@ -295,6 +313,8 @@ async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batc
                     interrupts = data
     if error is not None:
         return _failed(error)
+    if values and asked:
+        return values.rpartition(_ASKED)[0] + _ASKED + codec.dumps(asked) + b"}"
     if values or interrupts or thread_id is None:
         return values or interrupts or b"{}"
     async with call.tenant() as conn:

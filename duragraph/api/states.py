@@ -1,27 +1,31 @@
 """A thread's states: now, at a checkpoint, through time; and the update of one."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import attrs
 from msgspec import Meta
 
 from duragraph import codec, pg
 from duragraph.api import updates
-from duragraph.api.fields import Limit, Object, no_thread
+from duragraph.api.fields import Limit, Object, no_thread, select
 from duragraph.api.io import Call
 from duragraph.api.updates import StateUpdate, Updated
 from duragraph.models import EMPTY, Checkpoint, CheckpointRef, Id, ThreadState, ThreadStorage
 from duragraph.pg import states, threads
 
+Select: TypeAlias = Annotated[list[str], Meta(max_length=100)]
+"""Fields of a state to return, or `values.KEY` for some of its values; what is none is ignored."""
+
 
 @attrs.frozen
 class StateQuery:
     subgraphs: bool = False
+    select: Select = attrs.field(factory=list)
 
 
 async def get(call: Call, thread_id: str, *, query: StateQuery) -> ThreadState:
     """At the thread's head; empty before the first run. Raises NotFound."""
-    return await _state(call, thread_id, CheckpointRef(), subgraphs=query.subgraphs)
+    return await _state(call, thread_id, CheckpointRef(), query)
 
 
 async def get_at(
@@ -29,21 +33,24 @@ async def get_at(
 ) -> ThreadState:
     """Empty for a checkpoint that is not there. Raises NotFound (thread)."""
     at = CheckpointRef(checkpoint_id=checkpoint_id)
-    return await _state(call, thread_id, at, subgraphs=query.subgraphs)
+    return await _state(call, thread_id, at, query)
 
 
 @attrs.frozen
 class StateAt:
     checkpoint: CheckpointRef
     subgraphs: bool = False
+    select: Select = attrs.field(factory=list)
 
 
 async def post_at(call: Call, thread_id: str, *, body: StateAt) -> ThreadState:
     """As `get_at`; also a subgraph's state, by its `checkpoint_ns`."""
-    return await _state(call, thread_id, body.checkpoint, subgraphs=body.subgraphs)
+    return await _state(call, thread_id, body.checkpoint, body)
 
 
-async def _state(call: Call, thread_id: str, at: CheckpointRef, *, subgraphs: bool) -> ThreadState:
+async def _state(
+    call: Call, thread_id: str, at: CheckpointRef, asked: StateQuery | StateAt
+) -> ThreadState:
     async with call.tenant() as conn:
         found = await states.get(
             conn,
@@ -51,11 +58,25 @@ async def _state(call: Call, thread_id: str, at: CheckpointRef, *, subgraphs: bo
             thread_id,
             checkpoint_id=at.checkpoint_id,
             ns=at.checkpoint_ns or "",
-            subgraphs=subgraphs,
+            subgraphs=asked.subgraphs,
+            only=_only(asked.select),
         )
         if found is None:
             await _check_thread(conn, call, thread_id)
-    return found or _empty(thread_id, at.checkpoint_id)
+    (state,) = _selected([found or _empty(thread_id, at.checkpoint_id)], asked.select)
+    return state
+
+
+def _only(names: list[str]) -> list[str] | None:
+    """The values that are wanted, None for all."""
+    if not names or "values" in names:
+        return None
+    return [name.removeprefix("values.") for name in names if name.startswith("values.")]
+
+
+def _selected(states: list[ThreadState], names: list[str]) -> list[ThreadState]:
+    whole = {name.partition(".")[0] for name in names}
+    return select(states, [f.name for f in attrs.fields(ThreadState) if f.name in whole])
 
 
 def _empty(thread_id: str, checkpoint_id: str | None) -> ThreadState:
@@ -92,6 +113,7 @@ class HistoryBody:
     before: CheckpointRef | Id | None = None
     metadata: Object = attrs.field(factory=dict)
     checkpoint: CheckpointRef | None = None
+    select: Select = attrs.field(factory=list)
 
 
 async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[ThreadState]:
@@ -107,10 +129,11 @@ async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[Threa
             before=before.checkpoint_id if isinstance(before, CheckpointRef) else before,
             metadata=codec.dumps(body.metadata),
             limit=body.limit,
+            only=_only(body.select),
         )
         if not found:
             await _check_thread(conn, call, thread_id)
-    return found
+    return _selected(found, body.select)
 
 
 async def update(call: Call, thread_id: str, *, body: StateUpdate) -> Updated:

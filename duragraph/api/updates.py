@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import msgspec
+from msgspec import UnsetType
 
 from duragraph import codec
 from duragraph.api.fields import Object, no_thread
@@ -61,7 +62,7 @@ class Updated:
 
     checkpoint: Checkpoint
     configurable: Checkpoint
-    checkpoint_id: str
+    checkpoint_id: str | UnsetType | None
 
 
 class NoGraph(Refused):
@@ -77,9 +78,8 @@ async def apply(call: Call, thread_id: str, body: StateUpdate) -> Updated:
     checkpoint = body.checkpoint or CheckpointRef()
     ns, start_id = checkpoint.checkpoint_ns or "", body.checkpoint_id or checkpoint.checkpoint_id
     kwargs = {"values": body.values, "as_node": body.as_node}
-    made_id = await _apply(call, thread_id, kwargs, ns=ns, start_id=start_id)
-    made = Checkpoint(thread_id, checkpoint_ns=ns, checkpoint_id=made_id)
-    return Updated(made, made, made_id)
+    made = await _apply(call, thread_id, kwargs, ns=ns, start_id=start_id)
+    return Updated(made, made, made.checkpoint_id)
 
 
 async def replay(call: Call, thread_id: str, supersteps: list[Superstep]) -> None:
@@ -95,8 +95,8 @@ async def _apply(
     *,
     ns: str = "",
     start_id: str | None = None,
-) -> str:
-    """The id of the last checkpoint that was made."""
+) -> Checkpoint:
+    """The last checkpoint that was made."""
     run_id, binding = new_id(), await _binding(call, thread_id)
     configurable = {"checkpoint_ns": ns} | ({"checkpoint_id": start_id} if start_id else {})
     task = codec.dumps(kwargs | {"config": {"configurable": configurable}})
@@ -115,7 +115,7 @@ async def _apply(
                     pass
         except TimeoutError:
             await _take_back(call, run_id, binding)
-    return await _result(call, thread_id, run_id, ns=ns)
+    return await _result(call, thread_id, run_id)
 
 
 @attrs.frozen
@@ -182,9 +182,9 @@ async def _take_back(call: Call, run_id: str, thread: _Bound) -> None:
         )
 
 
-async def _result(call: Call, thread_id: str, run_id: str, *, ns: str) -> str:
+async def _result(call: Call, thread_id: str, run_id: str) -> Checkpoint:
     async with call.tenant() as conn:
-        made = await states.of_run(conn, call.organization_id, thread_id, run_id, ns=ns)
+        made = await states.of_run(conn, call.organization_id, thread_id, run_id)
         progress = (await events.progress(conn, [run_id])).get(run_id)
     if progress is not None and progress.error is not None:
         raise Refused(msgspec.json.decode(progress.error)["message"])

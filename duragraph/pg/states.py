@@ -3,38 +3,42 @@
 Payloads pass from `json` columns to the response as bytes; only the frame around them is built.
 """
 
+from collections.abc import Sequence
+
 import attrs
 import msgspec
 from asyncpg import Record
-from msgspec import UNSET
 
 from duragraph.models import NULL, Checkpoint, Json, ThreadState, ThreadStorage, ThreadTask
 from duragraph.pg import Connection
 
 _STATE = """
 select c.thread_id, c.checkpoint_id, c.parent_id, c.root_id, c.ns, c.next, c.tasks, c.metadata,
-    c.created_at, shown(c) as values,
+    c.created_at, {live} as live, c.metadata -> 'parents' as parents,
+    shown(c, {only}::text[], {live}) as values,
     (select coalesce(json_object_agg(w.task_id, json_build_object(
-        'result', w.result, 'error', w.error, 'interrupts', w.interrupts)), '{}')
+        'result', w.result, 'error', w.error, 'interrupts', w.interrupts)), '{{}}')
     from step_write w where w.organization_id = c.organization_id and w.thread_id = c.thread_id
         and w.checkpoint_id = c.checkpoint_id and w.ns = c.ns) as writes
 """
+_ALL = "null"
 
 HEAD = f"""
-{_STATE}
+{_STATE.format(live=True, only="$3")}
 from thread t join checkpoint c using (organization_id, thread_id, checkpoint_id)
 where t.organization_id = $1 and t.thread_id = $2
 """
 
 NEWEST = f"""
-{_STATE}
-from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.ns = $3
+{_STATE.format(live=True, only="$3")}
+from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.ns = $4
 order by c.checkpoint_id desc limit 1
 """
 
 AT = f"""
-{_STATE}
-from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.checkpoint_id = $3
+{_STATE.format(live=False, only="$3")}
+from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.ns = $4
+    and c.checkpoint_id = $5
 """
 
 
@@ -46,34 +50,37 @@ async def get(
     checkpoint_id: str | None = None,
     ns: str = "",
     subgraphs: bool = False,
+    only: Sequence[str] | None = None,
 ) -> ThreadState | None:
     """At a checkpoint; by default at the thread's head, or at the newest of a subgraph's.
 
-    With `subgraphs` a task of a subgraph carries the state that its graph is in.
+    There finished tasks are part of the state, also while others of their superstep wait. With
+    `subgraphs` a task of a subgraph carries the state that its graph is in. `only` some values.
     """
     at = (organization_id, thread_id)
     if checkpoint_id is not None:
-        record = await conn.fetchrow(AT, *at, checkpoint_id)
+        record = await conn.fetchrow(AT, *at, only, ns, checkpoint_id)
     elif ns:
-        record = await conn.fetchrow(NEWEST, *at, ns)
+        record = await conn.fetchrow(NEWEST, *at, only, ns)
     else:
-        record = await conn.fetchrow(HEAD, *at)
+        record = await conn.fetchrow(HEAD, *at, only)
     if record is None:
         return None
-    below = await conn.fetch(UNDER, *at, record["checkpoint_id"]) if subgraphs else []
+    root_id = record["root_id"] or record["checkpoint_id"]
+    below = await conn.fetch(UNDER, *at, root_id) if subgraphs else []
     return _state(record, {r["ns"]: r for r in below})
 
 
 UNDER = f"""
 select distinct on (s.ns) s.*
-from ({_STATE} from checkpoint c
+from ({_STATE.format(live=True, only=_ALL)} from checkpoint c
     where c.organization_id = $1 and c.thread_id = $2 and c.root_id = $3) s
 order by s.ns, s.checkpoint_id desc
 """
 
 # Only the states that are returned are folded.
 HISTORY = f"""
-{_STATE}
+{_STATE.format(live=False, only="$8")}
 from (
     select * from checkpoint
     where organization_id = $1 and thread_id = $2 and ns = $3
@@ -96,31 +103,32 @@ async def history(
     before: str | None = None,
     metadata: bytes = b"{}",
     limit: int,
+    only: Sequence[str] | None = None,
 ) -> list[ThreadState]:
     """Newest first, those strictly older than `before` whose metadata contains `metadata`."""
     records = await conn.fetch(
-        HISTORY, organization_id, thread_id, ns, checkpoint_id, before, metadata, limit
+        HISTORY, organization_id, thread_id, ns, checkpoint_id, before, metadata, limit, only
     )
     return [_state(r, {}) for r in records]
 
 
 OF_RUN = """
-select checkpoint_id from checkpoint
-where organization_id = $1 and thread_id = $2 and run_id = $3 and ns = $4
+select thread_id, checkpoint_id, ns, root_id, metadata -> 'parents' as parents from checkpoint
+where organization_id = $1 and thread_id = $2 and run_id = $3
 order by checkpoint_id desc limit 1
 """
 
 
 async def of_run(
-    conn: Connection, organization_id: str, thread_id: str, run_id: str, *, ns: str
-) -> str | None:
-    """The id of the last checkpoint that a run wrote."""
-    found: str | None = await conn.fetchval(OF_RUN, organization_id, thread_id, run_id, ns)
-    return found
+    conn: Connection, organization_id: str, thread_id: str, run_id: str
+) -> Checkpoint | None:
+    """The address of the last checkpoint that a run wrote."""
+    record = await conn.fetchrow(OF_RUN, organization_id, thread_id, run_id)
+    return None if record is None else _address(record, record["checkpoint_id"])
 
 
 MADE_BY = f"""
-{_STATE}
+{_STATE.format(live=True, only=_ALL)}
 from checkpoint c where c.organization_id = $1 and c.thread_id = $2 and c.run_id = $3
 order by c.checkpoint_id desc limit 1
 """
@@ -195,10 +203,12 @@ def _state(record: Record, below: dict[str, Record]) -> ThreadState:
         _task(p, left.get(p.id, _NOTHING), thread_id=record["thread_id"], below=below)
         for p in planned
     ]
-    parent_id = record["parent_id"]
+    parent_id, following = record["parent_id"], record["next"]
+    if record["live"]:
+        following = [p.name for p in planned if left.get(p.id, _NOTHING).result == NULL]
     return ThreadState(
         values=record["values"],
-        next=record["next"],
+        next=following,
         tasks=tasks,
         metadata=record["metadata"],
         created_at=record["created_at"],
@@ -227,10 +237,13 @@ def _task(planned: Planned, left: _Left, *, thread_id: str, below: dict[str, Rec
 
 def _address(record: Record, checkpoint_id: str) -> Checkpoint:
     ns: str = record["ns"]
-    above: dict[str, str] = {} if record["root_id"] is None else {"": record["root_id"]}
+    if not ns:
+        return Checkpoint(record["thread_id"], checkpoint_id=checkpoint_id, checkpoint_ns=ns)
+    parents = msgspec.json.decode(record["parents"] or b"{}", type=dict[str, str])
+    above = {"": record["root_id"]} | parents
     return Checkpoint(
         record["thread_id"],
         checkpoint_id=checkpoint_id,
         checkpoint_ns=ns,
-        checkpoint_map=above | {ns: checkpoint_id} if ns else UNSET,
+        checkpoint_map=above | {ns: checkpoint_id},
     )

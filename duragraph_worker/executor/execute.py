@@ -51,10 +51,11 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
     error: Exception | None = None
     try:
         if run.task.kind == "update_state":
-            await update_state(root)
+            interrupted = await update_state(root)
         else:
             await _run(root)
-        outcome = Outcome("success", interrupted=bool(root.tasks))
+            interrupted = bool(root.tasks)
+        outcome = Outcome("success", interrupted=interrupted)
     except GraphInterrupt:
         outcome = _interrupted(root)
     except asyncio.CancelledError:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
-import msgspec
 
 from duragraph.protocol import EVENT_MODE, Snapshot, Write
 from duragraph_worker import serialize
@@ -20,7 +19,7 @@ from duragraph_worker.errors import (
     ParentCommand,
     masked,
 )
-from duragraph_worker.executor import calling, writes
+from duragraph_worker.executor import calling, halfway, subgraphs, writes
 from duragraph_worker.executor.agenda import Agenda, Goto, NodeTask, Topology, in_order, load_goto
 from duragraph_worker.executor.channels import Channels, Update
 from duragraph_worker.executor.context import Context
@@ -64,8 +63,13 @@ class Execution:
         if snapshot is not None:
             self.agenda = Agenda.load(self._topology, snapshot.opaque)
             self.lineage.take_up(snapshot)
-            self._snapshots = {each.ns: each for each in _descendants(snapshot)}
+            self._snapshots = {each.ns: each for each in subgraphs.below(snapshot)}
         self._first_step = self.lineage.step
+
+    def take_below(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """Know those of `snapshots` that are of subgraphs of this graph's own."""
+        own = f"{self.place.ns}|"
+        self._snapshots |= {ns: each for ns, each in snapshots.items() if ns.startswith(own)}
 
     def enter(self, data: bytes, goto: Iterable[Goto] = ()) -> None:
         """Begin with the input `data`, JSON; what was left undone before is given up."""
@@ -163,11 +167,16 @@ class Execution:
                     self.frames.finished(task, self.lineage.step)
         due = [task for task in self.tasks if task.result is None and not self._waits(task)]
         self._quiet = False
-        if len(due) == 1:
-            await self._attend(due[0])
-        elif due:
-            await self._together(due)
+        try:
+            if len(due) == 1:
+                await self._attend(due[0])
+            elif due:
+                await self._together(due)
+        except Exception:
+            self._keep_half()
+            raise
         if asked := tuple(i for t in self.tasks if t.result is None for i in t.interrupts):
+            self._keep_half()
             self._show_half()
             raise GraphInterrupt(asked)
 
@@ -299,42 +308,28 @@ class Execution:
         return call
 
     def _child(self, task: NodeTask, node: Node, plan: Plan) -> "Execution":
-        ns, here = self.place.ns, self.lineage.checkpoint_id or ""
-        place = Place(
-            task.ns,
-            self.place.root_id or here,
-            {**self.place.parents, ns: here},
-            task.metadata(self.lineage.step) | {"checkpoint_ns": task.ns},
-        )
+        here, step = self.lineage.checkpoint_id or "", self.lineage.step
+        place = subgraphs.place(self.place, task, checkpoint_id=here, step=step)
         child = Execution(self.run, plan, place, above=self)
         if (snapshot := self._snapshots.get(task.ns)) is not None:
             child.restore(snapshot)
+            child.take_below(self._snapshots)
             child.go_on(snapshot.writes, armed=True, quiet=self.run.task.resuming)
             child.show_values()
         else:
-            child.enter(self._child_input(task, node))
+            state = task.arg if task.arg is not None else self.channels.json()
+            child.enter(subgraphs.given(state, node.input))
         return child
-
-    def _child_input(self, task: NodeTask, node: Node) -> bytes:
-        state = task.arg if task.arg is not None else self.channels.json()
-        if node.input is None:
-            return state
-        fields = msgspec.json.decode(state, type=dict[str, msgspec.Raw])
-        return serialize.join_object(
-            (key, bytes(fields[parent])) for key, parent in node.input.items() if parent in fields
-        )
 
     def output_json(self) -> bytes:
         return self.channels.json(self._outputs)
 
     def output(self, names: Mapping[str, str] | None) -> dict[str, Any]:
-        """What a subgraph's node returns: its output, under the parent's names."""
+        """What a subgraph's node returns."""
         values = self.channels.values()
         if self._outputs is not None:
             values = {key: value for key, value in values.items() if key in self._outputs}
-        if names is None:
-            return values
-        return {parent: values[key] for key, parent in names.items() if key in values}
+        return subgraphs.returned(values, names)
 
     # the record
 
@@ -345,6 +340,16 @@ class Execution:
     def put_write(self, task: NodeTask) -> None:
         put, checkpoint_id = self.run.recorder.put, self.lineage.checkpoint_id or ""
         put(writes.dump(task, checkpoint_id=checkpoint_id, ns=self.place.ns))
+
+    def _keep_half(self) -> None:
+        if self.run.durability != "exit":
+            self._put_half()
+
+    def _put_half(self) -> None:
+        at = self.lineage.checkpoint_id or ""
+        half = halfway.record(self.channels, self.tasks, checkpoint_id=at, ns=self.place.ns)
+        if half is not None:
+            self.run.recorder.put(half)
 
     def _advance(self) -> None:
         done = in_order(self.tasks)
@@ -388,7 +393,12 @@ class Execution:
             self.tasks = self.agenda.tasks(at.checkpoint_id, self.place.ns, at.step)
 
     def _store(self) -> None:
-        self.lineage.store(self.channels, self.agenda, self.tasks, self._graphs)
+        tasks = self.tasks
+        if len(tasks) > 1:
+            # Clients find them in the order of the graph; what is sent there comes first.
+            order = list(self.plan.nodes)
+            tasks = sorted(tasks, key=lambda t: -1 if t.pushed else order.index(t.name))
+        self.lineage.store(self.channels, self.agenda, tasks, self._graphs)
 
     async def _paced(self) -> None:
         if self.run.durability == "sync":
@@ -406,6 +416,7 @@ class Execution:
         for task in self.tasks:
             if task.result is not None or task.error is not None or task.interrupts:
                 self.put_write(task)
+        self._put_half()
 
     # what is shown
 
@@ -416,29 +427,13 @@ class Execution:
             state = self.channels.json()
             self.frames.checkpoint(shown, state=state, tasks=self.tasks, subgraphs=self._graphs)
 
-    def finished_updates(self) -> list[Update]:
-        """What the finished tasks of an unfinished superstep wrote."""
-        return [u for task in in_order(self.tasks) if task.result is not None for u in task.updates]
-
-    def half(self) -> Channels:
-        """The state as if the superstep ended with the tasks that are finished."""
-        half = self.channels.copy()
-        half.apply(self.finished_updates())
-        return half
-
     def _show_half(self) -> None:
         if self.place.ns or not self.frames.wants("values"):
             return
-        if self._visible(self.finished_updates()):
-            self.frames.values(self.half().json(self._outputs))
+        if self._visible(halfway.updates(self.tasks)):
+            self.frames.values(halfway.state(self.channels, self.tasks).json(self._outputs))
 
     def _message_metadata(self, task: NodeTask, **streamed: Any) -> bytes:
         """As frames of messages carry it; those that stream say a little more."""
         own = task.metadata(self.lineage.step)
         return serialize.encode({**self.run.told, **own, **streamed})
-
-
-def _descendants(snapshot: Snapshot) -> Iterable[Snapshot]:
-    for child in snapshot.children:
-        yield child
-        yield from _descendants(child)

@@ -153,6 +153,6 @@ def _metadata(run: Run, place: Place) -> bytes:
     }
     thread = {"thread_id": run.task.thread_id}
     if run.task.kind == "update_state":
-        return serialize.encode({**own, "graph_id": run.task.graph_id, **thread})
+        return serialize.encode({**own, "graph_id": run.task.graph_id, **thread, **place.metadata})
     above = {"checkpoint_map": place.parents} if place.ns else {}
     return serialize.encode({**own, **run.metadata, **above, **thread, **place.metadata})

@@ -7,12 +7,13 @@ import msgspec
 from duragraph_worker import serialize
 from duragraph_worker.command import Command
 from duragraph_worker.errors import EmptyInputError, InvalidUpdateError
-from duragraph_worker.executor import calling, writes
+from duragraph_worker.executor import calling, halfway, subgraphs, writes
 from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.execution import Execution
+from duragraph_worker.executor.lineage import Place
 from duragraph_worker.executor.run import goto
 from duragraph_worker.executor.writes import RUN_TASK, RunCommand
-from duragraph_worker.plan import END, START
+from duragraph_worker.plan import END, START, Plan
 
 INPUT = "__input__"
 """As which node a run's input is given."""
@@ -39,22 +40,24 @@ class _Kwargs(msgspec.Struct):
     supersteps: list[list[_Update]] | None = None
 
 
-async def update_state(root: Execution) -> None:
+async def update_state(root: Execution) -> bool:
     """Write the task's `values` as `as_node`, or the updates of `supersteps`, and follow the edges.
 
-    Raises InvalidUpdateError: an unknown node, an ambiguous or conflicting update; and
-    EmptyInputError.
+    Returns whether nodes are left to run. Raises InvalidUpdateError: an unknown node, an ambiguous
+    or conflicting update; and EmptyInputError.
     """
     given = msgspec.json.decode(root.run.task.kwargs, type=_Kwargs)
-    _take_up(root)
+    ns = root.run.config["configurable"].get("checkpoint_ns") or ""
+    graph = _take_up_below(root, ns) if ns else _take_up(root)
     alone = _Update(given.values, given.as_node)
     for updates in [[alone]] if given.supersteps is None else given.supersteps:
-        await _superstep(root, updates)
+        await _superstep(graph, updates)
+    return bool(graph.tasks or ns)
 
 
-def _take_up(root: Execution) -> None:
+def _take_up(root: Execution) -> Execution:
     if (snapshot := root.run.task.snapshot) is None:
-        return
+        return root
     # What was written at an older checkpoint belongs to the line that went on from it.
     addressed = "checkpoint_id" in root.run.config["configurable"]
     root.restore(snapshot)
@@ -63,7 +66,30 @@ def _take_up(root: Execution) -> None:
             root.command(RunCommand.load(write))
     root.go_on(snapshot.writes, armed=False, quiet=True)
     if not addressed:
-        root.channels.apply(root.finished_updates())
+        root.channels.apply(halfway.updates(root.tasks))
+    return root
+
+
+def _take_up_below(root: Execution, ns: str) -> Execution:
+    """The subgraph at work at namespace `ns`. Raises InvalidUpdateError if there is none."""
+    plan: Plan = root.plan
+    for segment in ns.split("|"):
+        name = segment.partition(":")[0]
+        node = plan.nodes.get(name)
+        if node is None or node.subgraph is None:
+            raise InvalidUpdateError(f"Subgraph {name} not found")
+        plan = node.subgraph
+    start = root.run.task.snapshot
+    found = [start, *subgraphs.below(start)] if start is not None else []
+    snapshot = next((each for each in found if each.ns == ns), None)
+    if snapshot is None:
+        raise InvalidUpdateError(f"No subgraph is at work at {ns!r}")
+    parents = serialize.decode(snapshot.metadata)["parents"]
+    graph = Execution(root.run, plan, Place(ns, parents[""], parents, {"checkpoint_ns": ns}))
+    graph.restore(snapshot)
+    graph.go_on(snapshot.writes, armed=False, quiet=True)
+    graph.channels.apply(halfway.updates(graph.tasks))
+    return graph
 
 
 async def _superstep(root: Execution, updates: list[_Update]) -> None:

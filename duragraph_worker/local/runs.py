@@ -11,7 +11,7 @@ from duragraph.errors import Conflict
 from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Task
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
-from duragraph_worker.executor.channels import Channels
+from duragraph_worker.executor import halfway
 from duragraph_worker.executor.execute import perform
 from duragraph_worker.executor.execution import Execution
 from duragraph_worker.executor.run import Clock, Run
@@ -232,7 +232,9 @@ class Local:
         graph = Execution(run, self._plan)
         graph.restore(snapshot)
         graph.go_on(snapshot.writes, armed=False, quiet=True)
-        channels: Channels = graph.half() if checkpoint_id is None else graph.channels
+        channels = graph.channels
+        if checkpoint_id is None:
+            channels = halfway.state(channels, graph.tasks)
         undone = [task for task in graph.tasks if task.result is None]
         return State(
             values=private_copy(channels.values()),

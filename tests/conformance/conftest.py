@@ -15,7 +15,7 @@ from langgraph_sdk import get_sync_client
 from duragraph.embedded import Servers
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("Echo", "FanOut", "Router", "Cycle", "Interrupt", "Error", "Tokens", "Subgraph")
+NAMES = ("Echo", "FanOut", "Router", "Cycle", "Interrupt", "Error", "Tokens", "Subgraph", "Nested")
 TARGETS = [f"tests.conformance.graphs:{name}Graph" for name in NAMES]
 BANNER = re.compile(r"API +(http://\S+)")
 START_SECONDS = 30

@@ -248,9 +248,16 @@ EXPLAINED = (
         reference="^(.absent.|422 .*)$",
     ),
     Explained(
+        what="Frames of branches that run at the same time change places",
+        why="Neither server promises an order.",
+        where=r"nested/streams · 24 .*frames\[(updates|tasks|debug)\]$",
+        reference=f'{ONLY_OURS}|"beside"',
+        ours=f'{ONLY_REFERENCE}|"beside"',
+    ),
+    Explained(
         what="A subgraph that has not started has an address, but no state",
         why="The reference makes up an empty one and leaves the address out.",
-        where=r"(subgraph|nested|subgraphs).* · .*\?subgraphs=true · json\.tasks\[\].*\.(checkpoint|state)$",
+        where=r"(subgraph|nested).* · .*subgraphs.*true.* · json\.tasks\[\].*\.(checkpoint|state)$",
         reference='^null$|"checkpoint": null',
         ours='^null$|"checkpoint_ns": "',
     ),

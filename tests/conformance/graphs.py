@@ -261,3 +261,56 @@ class SubgraphGraph:
         return {"answer": ", ".join(state["notes"])}
 
     prepare >> research >> conclude
+
+
+class Trail(TypedDict, total=False):
+    topic: str
+    word: str
+    log: Annotated[list[str], operator.add]
+
+
+@Graph(id="deep", state=Trail)
+class DeepGraph:
+    @node
+    async def dig(self, state: Trail) -> Trail:
+        return {"log": ["dig"]}
+
+    @node
+    async def ask(self, state: Trail, ctx: Any) -> Trail:
+        return {"word": ctx.interrupt(f"deeper into {state['topic']}?"), "log": ["ask"]}
+
+    dig >> ask
+
+
+@Graph(id="middle", state=Trail)
+class MiddleGraph:
+    @node
+    async def enter(self, state: Trail) -> Trail:
+        return {"log": ["enter"]}
+
+    deep = DeepGraph.as_subgraph()
+
+    @node
+    async def leave(self, state: Trail) -> Trail:
+        return {"log": ["leave"]}
+
+    enter >> deep >> leave
+
+
+@Graph(id="nested", state=Trail)
+class NestedGraph:
+    @node
+    async def prepare(self, state: Trail) -> Trail:
+        return {"log": ["prepare"]}
+
+    middle = MiddleGraph.as_subgraph()
+
+    @node
+    async def beside(self, state: Trail) -> Trail:
+        return {"log": ["beside"]}
+
+    @node
+    async def conclude(self, state: Trail) -> Trail:
+        return {"log": [f"concluded with {state['word']}"]}
+
+    prepare >> [middle, beside] >> conclude

@@ -6,6 +6,7 @@ keys and results must stay equal to the twins': everything else is what is being
 
 import asyncio
 import operator
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
@@ -262,5 +263,47 @@ subgraph = (
     StateGraph(Research)
     .add_sequence([prepare, ("research", research), conclude])
     .set_entry_point("prepare")
+    .compile()
+)
+
+
+class Trail(TypedDict, total=False):
+    topic: str
+    word: str
+    log: Annotated[list[str], operator.add]
+
+
+def logs(word: str) -> Callable[[Trail], Awaitable[Trail]]:
+    async def log(state: Trail) -> Trail:
+        return {"log": [word]}
+
+    return log
+
+
+async def ask(state: Trail) -> Trail:
+    return {"word": interrupt(f"deeper into {state['topic']}?"), "log": ["ask"]}
+
+
+async def conclude_trail(state: Trail) -> Trail:
+    return {"log": [f"concluded with {state['word']}"]}
+
+
+deep = StateGraph(Trail).add_sequence([("dig", logs("dig")), ask]).set_entry_point("dig").compile()
+middle = (
+    StateGraph(Trail)
+    .add_sequence([("enter", logs("enter")), ("deep", deep), ("leave", logs("leave"))])
+    .set_entry_point("enter")
+    .compile()
+)
+nested = (
+    StateGraph(Trail)
+    .add_node("prepare", logs("prepare"))
+    .add_node("middle", middle)
+    .add_node("beside", logs("beside"))
+    .add_node("conclude", conclude_trail)
+    .add_edge(START, "prepare")
+    .add_edge("prepare", "middle")
+    .add_edge("prepare", "beside")
+    .add_edge(["middle", "beside"], "conclude")
     .compile()
 )

@@ -23,7 +23,7 @@ LEAKED = re.compile(r"(has in-flight runs).*")
 """The reference prints the whole runs, with their times, into this error."""
 KINDS = ("thread", "run", "assistant", "checkpoint")
 MESSAGE_TYPES = {"ai", "human", "system", "tool", "AIMessageChunk", "remove"}
-GRAPHS = ("echo", "fanout", "router", "cycle", "interrupt", "error", "tokens", "subgraph")
+GRAPHS = ("echo", "fanout", "router", "cycle", "interrupt", "error", "tokens", "subgraph", "nested")
 
 
 @attrs.define

@@ -53,6 +53,7 @@ CASES = (
     Case("tokens", "tokens", {"messages": [QUESTION]}, "answer"),
     Case("subgraph", "subgraph", {"topic": " tea "}, "prepare"),
     Case("subgraph-ask", "subgraph", {"topic": " tea ", "ask": True}, "prepare"),
+    Case("nested", "nested", {"topic": "tea"}, "prepare"),
 )
 
 Scenario = Callable[[Wire, Case], Awaitable[None]]

@@ -125,7 +125,7 @@ async def test_a_state_joins_the_checkpoint_and_what_its_tasks_left(plane, hand)
     address = {"thread_id": UNKNOWN, "checkpoint_ns": ""}
     assert answer_json == {
         "values": {"a": 1, "b": "x"},
-        "next": ["ask", "fail", "done"],
+        "next": ["ask", "fail"],
         "tasks": [
             planned[0] | blank | {"interrupts": [interrupt]},
             planned[1] | blank | {"error": "ValueError('boom')"},

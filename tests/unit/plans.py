@@ -1,4 +1,4 @@
-"""Eight graphs as hand-made plans, and a record to run them against."""
+"""Nine graphs as hand-made plans, and a record to run them against."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -164,6 +164,29 @@ TOKENS = plan(
 )
 SUB = nested(update(notes=["s2"]))
 SUB_ASK = nested(_sub_ask)
+_DEEPEST = plan(
+    node("dig", update(log=["dig"])),
+    node("ask", lambda s, ctx: {"word": ctx.interrupt("deeper?"), "log": ["ask"]}),
+    edges="dig>ask",
+    channels=channels("topic", "word", log=operator.add),
+)
+_MIDDLE = plan(
+    node("enter", update(log=["enter"])),
+    node("deep", update(), kind="subgraph", subgraph=_DEEPEST),
+    node("leave", update(log=["leave"])),
+    edges="enter>deep deep>leave",
+    channels=channels("topic", "word", log=operator.add),
+)
+DEEP = plan(
+    node("prepare", update(log=["prepare"])),
+    node("middle", update(), kind="subgraph", subgraph=_MIDDLE),
+    node("beside", update(log=["beside"])),
+    node("conclude", update(log=["concluded"])),
+    edges="prepare>middle prepare>beside",
+    joins=(Join(("middle", "beside"), "conclude"),),
+    channels=channels("topic", "word", log=operator.add),
+    graph_id="deep",
+)
 SEND = plan(
     node("plan", lambda s, ctx: Command(goto=[Send("work", {"x": x}) for x in s["xs"]])),
     node("work", lambda s, ctx: {"out": [s["x"] * 2]}),

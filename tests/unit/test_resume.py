@@ -14,6 +14,7 @@ from duragraph_worker.plan import Plan
 from tests.unit.plans import (
     ASK,
     CYCLE,
+    DEEP,
     ECHO,
     ERROR,
     FAN,
@@ -50,6 +51,7 @@ GRAPHS: dict[str, tuple[Plan, list[Step]]] = {
     "tokens": (TOKENS, [{"input": {"messages": [{"role": "user", "content": "q", "id": "u"}]}}]),
     "subgraph": (SUB, [{"input": {"topic": "t"}}]),
     "subgraph-interrupt": (SUB_ASK, [{"input": {"topic": "t"}}, {"command": {"resume": "R"}}]),
+    "deep": (DEEP, [{"input": {"topic": "t"}}, {"command": {"resume": "R"}}]),
     "send": (SEND, [{"input": {"xs": [1, 2, 3]}}]),
 }
 
