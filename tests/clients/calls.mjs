@@ -87,14 +87,9 @@ function conversation(scenario) {
       return frames;
     },
 
-    /** Asks, unrecorded, until the run has one of these statuses. */
-    async until(thread, run, ...statuses) {
-      while (true) {
-        const answer = await fetch(`${url}/threads/${thread}/runs/${run}`);
-        const { status } = await answer.json();
-        if (statuses.includes(status)) return;
-        await setTimeout(50);
-      }
+    /** Asks, unrecorded, until the answer is as wanted. */
+    async until(path, holds) {
+      while (!holds(await (await fetch(`${url}${path}`)).json())) await setTimeout(50);
     },
   };
 }

@@ -7,6 +7,7 @@ by `langgraph dev` as `tests/conformance/differential.py` says:
 """
 
 import json
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ RECORDED = HERE / "recorded"
 LINES = ("langgraph-sdk-1", "langgraph-sdk-2")
 """The SDK's releases 1.15 and 2.0, by the names that `package.json` gives them."""
 SECONDS = 300
+NEXT_RUN = re.compile(r'("next_run_date": )"[^"]+"')
 
 app = App()
 
@@ -57,8 +59,18 @@ def normal(row: dict[str, Any], names: Names) -> dict[str, Any]:
             row["json"] = json.loads(row["text"])
         except ValueError:
             return answer | {"text": names.text(row["text"])}
-    body = "frames" if "frames" in row else "json"
-    return answer | {body: names.value(row[body])}
+    if "json" in row:
+        named = json.dumps(names.value(row["json"]))
+        return answer | {"json": json.loads(NEXT_RUN.sub(r'\1"<time>"', named))}
+    return answer | {"frames": [frame(each, names) for each in row["frames"]]}
+
+
+def frame(part: dict[str, Any], names: Names) -> dict[str, Any]:
+    """A part of a stream; these ones' data has ids for keys."""
+    if part["event"] == "messages/metadata":
+        part["data"] = {names.message(name): each for name, each in part["data"].items()}
+    named: dict[str, Any] = names.value(part)
+    return named
 
 
 def compared(line: str, ours: dict[str, Conversation]) -> Iterator[Difference]:

@@ -72,14 +72,16 @@ export async function branch({ user, model, name }) {
   await user.says("Coffee?", "edit");
   const { said } = await model.answer("Black.");
   if (said.join() !== "Coffee?") throw new Error(`the model was asked ${said}`);
-  await user.sees([told("Coffee?"), reply("Black.")], done);
+  const second = [told("Coffee?"), reply("Black.")];
+  // Until it is loaded again the other page goes on showing the branch that was left, too.
+  if (name === "sdk") await user.sees(second, done);
   await user.page.reload();
-  await user.sees([told("Coffee?"), reply("Black.")], done);
-  if (name !== "sdk") return; // the other hook shows one branch, the newest
+  await user.sees(second, done);
+  if (name !== "sdk") return;
   await user.clicks("1");
   await user.sees(first, done);
   await user.clicks("2");
-  await user.sees([told("Coffee?"), reply("Black.")], done);
+  await user.sees(second, done);
 }
 
 export async function stop({ user, model }) {
@@ -109,6 +111,6 @@ export async function headers({ user }) {
     return [run["content-location"], run.location, found["x-pagination-next"]];
   }, user.api);
   const [run, stream, next] = seen;
-  if (!run.startsWith("/runs/") || stream !== `${run}/stream` || next !== "1")
+  if (!run.startsWith("/runs/") || !stream.startsWith(`${run}/stream`) || next !== "1")
     throw new Error(JSON.stringify(seen));
 }

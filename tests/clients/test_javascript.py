@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.clients.explained import explanation
 from tests.clients.javascript import LINES, compared, played
 from tests.conformance.differential import show
-from tests.conformance.explained import explanation
 
 pytestmark = pytest.mark.clients
 

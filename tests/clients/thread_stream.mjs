@@ -80,7 +80,13 @@ export async function thread_events({ client, has, said, heard }) {
       frames.push({ event: method, namespace, data: params.data });
       if (ended({ method, params })) break;
     }
-    heard("thread.subscribe", frames);
+    // How root and subgraph, its states and its life, interleave is nobody's promise.
+    heard("thread.subscribe", frames.filter(({ namespace }) => !namespace.length));
+    for (const kind of ["lifecycle", "values"])
+      heard(
+        "thread.subscribe",
+        frames.filter(({ event, namespace }) => namespace.length && event === kind),
+      );
     await thread.close();
   }
 }

@@ -1,6 +1,6 @@
 // The chat with `useStream` of @langchain/react, which speaks the event-streaming protocol.
 
-import { useMessageMetadata, useStream } from "@langchain/react";
+import { useStream } from "@langchain/react";
 import { useState } from "react";
 import { View, human, query, remember, show, textOf } from "./view.jsx";
 
@@ -16,16 +16,19 @@ function Page() {
     },
   });
 
-  const first = stream.messages.find((message) => message.type === "human");
-  const { parentCheckpointId } = useMessageMetadata(stream, first?.id) ?? {};
+  // The hook's own metadata names the newest checkpoint for every message, also for the oldest.
+  async function ask(text, before) {
+    const states = await stream.client.threads.getHistory(threadId, { limit: 100 });
+    const holds = ({ values }) => values.messages?.some(({ id }) => id === before);
+    const forkFrom = states.findLast(holds).parent_checkpoint.checkpoint_id;
+    await stream.submit(human(text), { forkFrom });
+  }
+
   const messages = stream.messages.map((message, index) => ({
     id: message.id ?? index,
     type: message.type,
     text: textOf(message),
-    edit:
-      message === first && parentCheckpointId
-        ? (text) => stream.submit(human(text), { forkFrom: parentCheckpointId })
-        : undefined,
+    edit: message.type === "human" ? (text) => ask(text, message.id) : undefined,
   }));
 
   return (
