@@ -67,16 +67,20 @@ async def _state(
     return state
 
 
+def _fields(select: list[str]) -> list[str]:
+    named = {name.partition(".")[0] for name in select}
+    return [field.name for field in attrs.fields(ThreadState) if field.name in named]
+
+
 def _only(names: list[str]) -> list[str] | None:
     """The values that are wanted, None for all."""
-    if not names or "values" in names:
+    if not _fields(names) or "values" in names:
         return None
     return [name.removeprefix("values.") for name in names if name.startswith("values.")]
 
 
 def _selected(states: list[ThreadState], names: list[str]) -> list[ThreadState]:
-    whole = {name.partition(".")[0] for name in names}
-    return select(states, [f.name for f in attrs.fields(ThreadState) if f.name in whole])
+    return select(states, _fields(names))
 
 
 def _empty(thread_id: str, checkpoint_id: str | None) -> ThreadState:

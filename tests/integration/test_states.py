@@ -2,11 +2,13 @@
 
 import asyncio
 
+import attrs
 import msgspec
 import pytest
 
 from duragraph import ids
-from duragraph.protocol import ChannelWrite, Checkpoint, Outcome, Write
+from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Write
+from duragraph_worker.executor.writes import HALF_TASK, RUN_TASK
 
 UNKNOWN = "11111111-1111-1111-1111-111111111111"
 AT = "2026-11-20T08:00:00.000001+00:00"
@@ -274,3 +276,96 @@ async def test_without_a_worker_an_update_is_taken_back(plane, hand, monkeypatch
     assert answer.json["hint"] == "Start a worker that serves graph 'g'."
     thread = (await plane.get(f"/threads/{UNKNOWN}")).json
     assert (thread["status"], thread["values"]) == ("idle", None)
+
+
+async def test_finished_siblings_show_at_the_head_and_nowhere_else(plane, hand):
+    task = await start(plane, hand)
+    planned = [task_of("asks", "t1"), task_of("done", "t2")]
+    head = checkpoint(next=["asks", "done"], tasks=planned, log=["a"], other=1)
+    at = head.checkpoint_id
+    await hand.finish(
+        task,
+        checkpoints=[head],
+        writes=[
+            Write(at, "", "t1", interrupts=b'[{"id":"i","value":"?"}]'),
+            Write(at, "", "t2", result=b'{"log":["b"]}'),
+            Write(at, "", RUN_TASK, result=b'{"log":["a"],"other":2}'),
+            Write(at, "", HALF_TASK, result=b'{"log":["a","b"]}'),
+        ],
+    )
+    live = await state(plane)
+    assert (live["values"], live["next"]) == ({"log": ["a", "b"], "other": 2}, ["asks"])
+    assert [each["name"] for each in live["tasks"]] == ["asks", "done"]
+    past = await state(plane, f"/{at}")
+    assert (past["values"], past["next"]) == ({"log": ["a"], "other": 2}, ["asks", "done"])
+    (listed,) = (await plane.post(f"/threads/{UNKNOWN}/history", {})).json
+    assert listed == past
+    assert (await plane.get(f"/threads/{UNKNOWN}")).json["values"] == past["values"]
+
+
+async def test_fields_and_values_are_selected(plane, hand):
+    task = await start(plane, hand)
+    head = checkpoint(a=1, b={"deep": [2]}, c=3)
+    at = head.checkpoint_id
+    await hand.finish(
+        task, checkpoints=[head], writes=[Write(at, "", RUN_TASK, result=b'{"c":4,"a":5}')]
+    )
+    some = {"values": {"b": {"deep": [2]}, "c": 4}, "next": []}
+    names = ["next", "values.b", "values.c", "values.nope", "nope"]
+    query = "&".join(f"select={name}" for name in names)
+    assert await state(plane, f"?{query}") == some
+    assert await state(plane, f"?select={','.join(names)}") == some
+    assert await state(plane, f"/{at}?{query}") == some
+    body = {"checkpoint": {"checkpoint_id": at}, "select": names}
+    assert (await plane.post(f"/threads/{UNKNOWN}/state/checkpoint", body)).json == some
+    assert (await plane.post(f"/threads/{UNKNOWN}/history", {"select": names})).json == [some]
+    whole = await state(plane, "?select=values&select=values.b")
+    assert whole == {"values": {"a": 5, "b": {"deep": [2]}, "c": 4}}
+    assert await state(plane, "?select=nope") == await state(plane)
+
+
+async def test_a_checkpoint_of_a_subgraph_is_found_under_its_namespace_alone(plane, hand):
+    task = await start(plane, hand)
+    root = checkpoint(next=["sub"], tasks=[task_of("sub", "t1", ns="sub:t1")], a=1)
+    middle = checkpoint(
+        ns="sub:t1", root=root.checkpoint_id, tasks=[task_of("in", "t2", ns="sub:t1|in:t2")], b=1
+    )
+    parents = {"": root.checkpoint_id, "sub:t1": middle.checkpoint_id}
+    inner = attrs.evolve(
+        checkpoint(ns="sub:t1|in:t2", root=root.checkpoint_id, c=1),
+        metadata=msgspec.json.encode({"parents": parents}),
+    )
+    await hand.finish(task, checkpoints=[root, middle, inner])
+    assert (await state(plane, f"/{inner.checkpoint_id}"))["values"] == {}
+    (shown,) = (await state(plane, "?subgraphs=true"))["tasks"]
+    (below,) = shown["state"]["tasks"]
+    assert below["state"]["values"] == {"c": 1}
+    assert below["state"]["checkpoint"]["checkpoint_map"] == parents | {
+        "sub:t1|in:t2": inner.checkpoint_id
+    }
+    at = {"checkpoint": {"checkpoint_ns": "sub:t1"}, "subgraphs": True}
+    answer = await plane.post(f"/threads/{UNKNOWN}/state/checkpoint", at)
+    assert answer.json == shown["state"]
+
+
+async def test_waiting_loses_no_interrupt(plane, hand):
+    body = {"assistant_id": "g", "input": {}, "if_not_exists": "create"}
+    waiting = asyncio.ensure_future(plane.post(f"/threads/{UNKNOWN}/runs/wait", body))
+    task = await hand.task()
+    frames = [
+        b'{"log":[],"of":{"__interrupt__":[1]}}',
+        b'{"log":[],"__interrupt__":[{"value":1,"id":"a"}]}',
+        b'{"log":[],"__interrupt__":[{"value":2,"id":"b"}]}',
+        b'{"log":["half done"]}',
+    ]
+    await hand.finish(task, frames=[Frame("values", data) for data in frames])
+    asked = [{"value": 1, "id": "a"}, {"value": 2, "id": "b"}]
+    assert (await waiting).json == {"log": [], "__interrupt__": asked}
+
+
+async def test_a_users_own_interrupt_key_is_left_alone(plane, hand):
+    body = {"assistant_id": "g", "input": {}, "if_not_exists": "create"}
+    waiting = asyncio.ensure_future(plane.post(f"/threads/{UNKNOWN}/runs/wait", body))
+    frame = Frame("values", b'{"of":{"__interrupt__":[1]}}')
+    await hand.finish(await hand.task(), frames=[frame])
+    assert (await waiting).json == {"of": {"__interrupt__": [1]}}
