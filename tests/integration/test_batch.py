@@ -3,8 +3,18 @@
 import asyncpg
 import pytest
 
+from duragraph import creates
+
 RUN = {"assistant_id": "g", "input": {}}
 UNKNOWN = "22222222-2222-2222-2222-222222222222"
+
+
+async def count(database_url):
+    connection = await asyncpg.connect(database_url)
+    try:
+        return await connection.fetchval("select count(*) from run")
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
@@ -40,19 +50,21 @@ async def test_each_body_makes_a_run_on_a_thread_of_its_own(plane, hand):
 )
 async def test_one_bad_body_and_none_is_made(plane, hand, database_url, bad, status):
     assert (await plane.post("/runs/batch", [RUN, bad, RUN])).status == status
-    connection = await asyncpg.connect(database_url)
-    assert await connection.fetchval("select count(*) from run") == 0
-    await connection.close()
+    assert await count(database_url) == 0
 
 
-async def test_an_assistant_that_changed_elsewhere_costs_no_run(plane, hand, start_plane):
+async def test_an_assistant_that_changed_elsewhere_costs_no_run(
+    plane, hand, start_plane, database_url, monkeypatch
+):
+    monkeypatch.setattr(creates, "MOST", 1)
     made = (await plane.post("/assistants", {"graph_id": "g"})).json["assistant_id"]
     body = {"assistant_id": made}
-    assert (await plane.post("/runs/batch", [body, RUN])).status == 200
+    assert (await plane.post("/runs/batch", [RUN, body])).status == 200
     elsewhere = await start_plane()
     await elsewhere.patch(f"/assistants/{made}", {"context": {"a": 1}})
-    runs = (await plane.post("/runs/batch", [body, RUN])).json
-    assert [run["kwargs"]["context"] for run in runs] == [{"a": 1}, {}]
+    runs = (await plane.post("/runs/batch", [RUN, body])).json
+    assert [run["kwargs"]["context"] for run in runs] == [{}, {"a": 1}]
+    assert await count(database_url) == 4
 
 
 @pytest.mark.parametrize("body", [[], {}, RUN, None])

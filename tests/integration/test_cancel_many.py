@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from duragraph import dispatch, ids
@@ -138,13 +139,16 @@ async def test_thousands_are_cancelled_a_chunk_at_a_time(plane, hand, database_u
 async def test_of_what_is_being_cancelled_nothing_starts(plane, database_url, monkeypatch):
     monkeypatch.setattr(dispatch, "CANCELLED_AT_ONCE", 1)
     hand, thread_id = await plane.worker("g"), ids.new_id()
-    for _ in range(10):
+    for _ in range(30):
         await create(plane, thread_id)
     first = await hand.task()
     poll = asyncio.create_task(hand.poll())
     assert (await plane.post("/runs/cancel", {"status": "all"})).status == 204
-    polled = await poll
-    assert ([c.run_id for c in polled.control], polled.tasks) == ([first.run_id], [])
+    assert [c.run_id for c in (await poll).control] == [first.run_id]
+    connection = await asyncpg.connect(database_url)
+    leased = await connection.fetch("select run_id::text from run where leased_at is not null")
+    await connection.close()
+    assert [row["run_id"] for row in leased] == [first.run_id]
     assert await audit(database_url) == 0
 
 
