@@ -53,6 +53,19 @@ class CommandError(Exception):
         self.code = code
 
 
+class _Named(msgspec.Struct):
+    id: int | None = None
+
+
+def refusal(body: bytes, error: Invalid) -> Failure:
+    """The answer to what is no command; it names its `id`, if it can be told."""
+    try:
+        number = msgspec.json.decode(body, type=_Named).id
+    except (msgspec.DecodeError, RecursionError):
+        number = None
+    return Failure(number, "invalid_argument", error.message)
+
+
 def read(call: Call, body: bytes) -> Command:
     """Raises Invalid."""
     return codec.loads(body, Command, max_depth=call.deps.config.max_depth)

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from duragraph.api import looking, starting
-from duragraph.api.command import Answer, Command, CommandError, Failure, Success, read
+from duragraph.api.command import Answer, Command, CommandError, Failure, Success, read, refusal
 from duragraph.api.io import Call, Reply, Unread
 from duragraph.errors import Busy, DuraGraphError, Invalid, Refused, Unavailable
 from duragraph.models import Json
 
+ONLY_SOCKETS = "Subscriptions belong to a WebSocket; POST to …/stream/events instead."
 METHODS: dict[str, Callable[[Call, str, Json], Awaitable[dict[str, Any]]]] = {
     "run.start": starting.start,
     "input.respond": starting.respond,
@@ -30,13 +31,15 @@ async def send(
     try:
         command = read(call, body)
     except Invalid as error:
-        return Reply(Failure(None, "invalid_argument", error.message), status=400)
+        return Reply(refusal(body, error), status=400)
     return Reply(await answer(call, thread_id, command))
 
 
 async def answer(call: Call, thread_id: str, command: Command) -> Answer:
     """What becomes of the command. Raises Busy, Unavailable: it may be sent again."""
     carry_out = METHODS.get(command.method)
+    if command.method.startswith("subscription."):
+        return Failure(command.id, "not_supported", ONLY_SOCKETS)
     if carry_out is None:
         unknown = f"Unknown protocol command: {command.method}"
         return Failure(command.id, "unknown_command", unknown)

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from duragraph.api import commands, events, sse
-from duragraph.api.command import Answer, Applied, Command, Failure, Success, fitted, read
+from duragraph.api.command import Answer, Applied, Command, Failure, Success, fitted, read, refusal
 from duragraph.api.events import Wanted
 from duragraph.api.io import Call, Socket
 from duragraph.api.middleware import STATUS
@@ -81,10 +81,11 @@ class _Connection:
                 connection.abort()
 
     async def _answer(self, group: asyncio.TaskGroup, data: str | bytes) -> Answer:
+        body = data.encode() if isinstance(data, str) else data
         try:
-            command = read(self._call, data.encode() if isinstance(data, str) else data)
+            command = read(self._call, body)
         except Invalid as error:
-            return Failure(None, "invalid_argument", error.message)
+            return refusal(body, error)
         try:
             answer = await self._carry_out(group, command)
         except (Invalid, Refused) as error:

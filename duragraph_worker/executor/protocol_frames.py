@@ -97,7 +97,7 @@ class ProtocolFrames(Frames):
     @contextmanager
     def lifetime(self, task: NodeTask) -> Iterator[None]:
         """While the graph runs, a subgraph, as `task` of the graph above."""
-        self._lifecycle(task, "started", trigger_call_id=task.id)
+        self._lifecycle(task, "started", namespace=self._namespace, trigger_call_id=task.id)
         try:
             yield
         except GraphInterrupt:
@@ -112,8 +112,8 @@ class ProtocolFrames(Frames):
             raise
         self._lifecycle(task, "completed")
 
-    def _lifecycle(self, task: NodeTask, event: str, **fields: str) -> None:
-        data = {"event": event, "namespace": self._namespace, "graph_name": task.name, **fields}
+    def _lifecycle(self, task: NodeTask, event: str, **fields: Any) -> None:
+        data = {"event": event, "graph_name": task.name, **fields}
         self._event("lifecycle", serialize.encode(data))
 
     def tool(self, task: NodeTask, data: dict[str, Any]) -> None:

@@ -29,11 +29,13 @@ from tests.conformance import (
     scenarios_assistants,
     scenarios_batch,
     scenarios_crons,
+    scenarios_protocol,
     scenarios_runs,
     scenarios_server,
     scenarios_store,
     scenarios_system,
     scenarios_thread_stream,
+    scenarios_threads,
 )
 from tests.conformance.compare import Difference, differences
 from tests.conformance.explained import EXPLAINED, explanation
@@ -51,10 +53,12 @@ PARTS = {
     "batch": scenarios_batch,
     "server": scenarios_server,
     "crons": scenarios_crons,
+    "protocol": scenarios_protocol,
     "runs": scenarios_runs,
     "store": scenarios_store,
     "system": scenarios_system,
     "thread_stream": scenarios_thread_stream,
+    "threads": scenarios_threads,
 }
 """Scenarios that are played once; those of `scenarios.py` are played with every graph."""
 

@@ -223,7 +223,7 @@ EXPLAINED = (
     Explained(
         what="The metadata of a stateless run names its graph, as a thread's run does",
         why="One rule for all runs.",
-        where=r"(stateless|batches) · .*json(\[\])?\.metadata\.graph_id$",
+        where=r"(stateless|batches|create_batch) · .*json(\[\])?\.metadata\.graph_id$",
         reference=ONLY_OURS,
     ),
     Explained(
@@ -300,7 +300,7 @@ EXPLAINED = (
         "is left before `end_time`",
         why="One format for all times; the reference echoes `end_time` and announces ticks that "
         "never come.",
-        where=r"crons/.* · json(\[\])?\.(next_run_date|end_time)$",
+        where=r"crons[/.].* · json(\[\])?\.(next_run_date|end_time)$",
         ours='^("<time>"|null)$',
     ),
     Explained(
@@ -407,6 +407,12 @@ EXPLAINED = (
         where=r'"webhook":null} · status$',
         reference="^422",
         ours="^200",
+    ),
+    Explained(
+        what="A thread's copy is answered with its `values`",
+        why="As every answer that is a thread.",
+        where=r"(/copy|threads\.copy) · .*json(\[\])?\.values$",
+        reference=ONLY_OURS,
     ),
     Explained(
         what="MCP and A2A tell the product and its version",
@@ -618,6 +624,80 @@ EXPLAINED = (
         what="A card that can't be given has the error body of all endpoints",
         why="One shape for every 4xx.",
         where=r"^agents/cards · .* · json\.(error|detail)$",
+    ),
+    Explained(
+        what="Messages in events' values are as they are in every other answer",
+        why="For events the reference rewrites them: no empty fields, what was streamed as blocks.",
+        where=r"^protocol/.*frames\[(values|updates)\].*messages\[\]\.(additional_kwargs|content|name"
+        r"|response_metadata(\.output_version)?|(invalid_)?tool_calls|usage_metadata)$",
+    ),
+    Explained(
+        what="A question is told as `payload` and as `value`",
+        why="The protocol says `payload`, Python's client reads `value`.",
+        where=r"^protocol/.*frames\[input\.requested\]\.data\.params\.data\.value$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="Events of a message name it (`id`, `run_id`) and its node",
+        why="Clients can't tell parallel messages apart otherwise: each looks for another of them.",
+        where=r"^protocol/.*frames\[messages\]\.data\.params\.(data\.(id|run_id)|node)$",
+    ),
+    Explained(
+        what="A failure says why also to who comes later",
+        why="A replay is the same as the first play; the reference forgets the error.",
+        where=r"^protocol/.*frames\[lifecycle\]\.data\.params\.data\.error$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="A run's last lifecycle event comes when it has ended, behind those of its subgraphs",
+        why="Who answers a question may then do so; the reference tells of the end before it.",
+        where=r"^protocol/graph_subgraph-ask · .*frames\[lifecycle\]",
+    ),
+    Explained(
+        what="Runs started by `run.start` tell of updates, custom values, tasks and checkpoints",
+        why="The protocol has channels for them; in the reference a graph must ask for each.",
+        where=r"^protocol/more_.*frames\[(updates|custom|tasks|checkpoints)\]$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
+        what="In a run that was not started by `run.start` a question replaces the same values "
+        "told again",
+        why="One frame of the log is one event, so that its number can't move.",
+        where=r"^protocol/runs_of_others · .*frames\[values\]$",
+        ours=ONLY_REFERENCE,
+    ),
+    Explained(
+        what="Other words for what is wrong with a command, and `invalid_argument` for an "
+        "assistant that there can't be",
+        why="As other endpoints say it.",
+        where=r"^protocol/(bad|no)_commands · .*json\.(message|error)$",
+        reference="required|requires?\\b|must|Invalid|found|Must|unknown_error",
+    ),
+    Explained(
+        what="What is no command is answered in the protocol's shape, with its `id` if that is one",
+        why="One shape for all answers.",
+        where=r"^protocol/no_commands · .*json\.(detail|type|id|error|message)$",
+    ),
+    Explained(
+        what="`state.get`, `state.listCheckpoints` and `state.fork` are carried out",
+        why="The protocol has them, and JavaScript's client sends them.",
+        where=r"^protocol/bad_commands · .*\"method\":\"state\.",
+    ),
+    Explained(
+        what="A subscription by HTTP is `not_supported`",
+        why="It ends with its connection: the reference's success subscribes to nothing.",
+        where=r"^protocol/bad_commands · .*\"method\":\"subscription\.",
+    ),
+    Explained(
+        what="A thread's id must be a UUID, and a body have its shape, else 422",
+        why="As at every other endpoint.",
+        where=r"^protocol/(no_commands|bad_filters) · .* status$",
+        ours="^422",
+    ),
+    Explained(
+        what="The refusal of a channel names all channels",
+        why="The reference's forgets `checkpoints`.",
+        where=r"^protocol/bad_filters · .*json\.detail$",
     ),
 )
 

@@ -69,7 +69,8 @@ class Names:
                 return {"id": named, **rest}
             case dict():
                 return {
-                    self.text(name, "id"): self.value(item, name) for name, item in value.items()
+                    self.text(name, "id"): self.value(item, name)
+                    for name, item in timeless(value).items()
                 }
             case int() if key.endswith("_ms__"):
                 return "<ms>"
@@ -100,6 +101,8 @@ class Names:
 
     def _frame(self, frame: dict[str, str]) -> dict[str, Any]:
         named: dict[str, Any] = {name: self.value(frame[name]) for name in frame if name != "data"}
+        if frame.get("id", "").isdigit():
+            named["id"] = "<event>"
         text = frame.get("data", "")
         try:
             data = json.loads(text)
@@ -110,3 +113,12 @@ class Names:
         if frame.get("event") == "messages/metadata":
             data = {self.message(name): metadata for name, metadata in data.items()}
         return {"event": named.get("event"), "data": self.value(data), **named}
+
+
+def timeless(value: dict[str, Any]) -> dict[str, Any]:
+    """An event of a thread is numbered from where its server likes, at a time of its own."""
+    match value:
+        case {"type": "event", "event_id": _, "seq": _, "params": {"timestamp": _, **params}}:
+            rest = {name: value[name] for name in value if name not in {"event_id", "seq"}}
+            return rest | {"params": params}
+    return value

@@ -227,6 +227,7 @@ WRONG = (
     ("state.fork", {"checkpoint_id": "x"}, "invalid_argument"),
     ("agent.getTree", {}, "no_such_run"),
     ("state.get", {"namespace": []}, "no_such_checkpoint"),
+    ("subscription.subscribe", {"channels": ["values"]}, "not_supported"),
     ("input.inject", {}, "unknown_command"),
     ("nope", {}, "unknown_command"),
 )
@@ -246,14 +247,22 @@ async def test_an_answer_to_no_question_is_told_so(plane, hand, thread):
     assert answer["error"] == "no_such_interrupt"
 
 
-NO_COMMANDS = b"{", b"[]", b"5", b'{"id":"x","method":"m"}', b'{"id":1}', b'{"id":1,"method":5}'
+NO_COMMANDS = {
+    b"{": None,
+    b"[]": None,
+    b"5": None,
+    b"[" * 5000: None,
+    b'{"id":"x","method":"m"}': None,
+    b'{"id":1}': 1,
+    b'{"id":1,"method":5}': 1,
+}
 
 
 async def test_what_is_no_command_is_a_bad_request(plane, thread):
-    for body in NO_COMMANDS:
+    for body, number in NO_COMMANDS.items():
         answer = await plane.call("POST", f"/threads/{thread}/commands", data=body)
         assert answer.status == 400
-        assert (answer.json["error"], answer.json["id"]) == ("invalid_argument", None)
+        assert (answer.json["error"], answer.json["id"]) == ("invalid_argument", number)
 
 
 async def test_parameters_may_be_null(plane, thread):

@@ -100,9 +100,13 @@ async def test_a_subgraphs_life_is_told_in_its_namespace():
     (first, start), (_, end) = events(bench, "lifecycle")
     (segment,) = first.namespace
     task_id = segment.removeprefix("sub:")
-    whole = {"namespace": [segment], "graph_name": "sub"}
-    assert start == {**whole, "event": "started", "trigger_call_id": task_id}
-    assert end == {**whole, "event": "completed"}
+    assert start == {
+        "event": "started",
+        "graph_name": "sub",
+        "namespace": [segment],
+        "trigger_call_id": task_id,
+    }
+    assert end == {"event": "completed", "graph_name": "sub"}
     bench = await told(SUB_ASK, {"topic": "t"})
     assert [each["event"] for each in data(bench, "lifecycle")] == ["started", "interrupted"]
 
