@@ -19,6 +19,7 @@ from cyclopts import App, Parameter
 
 from duragraph import __version__, embedded, logs, runtime
 from duragraph import dev as development
+from duragraph import reload as reloading
 from duragraph.app import SUPERVISOR, build_app
 from duragraph.config import Config, ConfigError, child_environ
 from duragraph.errors import DuraGraphError
@@ -42,6 +43,7 @@ DatabaseUrl = Annotated[str | None, Parameter(help="PostgreSQL 15 or newer.")]
 NatsUrl = Annotated[str | None, Parameter(help="NATS; JetStream is not used.")]
 Targets = Annotated[str, Parameter(help="Graphs to work on, each module:graph; else an example.")]
 Worker = Annotated[bool, Parameter(help="Start a worker.")]
+Reload = Annotated[bool, Parameter(help="Restart the worker when its code changes.", negative="")]
 NoAuth = Annotated[bool | None, Parameter(help="Let everybody in.", negative="")]
 
 app = App(name="duragraph", version=__version__, help="A durable control plane for agent graphs.")
@@ -59,12 +61,15 @@ def dev(
     database_url: DatabaseUrl = None,
     nats_url: NatsUrl = None,
     worker: Worker = True,
+    reload: Reload = False,
 ) -> None:
     """Run everything on this machine: PostgreSQL, NATS, the plane and a worker."""
     config = Config.from_env(
         host=host, port=port, data_dir=data_dir, database_url=database_url, nats_url=nats_url
     )
     logs.configure(level=config.log_level, format=config.log_format)
+    if reload:
+        reloading.check()
     with (
         _listen(config) as listener,
         embedded.start(
@@ -83,7 +88,14 @@ def dev(
         jobs: list[Job] = [partial(development.watch, servers.children)]
         if worker:
             url, environ = development.address(config), child_environ(config)
-            jobs.append(partial(development.keep_worker, url, targets, environ=environ))
+            edited = asyncio.Event() if reload else None
+            if edited is not None:
+                # Bytecode is told from its source by size and second: two quick saves are alike.
+                environ["PYTHONDONTWRITEBYTECODE"] = "1"
+                jobs.append(partial(reloading.watch, targets, edited))
+            jobs.append(
+                partial(development.keep_worker, url, targets, environ=environ, edited=edited)
+            )
         banner = development.banner(config, servers, targets if worker else None)
         run(_serve(config, listener, banner=banner, jobs=jobs))
 

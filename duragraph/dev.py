@@ -9,9 +9,10 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -27,6 +28,8 @@ DRAIN_SECONDS = 3.0
 """What a worker has for its drain. After a `kill -9` of this process it drains to nobody."""
 STEADY_SECONDS = 30.0
 """After a life this long a worker's end counts as its first."""
+REFUSED = 1
+"""How a worker exits whose graphs can't be loaded, or are refused by the plane."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +47,17 @@ async def watch(children: Sequence[Child]) -> None:
     raise done.pop().result().ended()
 
 
-async def keep_worker(url: str, targets: Sequence[str], *, environ: Mapping[str, str]) -> None:
-    """Run a worker until cancelled, then let it drain. One that dies is started again."""
+async def keep_worker(
+    url: str,
+    targets: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    edited: asyncio.Event | None = None,
+) -> None:
+    """Run a worker until cancelled, then let it drain. One that dies is started again.
+
+    When `edited` is set, a new one takes its place; one that could not start waits for that.
+    """
     command = [sys.executable, "-m", "duragraph_worker", *(targets or [EXAMPLE]), "--url", url]
     run = partial(
         running,
@@ -55,21 +67,40 @@ async def keep_worker(url: str, targets: Sequence[str], *, environ: Mapping[str,
         grace=DRAIN_SECONDS,
         environ=environ,
     )
-    delay = FIRST_DELAY_SECONDS
+    delay, reloads = FIRST_DELAY_SECONDS, edited is not None
+    edited = edited or asyncio.Event()
     while True:
         started = time.monotonic()
+        edited.clear()
         with contextlib.ExitStack() as stack:
             worker = stack.enter_context(run())
             try:
-                await _ended(worker)
+                await _first(_ended(worker), edited.wait())
             finally:
                 # Its drain speaks to the plane, so this loop must run meanwhile.
                 await asyncio.to_thread(stack.close)
-        if time.monotonic() - started > STEADY_SECONDS:
+        if edited.is_set() or time.monotonic() - started > STEADY_SECONDS:
             delay = FIRST_DELAY_SECONDS
-        log.error("worker ended, starting another", code=worker.wait(), seconds=delay)
-        await asyncio.sleep(delay)
-        delay = min(delay * 2, LONGEST_DELAY_SECONDS)
+        if edited.is_set():
+            continue
+        if reloads and worker.wait() == REFUSED:
+            log.error("the worker can't start; once a file has changed it is tried again")
+            await edited.wait()
+        else:
+            log.error("worker ended, starting another", code=worker.wait(), seconds=delay)
+            await _first(asyncio.sleep(delay), edited.wait())
+            delay = min(delay * 2, LONGEST_DELAY_SECONDS)
+
+
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Until one of these is over."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _ended(child: Child) -> Child:

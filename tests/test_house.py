@@ -24,7 +24,7 @@ FLOORS = (
     {"scheduler"},
     {"deps"},
     {"api"},
-    {"app", "dev", "demo"},
+    {"app", "dev", "reload", "demo"},
     {"__main__"},
 )
 """A file imports only from floors below its own."""
@@ -70,6 +70,7 @@ WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "logs", "ru
 
 FENCES = {
     "asyncpg": r"duragraph/pg/",
+    "watchfiles": r"duragraph/reload\.py",
     "cronsim": r"duragraph/schedule\.py",
     "cattrs": r"duragraph/config\.py",
     "nats": r"duragraph/bus\.py",
