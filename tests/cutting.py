@@ -12,7 +12,7 @@ from typing import Self
 
 import attrs
 
-FRAME, SHORT, LONG = 40, 200, 900
+FRAME, SHORT, LONG = 40, 200, 700
 """Bytes of a body: less than a frame; maybe no whole one; more are never let through."""
 HEAD_END = b"\r\n\r\n"
 
@@ -31,7 +31,13 @@ class Cutter:
     _stack: contextlib.AsyncExitStack = attrs.field(factory=contextlib.AsyncExitStack)
 
     async def __aenter__(self) -> Self:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        group = await self._stack.enter_async_context(asyncio.TaskGroup())
+
+        def serve(client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
+            task = group.create_task(self._serve(client, answer))
+            self._stack.callback(task.cancel)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
         self._stack.callback(server.close)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         return self
@@ -41,10 +47,10 @@ class Cutter:
 
     async def _serve(self, client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(answer.transport.abort)
             stack.enter_context(contextlib.suppress(ConnectionError))
+            stack.push_async_callback(_close, answer)
             plane, request = await self._connect()
-            stack.callback(request.transport.abort)
+            stack.push_async_callback(_close, request)
             sent = _Sent(request)
             passing = asyncio.create_task(sent.follow(client))
             stack.callback(passing.cancel)
@@ -71,12 +77,10 @@ class Cutter:
             if left is not None and len(chunk) > left and self.cuts:
                 self.cuts -= 1
                 answer.write(chunk[:left])
-                await answer.drain()
-                return answer.close()
+                return
             answer.write(chunk)
             await answer.drain()
             left = None if left is None else left - len(chunk)
-        answer.close()
 
     def _length(self, head: int, *, came_back: bool) -> int:
         """Who has no `Location` yet could not come back: its head goes through, and no frame."""
@@ -91,6 +95,13 @@ class Cutter:
         return head + body
 
 
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """What was written is still sent."""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 @attrs.define
 class _Sent:
     """What a client sends."""
@@ -100,9 +111,8 @@ class _Sent:
 
     async def follow(self, client: asyncio.StreamReader) -> None:
         while chunk := await client.read(1 << 16):
-            asked = chunk.lower()
-            marks = b"last-event-id:", b"last_event_id=", b'"since":'
-            self.comes_back = any(mark in asked for mark in marks)
+            # `Location` has the one, the streaming protocol's clients send the other.
+            self.comes_back = b"last_event_id=" in chunk or b'"since":' in chunk
             self.request.write(chunk)
             await self.request.drain()
 
