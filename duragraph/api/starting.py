@@ -149,6 +149,7 @@ async def _run(
         stream_subgraphs=True,
         stream_resumable=True,
         multitask_strategy=strategy,
+        strict_resume=command != NULL,
         if_not_exists="create",
     )
     return (await intake.create(call, new_id(), thread_id, body)).run.run_id
