@@ -444,11 +444,15 @@ async def test_two_planes_never_claim_the_same(engine, owner):
     await owe(owner, "https://a.example/", 30)
     await owe(owner, "https://b.example/x", 30)
 
-    async def claim(less=()):
-        async with pg.acquire(engine) as conn:
-            found = await deliveries.claim(conn, 20, less=less, per_host=8, seconds=30)
+    async def claim(conn, less=()):
+        found = await deliveries.claim(conn, 20, less=less, per_host=8, seconds=30)
         return {(each.host, each.run_id) for each in found}
 
-    one, other = await asyncio.gather(claim(), claim())
-    assert len(one | other) == len(one) + len(other) >= 16
-    assert {host for host, _ in await claim(["a.example"])} == {"b.example"}
+    async with pg.acquire(engine) as one, pg.acquire(engine) as other:
+        async with one.transaction():
+            first = await claim(one)
+            assert first.isdisjoint(await claim(other))
+        second = await claim(other)
+        assert len(first) == len(second) == 16
+        assert first.isdisjoint(second)
+        assert {host for host, _ in await claim(one, ["a.example"])} == {"b.example"}
