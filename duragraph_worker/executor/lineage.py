@@ -70,8 +70,14 @@ class Lineage:
         if snapshot.created_at:
             self.scheduled = datetime.fromisoformat(snapshot.created_at)
 
+    def step_aside(self) -> None:
+        """Let the next checkpoint have the parent that this one has."""
+        self.stored_id = self._parent_id
+
     def extend(self, source: Source) -> None:
         """Stand at a new checkpoint."""
+        if self.checkpoint_id is None and source == "update":
+            self.step += 1  # an input is step -1, also where there was none
         self._taken = None
         if self._run.durability != "exit":
             self._parent_id, self._inherited = self.stored_id, False

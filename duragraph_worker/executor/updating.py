@@ -103,6 +103,7 @@ async def _superstep(root: Execution, updates: list[_Update]) -> None:
     elif first.as_node == COPY:
         _check(alone, "Cannot copy checkpoint with multiple updates")
         _check(root.lineage.checkpoint_id, "Cannot copy a non-existent checkpoint")
+        root.lineage.step_aside()
         root.fork()
     elif first.as_node == END and first.values is None and first.command is None:
         _check(alone, "Cannot apply multiple updates when clearing state")
