@@ -1,6 +1,8 @@
 // Drives one page through one scenario in headless Chromium; exits with 1 and says why it failed.
 //
-//   node browser.mjs SCENARIO PAGE '{"api", "modelPort", "chromium", "pages", "shots"}'
+//   node browser.mjs SCENARIO PAGE '{"api", "modelPort", "chromium", "pages", "shots", "site"?}'
+//
+// PAGE is one of the built pages, or `site`: whatever is served there.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -10,7 +12,7 @@ import * as scenarios from "./page_scenarios.mjs";
 import { cutting } from "./proxy.mjs";
 
 const [scenario, name, settings] = process.argv.slice(2);
-const { api, modelPort, chromium: executablePath, pages, shots } = JSON.parse(settings);
+const { api, modelPort, chromium: executablePath, pages, shots, site } = JSON.parse(settings);
 const ARGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -54,9 +56,13 @@ function user(page, { url, cut }) {
     page,
     api: url,
     cut,
-    async opens(path) {
-      await page.goto(path);
-      await page.waitForSelector("main");
+    async opens() {
+      const here = `api=${encodeURIComponent(url)}`;
+      const there = `apiUrl=${encodeURIComponent(url)}&assistantId=chat`;
+      await page.goto(name === "site" ? `${site}/?${there}` : `/${name}.html?${here}`);
+    },
+    async shoots() {
+      await page.screenshot({ path: `${shots}/${scenario}-${name}-${++shot}.png` });
     },
     async clicks(button, nth = 0) {
       await page.getByRole("button", { name: button, exact: true }).nth(nth).click();
@@ -78,7 +84,7 @@ function user(page, { url, cut }) {
         if (same) break;
         await page.waitForTimeout(20);
       } while (Date.now() < end);
-      await page.screenshot({ path: `${shots}/${scenario}-${name}-${++shot}.png` });
+      await this.shoots();
       if (Date.now() >= end)
         throw new Error(`wanted ${JSON.stringify(wanted)}, shown ${JSON.stringify(shown)}`);
     },
@@ -102,7 +108,7 @@ page.on("requestfailed", (request) => heard.push(`${request.url()}: ${request.fa
 let code = 0;
 try {
   const own = user(page, proxy);
-  await own.opens(`/${name}.html?api=${encodeURIComponent(proxy.url)}`);
+  await own.opens();
   await scenarios[scenario]({ user: own, model, name });
 } catch (error) {
   code = 1;

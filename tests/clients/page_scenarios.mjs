@@ -114,3 +114,31 @@ export async function headers({ user }) {
   if (!run.startsWith("/runs/") || !stream.startsWith(`${run}/stream`) || next !== "1")
     throw new Error(JSON.stringify(seen));
 }
+
+/** agent-chat-ui as its makers have it: a reply, a reload, a question to a person. */
+export async function chatUi({ user, model }) {
+  const { page } = user;
+  const says = async (text) => {
+    await page.locator("textarea").fill(text);
+    await page.keyboard.press("Enter");
+  };
+  const shows = async (text) => {
+    await page.getByText(text, { exact: true }).last().waitFor();
+    await user.shoots();
+  };
+  await says("Tea?");
+  const { say, end } = await model.next();
+  say("With ");
+  await shows("With");
+  say("milk.");
+  end();
+  await shows("With milk.");
+  await page.reload();
+  await shows("With milk.");
+
+  await user.opens(); // a new thread
+  await says("A refund!");
+  await shows("Currently selected: Approve");
+  await page.getByRole("button", { name: "Approve", exact: true }).click();
+  await shows("Refund: approve.");
+}

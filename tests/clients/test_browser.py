@@ -1,6 +1,7 @@
 """React pages in Chromium: the SDK's own `useStream`, and the one of `@langchain/react`."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,17 @@ def settings(
 def test_a_page_shows_what_the_graph_does(
     node: str, settings: dict[str, Any], scenario: str, page: str
 ) -> None:
+    drive(node, scenario, page, settings)
+
+
+def test_agent_chat_ui_works(node: str, settings: dict[str, Any]) -> None:
+    site = os.environ.get("AGENT_CHAT_UI_URL")
+    if site is None:
+        pytest.skip("needs AGENT_CHAT_UI_URL: where a built agent-chat-ui is served")
+    drive(node, "chatUi", "site", {**settings, "site": site})
+
+
+def drive(node: str, scenario: str, page: str, settings: dict[str, Any]) -> None:
     command = [node, "browser.mjs", scenario, page, json.dumps(settings)]
     done = subprocess.run(
         command, cwd=HERE, timeout=SECONDS, stderr=subprocess.PIPE, text=True, check=False
