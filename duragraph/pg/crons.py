@@ -31,11 +31,15 @@ class Target:
     now: datetime
 
 
-# The thread's lock is held until the cron is there, so that neither outlives the other.
+# What is locked stays until the cron is there, so that deletions find it: first the assistant,
+# as they do. A temporary thread is gone before it could be of use.
 TARGET = """
-select exists (select from assistant where organization_id = $1 and assistant_id = $2),
+select
+    exists (select from assistant
+        where organization_id = $1 and assistant_id = $2 for key share),
     $3::uuid is null or exists (select from thread
-        where organization_id = $1 and thread_id = $3 and erase_at is null for key share),
+        where organization_id = $1 and thread_id = $3 and erase_at is null and not temporary
+        for key share),
     now()
 """
 

@@ -17,6 +17,10 @@ from tests.schedules import utc
 NOBODY = "00000000-0000-4000-8000-000000000000"
 START = utc("2031-03-08 12:00")
 """Far from now, so that the planes' own schedulers find nothing due."""
+WAITING = """
+select count(*) from pg_stat_activity
+where wait_event_type = 'Lock' and datname = current_database()
+"""
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
@@ -257,6 +261,35 @@ HARMS = {
         create trigger refuse before insert on run for each row
             when (new.multitask_strategy = 'reject') execute function refuse()""",
 }
+
+
+async def test_a_thread_that_goes_with_its_run_takes_no_cron(town):
+    run = (await town.plane.post("/runs", {"assistant_id": "g", "input": {}})).json
+    body = {"assistant_id": "g", "schedule": "@daily"}
+    assert (await town.plane.post(f"/threads/{run['thread_id']}/runs/crons", body)).status == 404
+
+
+async def test_no_cron_is_left_by_a_thread_that_is_being_deleted(town):
+    body = {"assistant_id": "g", "schedule": "@daily"}
+    path = f"/threads/{town.thread_id}/runs/crons"
+    async with town.database.transaction():
+        await town.database.execute("delete from thread where thread_id = $1", town.thread_id)
+        making = asyncio.ensure_future(town.plane.post(path, body))
+        while not making.done() and not await town.database.fetchval(WAITING):
+            pass
+    assert (await making).status == 404
+    assert await town.database.fetchval("select count(*) from cron") == 0
+
+
+async def test_a_cron_is_made_once_under_a_key(town):
+    body = {"assistant_id": "g", "schedule": "@daily"}
+    for path in ("/runs/crons", f"/threads/{town.thread_id}/runs/crons"):
+        headers = {"Idempotency-Key": path}
+        first, second = [await town.plane.post(path, body, headers=headers) for _ in range(2)]
+        assert first.json == second.json
+        changed = await town.plane.post(path, body | {"schedule": "@hourly"}, headers=headers)
+        assert changed.status == 409
+    assert (await town.plane.post("/runs/crons/count", {})).json == 2
 
 
 @pytest.mark.parametrize("harm", HARMS)
