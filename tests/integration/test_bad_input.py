@@ -89,6 +89,10 @@ INPUTS = {
         f"/threads/{BUSY}/runs", {"assistant_id": "g", "multitask_strategy": "reject"}
     ),
     "a state update of a busy thread": post(f"/threads/{BUSY}/state", {"values": {}}),
+    "a copy of an unknown thread": post(f"/threads/{UNKNOWN}/copy", b""),
+    "an `extract` of what a thread has not": post(SEARCH, {"extract": {"a": "status"}}),
+    "a time to live of 0": post(THREADS, {"ttl": {"ttl": 0}}),
+    "supersteps without a graph": post(THREADS, {"supersteps": [{"updates": []}]}),
     "an empty batch of runs": post(f"{RUNS}/batch", []),
     "a cancel of many that names both a status and runs": post(
         f"{RUNS}/cancel", {"status": "all", "thread_id": BUSY, "run_ids": []}

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from duragraph import ids, pg
-from duragraph.pg import crons, events, leases
+from duragraph.pg import crons, erasure, events, leases, store, webhooks
 from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Write
 
 OTHER = "22222222-2222-2222-2222-222222222222"
@@ -74,10 +74,22 @@ async def test_every_statement_fits_the_schema(connect, role):
         (leases.CLAIM, "run_claimable"),
         (events.AFTER, r"event_\w+_pkey"),
         (events.PROGRESS, "run_pkey"),
+        (erasure.EXPIRE, "thread_expiring"),
         (crons.FIRST_DUE, "cron_due"),
         (crons.CLAIM, "cron_due"),
+        (webhooks.CLAIM, "webhook_delivery_due"),
+        (store.SWEEP, "store_item_expired"),
     ],
-    ids=["claim", "follow", "progress", "next cron", "crons due"],
+    ids=[
+        "claim",
+        "follow",
+        "progress",
+        "expire",
+        "next cron",
+        "crons due",
+        "webhooks due",
+        "expired items",
+    ],
 )
 async def test_hot_statements_use_their_index(connect, sql, index):
     found = await plan(await connect("duragraph_engine"), sql)
