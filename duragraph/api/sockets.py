@@ -7,6 +7,7 @@ knows from which event on; what it gets twice it tells by `event_id`.
 import asyncio
 from contextlib import aclosing
 
+import attrs
 import msgspec
 from aiohttp import WSMsgType, web
 
@@ -17,15 +18,12 @@ from duragraph.api.io import Call, Socket
 from duragraph.api.middleware import STATUS
 from duragraph.codec import dumps
 from duragraph.errors import DuraGraphError, Gone, Invalid, Refused, Unavailable
-from duragraph.frames import Mark
 from duragraph.ids import new_id
-from duragraph.thread_events import Event
+from duragraph.thread_events import Event, Subscription
 
 PING_SECONDS = 15.0
 """A peer that leaves a ping unanswered for half of that is gone."""
 MOST_SUBSCRIPTIONS = 32
-REMEMBERED = 4096
-"""Events that overlapping subscriptions would send again."""
 STATUS_CODES = 4000
 """Close codes are this much above the HTTP status that says the same."""
 
@@ -58,13 +56,31 @@ async def connect(call: Call, thread_id: str) -> Socket:
     return socket
 
 
+@attrs.define
+class _Open:
+    """A subscription, and the number of the last event that it was asked about."""
+
+    subscription: Subscription
+    at: int
+
+    def takes(self, event: Event) -> bool:
+        """Whether the event is new to it and wanted; it is asked about each once."""
+        new = event.number > self.at
+        self.at = max(self.at, event.number)
+        return new and self.subscription.wants(event)
+
+
 class _Connection:
-    """One socket. What its tasks send is whole messages, so they need not take turns."""
+    """One socket. Events go out in their order, each once to all subscriptions that want it.
+
+    A new subscription has the thread told again from where it begins; the older ones, which
+    know that part, take up with what they have not seen.
+    """
 
     def __init__(self, call: Call, thread_id: str, socket: web.WebSocketResponse) -> None:
         self._call, self._thread_id, self._socket = call, thread_id, socket
-        self._subscriptions: dict[str, asyncio.Task[None]] = {}
-        self._sent: dict[Mark, None] = {}
+        self._open: dict[str, _Open] = {}
+        self._telling: asyncio.Task[None] | None = None
         self._through = 0
 
     async def serve(self) -> None:
@@ -74,8 +90,7 @@ class _Connection:
                 async for message in self._socket:
                     if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                         await self._send(dumps(await self._answer(group, message.data)))
-                for task in self._subscriptions.values():
-                    task.cancel()
+                self._hush()
         except* (ConnectionError, TimeoutError):
             if (connection := self._call.request.transport) is not None:
                 connection.abort()
@@ -115,49 +130,39 @@ class _Connection:
         self, group: asyncio.TaskGroup, wanted: Wanted, subscription_id: str | None = None
     ) -> str:
         """Raises Refused."""
-        wanted.subscription()
         subscription_id = subscription_id or new_id()
-        if (before := self._subscriptions.pop(subscription_id, None)) is not None:
-            before.cancel()
-        if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+        if len(self._open.keys() - {subscription_id}) >= MOST_SUBSCRIPTIONS:
             raise Refused(f"A connection has at most {MOST_SUBSCRIPTIONS} subscriptions.")
-        self._subscriptions[subscription_id] = group.create_task(self._follow(wanted))
+        at = -1 if wanted.since is None else wanted.since
+        self._open[subscription_id] = _Open(wanted.subscription(), at)
+        self._hush()
+        since = min(each.at for each in self._open.values())
+        self._telling = group.create_task(self._tell(None if since < 0 else since))
         return subscription_id
 
     def _unsubscribe(self, command: Command, subscription_id: str) -> Answer:
-        task = self._subscriptions.pop(subscription_id, None)
-        if task is None:
+        if self._open.pop(subscription_id, None) is None:
             unknown = f"Unknown subscription: {subscription_id}"
             return Failure(command.id, "no_such_subscription", unknown)
-        task.cancel()
         return Success(command.id, {})
 
-    async def _follow(self, wanted: Wanted) -> None:
-        """Send what is wanted: all that is kept, then each new event once a connection."""
-        call, subscription = self._call, wanted.subscription()
-        now = await call.deps.streams.thread_mark(call.organization_id, self._thread_id)
+    def _hush(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+
+    async def _tell(self, since: int | None) -> None:
+        """Send what is behind `since`, and what comes, to whom it is new."""
         try:
-            async with aclosing(events.follow(call, self._thread_id, wanted.since)) as told:
+            async with aclosing(events.follow(self._call, self._thread_id, since)) as told:
                 async for some in told:
                     for event in some:
-                        if subscription.wants(event) and self._is_due(event, now):
+                        if [each for each in self._open.values() if each.takes(event)]:
                             self._through = max(self._through, event.number)
                             await self._send(event.json())
         except (Gone, Unavailable) as error:
             await self._send(dumps(events.failure(error)))
             status = STATUS[error.code]
             await self._socket.close(code=STATUS_CODES + status, message=error.message.encode())
-
-    def _is_due(self, event: Event, now: Mark) -> bool:
-        """Whether no overlapping subscription has sent it live."""
-        if event.mark <= now:
-            return True
-        if event.mark in self._sent:
-            return False
-        self._sent[event.mark] = None
-        if len(self._sent) > REMEMBERED:
-            del self._sent[next(iter(self._sent))]
-        return True
 
     async def _send(self, message: bytes) -> None:
         """Raises ConnectionError, and TimeoutError if the peer takes nothing."""

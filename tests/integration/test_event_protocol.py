@@ -320,6 +320,16 @@ async def test_a_new_subscription_sees_what_an_older_one_has_seen(plane, hand, t
             assert [lifecycle(await received(ws)) for _ in range(2)] == ["running", "completed"]
 
 
+async def test_events_keep_their_order_over_all_subscriptions(plane, hand, thread):
+    async with socket(plane, thread) as ws:
+        for n, channel in enumerate(("lifecycle", "values", "updates", "tools")):
+            await ask(ws, n, "subscription.subscribe", channels=[channel])
+        frames = [told(method, {}) for method in ("tools", "values", "updates") for _ in range(9)]
+        await run_of(plane, hand, thread, *frames)
+        numbers = [(await received(ws))["seq"] for _ in range(29)]
+    assert numbers == sorted(set(numbers))
+
+
 async def test_a_subscription_goes_on_behind_a_number(plane, hand, thread):
     await run_of(plane, hand, thread)
     async with following(plane, thread) as events:
