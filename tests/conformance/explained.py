@@ -248,9 +248,9 @@ EXPLAINED = (
         reference="^(.absent.|422 .*)$",
     ),
     Explained(
-        what="A copied thread has its `values` at once",
-        why="The reference shows none until the copy has run.",
-        where=r"copies · .*/copy · json\.values$",
+        what="A state shows what nodes did to which a command jumped, while others wait",
+        why="The reference shows it of the superstep's own nodes only.",
+        where=r"runs/commands · .*/state.* · json\.values\.published$",
         reference=ONLY_OURS,
     ),
     Explained(
