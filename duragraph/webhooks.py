@@ -32,6 +32,8 @@ TRY_SECONDS = 15.0
 """How long a receiver has, from the look-up of its name to the head of its answer."""
 LEASE_SECONDS = 2 * TRY_SECONDS
 AT_ONCE, AT_ONCE_PER_HOST = 128, 8
+SETTLED_AT_ONCE = 2
+"""Of the engine's connections, which runs need more."""
 RETRY_SECONDS = (1, 5, 30, 120, 600, 1800, 3600, 7200, 10800)
 """From each failure to the next try; after the last one a delivery is given up."""
 ACCEPTED = range(200, 300)
@@ -42,6 +44,7 @@ class Webhooks:
         self._secrets = config.webhook_secrets
         self._networks = config.webhook_networks
         self._pool = pool
+        self._settling = asyncio.Semaphore(SETTLED_AT_ONCE)
         self._under_way: Counter[str] = Counter()
         self._ended = asyncio.Event()
 
@@ -84,7 +87,7 @@ class Webhooks:
     async def _deliver(self, http: aiohttp.ClientSession, delivery: Delivery) -> None:
         try:
             problem = await self._post(http, delivery)
-            async with pg.acquire(self._pool) as conn:
+            async with self._settling, pg.acquire(self._pool) as conn:
                 await _settle(conn, delivery, problem)
         except DuraGraphError as error:  # its lease will run out, and it is delivered again
             log.warning("webhook not settled", run_id=delivery.run_id, error=str(error))

@@ -456,3 +456,15 @@ async def test_two_planes_never_claim_the_same(engine, owner):
         assert len(first) == len(second) == 16
         assert first.isdisjoint(second)
         assert {host for host, _ in await claim(one, ["a.example"])} == {"b.example"}
+
+
+async def test_a_try_that_lost_its_lease_settles_nothing(engine, owner):
+    await owe(owner, "https://a.example/")
+    async with pg.acquire(engine) as conn:
+        for attempt in (1, 2):
+            await owner.execute(HASTEN)
+            (claimed,) = await deliveries.claim(conn, 1, less=(), per_host=1, seconds=30)
+            assert claimed.attempt == attempt
+        await deliveries.failed(conn, claimed.run_id, 1, "late", retry_seconds=None)
+    row = await owner.fetchrow(OWED)
+    assert (row["last_error"], row["gave_up_at"]) == (None, None)

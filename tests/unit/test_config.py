@@ -1,3 +1,5 @@
+from base64 import b64encode
+from ipaddress import ip_network
 from pathlib import Path
 
 import attrs
@@ -42,11 +44,26 @@ def test_lists_are_separated_by_commas():
         ("LOG_FORMAT", "xml"),
         ("DATABASE_URL", "mysql://db"),
         ("NATS_URL", "localhost:4222"),
+        ("WEBHOOK_NETWORKS", "10.0.0.1/8"),
+        ("WEBHOOK_NETWORKS", "10.0.0.0/8, intranet"),
+        ("WEBHOOK_SECRETS", "hush"),
+        ("WEBHOOK_SECRETS", "whsec_" + b64encode(b"x" * 23).decode()),
+        ("WEBHOOK_SECRETS", b64encode(b"x" * 65).decode()),
     ],
 )
 def test_a_bad_variable_names_itself(name, value):
     with pytest.raises(ConfigError, match=f"DURAGRAPH_{name}( is .* but)? must "):
         Config.from_env({f"DURAGRAPH_{name}": value})
+
+
+def test_webhooks_take_secrets_and_networks():
+    keys = [b"x" * 24, b"y" * 64]
+    plain, prefixed = b64encode(keys[0]).decode(), "whsec_" + b64encode(keys[1]).decode()
+    given = {"SECRETS": f"{plain}, {prefixed}", "NETWORKS": "127.0.0.0/8,fd00::/8"}
+    config = Config.from_env({f"DURAGRAPH_WEBHOOK_{name}": text for name, text in given.items()})
+    assert config.webhook_secrets == tuple(keys)
+    assert config.webhook_networks == (ip_network("127.0.0.0/8"), ip_network("fd00::/8"))
+    assert "xxx" not in repr(config)
 
 
 def test_all_that_is_wrong_is_told_at_once():
