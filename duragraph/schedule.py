@@ -5,7 +5,8 @@ an hour runs once a day, right after the gap if its time was skipped and at the 
 times; what starts with `*` follows the clock on the wall.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -18,6 +19,7 @@ from duragraph.errors import Invalid
 FIELDS = 5
 LONGEST = 1000
 """Characters of a schedule."""
+FIRST_SPAN = timedelta(hours=1)
 
 NAMED = {
     "@yearly": "0 0 1 1 *",
@@ -52,21 +54,35 @@ class Schedule:
 
     def after(self, moment: datetime) -> datetime | None:
         """When it is next due, later than `moment`, in UTC; None: never."""
-        try:
-            for tick in CronSim(self.fields, moment.astimezone(self.zone)):
-                # The second of two equal hours is searched from the first.
-                if (due := tick.astimezone(UTC)) > moment:
-                    return due if self.end is None or due <= self.end else None
-        except OverflowError:  # the calendar ends
-            pass
-        return None
+        return next(self._ticks(moment), None)
 
     def last(self, since: datetime, until: datetime) -> datetime | None:
-        """The latest time it was due, later than `since` and not after `until`; None: never."""
-        last, due = None, self.after(since)
-        while due is not None and due <= until:
-            last, due = due, self.after(due)
-        return last
+        """The latest time it was due, later than `since` and not after `until`; None: never.
+
+        Looked for backwards in growing steps: there may be a tick a minute.
+        """
+        span = FIRST_SPAN
+        while True:
+            start, last = max(since, until - span), None
+            for tick in self._ticks(start):
+                if tick > until:
+                    break
+                last = tick
+            if last is not None or start == since:
+                return last
+            span *= 4
+
+    def _ticks(self, moment: datetime) -> Iterator[datetime]:
+        try:
+            for tick in CronSim(self.fields, moment.astimezone(self.zone)):
+                due = tick.astimezone(UTC)
+                if self.end is not None and due > self.end:
+                    return
+                # The second of two equal hours is searched from the first.
+                if due > moment:
+                    yield due
+        except OverflowError:  # the calendar ends
+            return
 
 
 def _fields(expression: str) -> str:

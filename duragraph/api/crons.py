@@ -71,7 +71,7 @@ async def _create(call: Call, thread_id: str | None, body: CronCreate) -> Cron:
                 f"Thread with ID '{thread_id}' not found. Please verify the ID is correct and "
                 "the thread hasn't been deleted or expired."
             )
-        end_time, timezone = _utc(body.end_time or None), _or(body.timezone, None)
+        end_time, timezone = _utc(_or(body.end_time, None)), _or(body.timezone, None)
         due = Schedule.of(body.schedule, timezone, end_time).after(target.now)
         fields = crons.Fields(
             schedule=body.schedule,

@@ -167,6 +167,17 @@ def test_nothing_is_due_after_the_end():
     assert schedule.last(FRIDAY, utc("2026-12-24 00:00")) == utc("2026-11-22 00:00")
 
 
+@pytest.mark.parametrize("expression", ["* * * * *", "7 */5 * * *", "30 2 * * *", "0 0 * * SUN"])
+@pytest.mark.parametrize("days", [1, 9])
+def test_the_last_tick_is_the_one_that_counting_up_ends_with(expression, days):
+    schedule, since = Schedule.of(expression, NEW_YORK), utc("2031-03-07 13:30:10")
+    until = since + timedelta(days=days)
+    last, tick = None, schedule.after(since)
+    while tick <= until:
+        last, tick = tick, schedule.after(tick)
+    assert schedule.last(since, until) == last
+
+
 def test_the_last_tick_is_found_between_two_moments():
     schedule = Schedule.of("0 * * * *", None)
     assert schedule.last(FRIDAY, utc("2026-11-20 15:59")) == utc("2026-11-20 15:00")
