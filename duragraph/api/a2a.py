@@ -65,15 +65,19 @@ class Place:
 class Configuration:
     """`blocking` is 0.3's, `returnImmediately` 1.0's."""
 
-    blocking: bool = True
+    blocking: bool | None = None
     returnImmediately: bool = False  # noqa: N815 - the wire's names
     historyLength: Length = None  # noqa: N815
+
+    @property
+    def waits(self) -> bool:
+        return self.blocking is not False and not self.returnImmediately
 
 
 @attrs.frozen
 class Send:
     message: Given
-    configuration: Configuration = Configuration()
+    configuration: Configuration | None = None
 
 
 @attrs.frozen
@@ -159,13 +163,12 @@ async def _agent(call: Call, name: str) -> Agent:
 
 async def _send(asked: Asked, message: Message) -> web.StreamResponse:
     given = jsonrpc.params(message, Send)
-    wants, run_id = given.configuration, new_id()
+    wants, run_id = given.configuration or Configuration(), new_id()
     streams = asked.call.deps.streams
     with streams.subscribe(run_id) as follower:
         task = await _start(asked, given.message, run_id, ["values"])
         place = Place(task.context_id, task.root_id)
-        waits = wants.blocking and not wants.returnImmediately
-        batches = streams.follow(run_id, follower, fresh=True) if waits else _nothing()
+        batches = streams.follow(run_id, follower, fresh=True) if wants.waits else _nothing()
         return await sse.value(asked.call, _sent(asked, place, batches, wants.historyLength), {})
 
 
@@ -229,7 +232,7 @@ async def _start(asked: Asked, given: Given, run_id: str, stream_mode: list[Stre
     """Make the run that the message asks for. Raises Fault, and what creating a run raises."""
     given.check()
     body = RunCreate(asked.agent.assistant_id, stream_mode=stream_mode)
-    if given.taskId is None:
+    if not given.taskId:
         _check_input(asked.agent, given)
         place = Place(_context(given.contextId), run_id)
         body = attrs.evolve(body, input=given.as_input(), if_not_exists="create")
@@ -245,7 +248,7 @@ async def _start(asked: Asked, given: Given, run_id: str, stream_mode: list[Stre
 
 async def _answerable(asked: Asked, name: str, context_id: str | None) -> Place:
     """A task that waits for its user. Raises Fault."""
-    task, _ = await _read(asked, _place(name))
+    task = await _known(asked, _place(name))
     if context_id not in {None, "", task.context_id}:
         raise Fault(INVALID_PARAMS, "The task belongs to another context")
     if task.state in TERMINAL:
@@ -274,7 +277,7 @@ async def _get(asked: Asked, message: Message) -> web.Response:
 
 async def _cancel(asked: Asked, message: Message) -> web.Response:
     place = _place(jsonrpc.params(message, Named).id)
-    task, _ = await _read(asked, place)
+    task = await _known(asked, place)
     ended = await asked.call.deps.dispatcher.cancel(
         asked.call.organization_id, task.context_id, run_ids=[task.run_id], action="interrupt"
     )
@@ -314,12 +317,8 @@ async def _list(asked: Asked, message: Message) -> web.Response:
 
 async def _listed(asked: Asked, task: Task, wants: ListTasks) -> dict[str, Any]:
     """States may be big: one is read at a time, and only if it is to be seen."""
-    values = None
-    if wants.historyLength != 0 or wants.includeArtifacts:
-        async with asked.call.tenant() as conn:
-            values = await agents.values(
-                conn, asked.call.organization_id, task.context_id, task.run_id
-            )
+    seen = wants.historyLength != 0 or wants.includeArtifacts
+    values = await _values(asked, task) if seen else None
     return asked.dialect.task(
         task, values, history=wants.historyLength, artifacts=wants.includeArtifacts
     )
@@ -329,16 +328,31 @@ async def _extended_card(asked: Asked, _message: Message) -> web.Response:
     return _answered(asked, cards.card(asked.call, asked.agent))
 
 
-async def _read(asked: Asked, place: Place) -> tuple[Task, Raw | None]:
-    """The task as it stands, and the state that it came to. Raises Fault."""
-    org = asked.call.organization_id
+async def _known(asked: Asked, place: Place) -> Task:
+    """The task as it stands. Raises Fault."""
     async with asked.call.tenant() as conn:
         task = await agents.task(
-            conn, org, asked.agent.assistant_id, place.context_id, place.root_id
+            conn,
+            asked.call.organization_id,
+            asked.agent.assistant_id,
+            place.context_id,
+            place.root_id,
         )
-        if task is None:
-            raise Fault(NOT_FOUND, f"Task not found: {place.context_id}:{place.root_id}")
-        return task, await agents.values(conn, org, task.context_id, task.run_id)
+    if task is None:
+        raise Fault(NOT_FOUND, f"Task not found: {place.context_id}:{place.root_id}")
+    return task
+
+
+async def _values(asked: Asked, task: Task) -> Raw | None:
+    """The state that it came to."""
+    org = asked.call.organization_id
+    async with asked.call.tenant() as conn:
+        return await agents.values(conn, org, task.context_id, task.run_id)
+
+
+async def _read(asked: Asked, place: Place) -> tuple[Task, Raw | None]:
+    task = await _known(asked, place)
+    return task, await _values(asked, task)
 
 
 def _place(name: str) -> Place:

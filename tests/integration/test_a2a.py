@@ -148,6 +148,19 @@ async def test_an_interrupt_asks_and_the_same_task_goes_on(served, version):
             await told(client, "blue", task=asked)
 
 
+async def test_of_racing_answers_one_counts(served):
+    async with agent(served) as client:
+        asked = await told(client, "ask")
+        answers = [told(client, str(n), task=asked) for n in range(6)]
+        given = await asyncio.gather(*answers, return_exceptions=True)
+        refused = (UnsupportedOperationError, InvalidParamsError)
+        counted = [task for task in given if not isinstance(task, refused)]
+        words = {text(task.artifacts[0].parts) for task in counted}
+        assert len(words) == 1
+        task = await client.get_task(GetTaskRequest(id=asked.id))
+        assert {text(task.artifacts[0].parts)} == words
+
+
 async def test_another_message_leaves_the_question_behind(served):
     async with agent(served) as client:
         asked = await told(client, "ask")
@@ -220,6 +233,7 @@ async def test_another_plane_streams_a_task_from_its_beginning(served, start_pla
         await client.cancel_task(CancelTaskRequest(id=task.id))
         last = [answer async for answer in following][-1]
         assert state(last.status_update) == "CANCELED"
+        assert state(await second.get_task(GetTaskRequest(id=task.id))) == "CANCELED"
         with pytest.raises(UnsupportedOperationError):
             await anext(second.subscribe(SubscribeToTaskRequest(id=task.id)))
 
