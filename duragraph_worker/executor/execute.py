@@ -30,6 +30,8 @@ from duragraph_worker.plan import Plan
 from duragraph_worker.record import Recorder
 
 _NULL = b"null"
+RESUMING = "__pregel_resuming"
+"""How LangGraph's RemoteGraph says in a config that its parent goes on: the input is old."""
 
 
 async def execute(
@@ -106,7 +108,7 @@ def _begin(root: Execution) -> None:
         root.restore(snapshot)
     if run.task.resuming and snapshot is not None:
         _take_over(root, snapshot)
-    elif snapshot is not None and (kwargs.command is not None or data == _NULL):
+    elif snapshot is not None and (kwargs.command is not None or data == _NULL or _resumes(run)):
         _go_on(root, snapshot)
     elif kwargs.command is not None:
         update = serialize.join_object(
@@ -120,6 +122,10 @@ def _begin(root: Execution) -> None:
         raise EmptyInputError("Received no input for __start__")
     else:
         root.enter(data)
+
+
+def _resumes(run: Run) -> bool:
+    return bool(run.config["configurable"].get(RESUMING))
 
 
 def _take_over(root: Execution, snapshot: Snapshot) -> None:

@@ -39,6 +39,14 @@ async def test_several_questions_of_a_body_are_answered_in_their_order():
     assert bench.values["answers"] == ["pre", "A", "B", "post"]
 
 
+async def test_a_remote_graph_whose_parent_goes_on_goes_on_too():
+    bench = Bench(ASK)
+    config = {"configurable": {"__pregel_resuming": True}}
+    first = ids(await bench.run({"q": "?"}, config=config))
+    assert ids(await bench.run({"q": "again"}, config=config)) == first
+    assert bench.values["q"] == "?"
+
+
 async def test_an_interrupt_has_a_hex_id_that_stays():
     bench = Bench(ASK)
     first = ids(await bench.run({"q": "?"}))
