@@ -144,12 +144,39 @@ async def test_planes_tell_each_other_of_threads_and_may_forget_to(start_plane):
             await run_of(hand, thread, n)
             expected += [n, "success"]
         assert await reader.ends(20) == expected
-        streams.arrived, heard = lambda batch: None, streams.arrived
-        other.app[DEPS].dispatcher._bus._batch = streams.arrived
+        bus = other.app[DEPS].dispatcher._bus
+        bus._batch = lambda _: None
         await run_of(hand, thread, 21)
+        bus._batch = streams.arrived
         await run_of(hand, thread, 22)
-        assert await reader.ends(22) == [*expected, 21, "success", 22, "success"]
-        other.app[DEPS].dispatcher._bus._batch = heard
+        expected += [21, "success", 22, "success"]
+        assert await reader.ends(22) == expected
+        bus._batch = lambda _: None
+        await run_of(hand, thread, 23)
+        assert await reader.ends(23) == [*expected, 23, "success"]
+
+
+async def test_what_comes_again_is_seen_once(plane):
+    hand, thread = await plane.worker("g"), new_id()
+    streams, past = plane.app[DEPS].streams, []
+    arrived = streams.arrived
+
+    def with_all_that_was(batch):
+        past.append(batch)
+        for each in (batch, *past):
+            arrived(each)
+
+    streams.arrived = with_all_that_was
+    async with Reader(plane, thread) as reader:
+        expected = []
+        for n in range(3):
+            await begun(hand, thread)
+            task = await hand.task()
+            for batch in 1, 2, 3:
+                await hand.report(task, batch=batch, frames=frames(batch))
+            await hand.finish(task, batch=4)
+            expected += [1, 2, 3, "success"]
+            assert await reader.ends(n + 1) == expected
 
 
 async def test_two_organizations_threads_of_one_name_dont_meet(plane):
