@@ -125,6 +125,8 @@ class Agenda:
     sends: list[Push] = attrs.field(factory=list)
     ran: list[str] = attrs.field(factory=list)
     """The nodes of the superstep before: who `update_state` speaks for, whom breakpoints follow."""
+    update: tuple[str, int] | None = None
+    """The run whose update made this, and of which of its supersteps, from 1."""
 
     @classmethod
     def load(cls, topology: Topology, opaque: bytes) -> "Agenda":
@@ -139,6 +141,7 @@ class Agenda:
             joins={key: set(seen) for key, seen in kept.joins.items()},
             sends=[Push(node, bytes(arg)) for node, arg in kept.sends],
             ran=kept.ran,
+            update=kept.update,
         )
 
     def dump(self) -> bytes:
@@ -150,6 +153,7 @@ class Agenda:
                 joins={key: sorted(seen) for key, seen in self.joins.items() if seen},
                 sends=[(send.node, msgspec.Raw(send.arg)) for send in self.sends],
                 ran=self.ran,
+                update=self.update,
             )
         )
 
@@ -208,7 +212,7 @@ class Agenda:
         for join in self._met():
             if join.target in pulled:
                 self.joins[_key(join)].clear()
-        self.start, self.start_goto = None, []
+        self.start, self.start_goto, self.update = None, [], None
         self.to, self.sends = set(), []
         self.ran = [task.name for task in tasks]
         for task in tasks:
@@ -259,3 +263,4 @@ class _Kept(msgspec.Struct, omit_defaults=True):
     joins: dict[str, list[str]] = {}
     sends: list[Target] = []
     ran: list[str] = []
+    update: tuple[str, int] | None = None

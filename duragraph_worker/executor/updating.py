@@ -50,16 +50,23 @@ async def update_state(root: Execution) -> bool:
     ns = root.run.config["configurable"].get("checkpoint_ns") or ""
     graph = _take_up_below(root, ns) if ns else _take_up(root)
     alone = _Update(given.values, given.as_node)
-    for updates in [[alone]] if given.supersteps is None else given.supersteps:
-        await _superstep(graph, updates)
+    supersteps = [[alone]] if given.supersteps is None else given.supersteps
+    for number in range(_recorded(graph), len(supersteps)):
+        await _superstep(graph, supersteps[number], number + 1)
     return bool(graph.tasks or ns)
+
+
+def _recorded(graph: Execution) -> int:
+    """How many supersteps an earlier attempt at this update has left on record."""
+    run_id, number = graph.agenda.update or ("", 0)
+    return number if run_id == graph.run.task.run_id else 0
 
 
 def _take_up(root: Execution) -> Execution:
     if (snapshot := root.run.task.snapshot) is None:
         return root
     # What was written at an older checkpoint belongs to the line that went on from it.
-    addressed = "checkpoint_id" in root.run.config["configurable"]
+    addressed = "checkpoint_id" in root.run.config["configurable"] and not root.run.task.resuming
     root.restore(snapshot)
     for write in () if addressed else snapshot.writes:
         if write.task_id == RUN_TASK:
@@ -92,25 +99,31 @@ def _take_up_below(root: Execution, ns: str) -> Execution:
     return graph
 
 
-async def _superstep(root: Execution, updates: list[_Update]) -> None:
+async def _superstep(root: Execution, updates: list[_Update], number: int) -> None:
+    mark = root.run.task.run_id, number
     _check(updates, "No updates provided")
     answers = any(each.command is not None and each.command.resume is not None for each in updates)
     _check(not answers, "Only a run can resume")
     first, alone = updates[0], len(updates) == 1
     if first.as_node == INPUT:
         _check(alone, "Cannot apply multiple updates when updating as input")
+        root.agenda.update = mark
         _enter(root, first)
     elif first.as_node == COPY:
         _check(alone, "Cannot copy checkpoint with multiple updates")
         _check(root.lineage.checkpoint_id, "Cannot copy a non-existent checkpoint")
+        root.agenda.update = mark
         root.lineage.step_aside()
         root.fork()
     elif first.as_node == END and first.values is None and first.command is None:
         _check(alone, "Cannot apply multiple updates when clearing state")
         root.agenda.discard()
+        root.agenda.update = mark
         root.checkpoint("update")
     else:
         await _speak(root, updates)
+        root.agenda.update = mark
+        root.checkpoint("update")
 
 
 def _enter(root: Execution, update: _Update) -> None:
@@ -142,7 +155,6 @@ async def _speak(root: Execution, updates: list[_Update]) -> None:
             seen = calling.visible(root.plan, task, root.channels)
             writes.route(task, await node.call(seen, {}), node)
     root.agenda.advance(tasks)
-    root.checkpoint("update")
 
 
 def _written(root: Execution, name: str, update: _Update) -> NodeTask:

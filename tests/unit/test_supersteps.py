@@ -4,6 +4,7 @@ import pytest
 
 from duragraph.protocol import Checkpoint
 from duragraph_worker import serialize
+from duragraph_worker.executor.execute import execute
 from tests.unit.plans import ASK, CYCLE, ECHO, FAN, ROUTER, SEND, Bench
 
 
@@ -104,3 +105,23 @@ async def test_what_was_before_a_refused_one_is_kept():
     outcome = await bench.update(None, supersteps=[one("pre", {"answers": ["a"]}), one("nope")])
     assert outcome.status == "error"
     assert bench.values["answers"] == ["a"]
+
+
+SUPERSTEPS = [one("__start__", {"items": ["x"]}), one("a"), one("__copy__"), one("__end__")]
+
+
+@pytest.mark.parametrize("kept", range(len(SUPERSTEPS) + 1))
+async def test_an_update_that_lost_its_worker_goes_on_where_it_was(kept):
+    bench = Bench(FAN)
+    run = {
+        "values": None,
+        "supersteps": SUPERSTEPS,
+        "run_id": "00000000-0000-7000-8000-0000000000cc",
+    }
+    task = bench.task("update_state", **run | {"supersteps": SUPERSTEPS[:kept]})
+    await execute(FAN, task, bench)
+    again = bench.task("update_state", resuming=kept > 0, attempt=2, **run)
+    outcome = await execute(FAN, again, bench)
+    made = [item for item in bench.items if isinstance(item, Checkpoint)]
+    assert [each.source for each in made] == ["update", "update", "fork", "update"]
+    assert (bench.values, outcome.interrupted) == ({"items": ["x"]}, False)
