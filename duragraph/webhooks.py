@@ -31,7 +31,7 @@ LOOK_SECONDS = 1.0
 TRY_SECONDS = 15.0
 """How long a receiver has, from the look-up of its name to the head of its answer."""
 LEASE_SECONDS = 2 * TRY_SECONDS
-AT_ONCE, AT_ONCE_PER_HOST = 128, 8
+AT_ONCE, AT_ONCE_PER_HOST, BYTES_AT_ONCE = 128, 8, 64 << 20
 SETTLED_AT_ONCE = 2
 """Of the engine's connections, which runs need more."""
 RETRY_SECONDS = (1, 5, 30, 120, 600, 1800, 3600, 7200, 10800)
@@ -46,6 +46,7 @@ class Webhooks:
         self._pool = pool
         self._settling = asyncio.Semaphore(SETTLED_AT_ONCE)
         self._under_way: Counter[str] = Counter()
+        self._bytes = 0
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
@@ -65,20 +66,26 @@ class Webhooks:
                 self._ended.clear()
                 for delivery in await self._claim():
                     self._under_way[delivery.host] += 1
+                    self._bytes += len(delivery.body)
                     deliveries.create_task(self._deliver(http, delivery))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._ended.wait()
 
     async def _claim(self) -> list[Delivery]:
-        free = AT_ONCE - self._under_way.total()
+        free, free_bytes = AT_ONCE - self._under_way.total(), BYTES_AT_ONCE - self._bytes
         full = [host for host, n in self._under_way.items() if n >= AT_ONCE_PER_HOST]
-        if free <= 0:
+        if free <= 0 or free_bytes <= 0:
             return []
         try:
             async with pg.acquire(self._pool) as conn:
                 return await webhooks.claim(
-                    conn, free, less=full, per_host=AT_ONCE_PER_HOST, seconds=LEASE_SECONDS
+                    conn,
+                    free,
+                    less=full,
+                    per_host=AT_ONCE_PER_HOST,
+                    max_bytes=free_bytes,
+                    seconds=LEASE_SECONDS,
                 )
         except DuraGraphError as error:
             log.warning("can't look for webhooks", error=str(error), cause=str(error.__cause__))
@@ -92,6 +99,7 @@ class Webhooks:
         except DuraGraphError as error:  # its lease will run out, and it is delivered again
             log.warning("webhook not settled", run_id=delivery.run_id, error=str(error))
         finally:
+            self._bytes -= len(delivery.body)
             self._under_way[delivery.host] -= 1
             if not self._under_way[delivery.host]:
                 del self._under_way[delivery.host]
@@ -111,7 +119,7 @@ class Webhooks:
         except TimeoutError:
             return f"no answer within {TRY_SECONDS:g} s"
         except Exception as error:  # noqa: BLE001 - whatever a URL and its receiver can cause: kept
-            return f"{type(error).__name__}: {error}"[:500]
+            return f"{type(error).__name__}: {str(error)!a}"[:500]
 
 
 def signed(id: str, body: bytes, secrets: Sequence[bytes], *, now: int) -> dict[str, str]:

@@ -31,15 +31,16 @@ class Delivery:
 # that hangs may owe any number of them without standing before the others.
 CLAIM = f"""
 with due as materialized (
-    select run_id, due_at, row_number() over (partition by {_HOST} order by due_at) as nth
+    select run_id, due_at, row_number() over (partition by {_HOST} order by due_at) as nth,
+        sum(bytes) over (order by due_at, run_id) - bytes as before
     from (
-        select run_id, url, due_at from webhook_delivery
+        select run_id, url, due_at, pg_column_size(body) as bytes from webhook_delivery
         where due_at <= now() and gave_up_at is null and {_HOST} <> all ($2::text[])
         order by due_at limit 1000
     ) d
 ), x as materialized (
     select d.run_id from webhook_delivery d join due using (run_id)
-    where nth <= $3 and d.due_at <= now()
+    where nth <= $3 and before < $5 and d.due_at <= now()
     order by due.due_at limit $1 for update of d skip locked
 )
 update webhook_delivery d set attempt = d.attempt + 1, due_at = now() + make_interval(secs => $4)
@@ -49,13 +50,21 @@ returning d.run_id, d.url, {_HOST} as host, d.body, d.attempt, d.created_at
 
 
 async def claim(
-    conn: Connection, limit: int, *, less: Sequence[str], per_host: int, seconds: float
+    conn: Connection,
+    limit: int,
+    *,
+    less: Sequence[str],
+    per_host: int,
+    max_bytes: int,
+    seconds: float,
 ) -> list[Delivery]:
     """Up to `limit` that are due, at most `per_host` of each host and none of those in `less`.
 
-    They are due again after `seconds`, unless `delivered` or `failed` says otherwise.
+    No more are taken once their bodies, compressed, have `max_bytes`. They are due again after
+    `seconds`, unless `delivered` or `failed` says otherwise.
     """
-    return [Delivery(*r) for r in await conn.fetch(CLAIM, limit, less, per_host, seconds)]
+    records = await conn.fetch(CLAIM, limit, less, per_host, seconds, max_bytes)
+    return [Delivery(*r) for r in records]
 
 
 DELIVERED = "delete from webhook_delivery where run_id = $1"

@@ -147,6 +147,12 @@ async def owe(connection, url, number=1):
     await connection.execute(OWE, pg.DEFAULT_ORGANIZATION, url, number)
 
 
+async def claim(connection, limit, *, less=(), per_host=100, max_bytes=1 << 30):
+    return await deliveries.claim(
+        connection, limit, less=less, per_host=per_host, max_bytes=max_bytes, seconds=30
+    )
+
+
 @stamina.retry(on=LookupError, attempts=None, timeout=20, wait_initial=0.02, wait_max=0.1)
 async def nothing_owed(connection):
     if found := await connection.fetch(OWED):
@@ -319,8 +325,7 @@ async def test_a_delivery_is_given_up_at_last_and_stays_for_some_days(
 
     async with pg.acquire(engine) as conn:
         await owner.execute("update webhook_delivery set due_at = now()")
-        claimed = await deliveries.claim(conn, 10, less=(), per_host=10, seconds=30)
-        assert claimed == []
+        assert await claim(conn, 10) == []
         await deliveries.erase(conn)
         assert await owner.fetchval("select count(*) from webhook_delivery") == 1
         long_ago = f"gave_up_at = now() - interval '{deliveries.KEPT_DAYS} days 1 s'"
@@ -444,18 +449,18 @@ async def test_two_planes_never_claim_the_same(engine, owner):
     await owe(owner, "https://a.example/", 30)
     await owe(owner, "https://b.example/x", 30)
 
-    async def claim(conn, less=()):
-        found = await deliveries.claim(conn, 20, less=less, per_host=8, seconds=30)
+    async def claimed(conn, less=()):
+        found = await claim(conn, 20, less=less, per_host=8)
         return {(each.host, each.run_id) for each in found}
 
     async with pg.acquire(engine) as one, pg.acquire(engine) as other:
         async with one.transaction():
-            first = await claim(one)
-            assert first.isdisjoint(await claim(other))
-        second = await claim(other)
+            first = await claimed(one)
+            assert first.isdisjoint(await claimed(other))
+        second = await claimed(other)
         assert len(first) == len(second) == 16
         assert first.isdisjoint(second)
-        assert {host for host, _ in await claim(one, ["a.example"])} == {"b.example"}
+        assert {host for host, _ in await claimed(one, ["a.example"])} == {"b.example"}
 
 
 async def test_a_try_that_lost_its_lease_settles_nothing(engine, owner):
@@ -463,8 +468,28 @@ async def test_a_try_that_lost_its_lease_settles_nothing(engine, owner):
     async with pg.acquire(engine) as conn:
         for attempt in (1, 2):
             await owner.execute(HASTEN)
-            (claimed,) = await deliveries.claim(conn, 1, less=(), per_host=1, seconds=30)
+            (claimed,) = await claim(conn, 1)
             assert claimed.attempt == attempt
         await deliveries.failed(conn, claimed.run_id, 1, "late", retry_seconds=None)
     row = await owner.fetchrow(OWED)
     assert (row["last_error"], row["gave_up_at"]) == (None, None)
+
+
+async def test_a_claim_takes_no_more_than_it_may_hold(engine, owner):
+    await owe(owner, "https://a.example/", 10)
+    await owner.execute("update webhook_delivery set body = to_json(repeat('x', 9999))")
+    size = await owner.fetchval("select max(pg_column_size(body)) from webhook_delivery")
+    async with pg.acquire(engine) as conn:
+        for most, number in ((1, 1), (2 * size + 1, 3)):
+            assert len(await claim(conn, 10, max_bytes=most)) == number
+
+
+async def test_an_answer_that_is_no_http_is_a_failure(plane, owner):
+    async def babble(reader, writer):
+        writer.write(b"\0\xff what?\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    async with server:
+        await owe(owner, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        await until(owner, "where last_error is not null")
