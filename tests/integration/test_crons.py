@@ -403,3 +403,5 @@ async def test_a_plane_fires_what_is_due_by_the_databases_clock(town):
     await town.database.execute("update cron set next_run_date = now() where cron_id = $1", cron_id)
     task = await hand.task()
     assert f'"cron_id":"{cron_id}"'.encode() in task.kwargs
+    metrics = (await town.plane.get("/metrics")).body.decode()
+    assert 'duragraph_cron_ticks_total{outcome="fired"}' in metrics
