@@ -72,6 +72,20 @@ INPUTS = {
     ),
     "`resume` without a thread": post(RUNS, {"assistant_id": "g", "command": {"resume": 1}}),
     "a state update of a thread without a graph": post(f"/threads/{TAKEN}/state", {"values": {}}),
+    "a mode that a thread's stream does not have": (
+        "GET",
+        f"/threads/{TAKEN}/stream?stream_mode=values",
+        {},
+    ),
+    "a `Last-Event-ID` that no thread's stream can have": (
+        "GET",
+        f"/threads/{TAKEN}/stream",
+        {"headers": {"Last-Event-ID": "zzz"}},
+    ),
+    "a channel that thread events do not have": post(
+        f"/threads/{TAKEN}/stream/events", {"channels": ["nope"]}
+    ),
+    "what is no command of the event protocol": post(f"/threads/{TAKEN}/commands", {"id": 1}),
     "no API key where one is needed": post(SEARCH, {}, headers={"x-api-key": ""}),
     "a wrong API key": post(SEARCH, {}, headers={"x-api-key": "guess"}),
     "an unknown path": ("GET", "/nowhere", {}),
