@@ -25,7 +25,7 @@ METHODS: dict[str, Callable[[Call, str, Json], Awaitable[dict[str, Any]]]] = {
 
 
 async def send(
-    call: Call, thread_id: str, *, body: Annotated[bytes, Unread(Command)]
+    call: Call, thread_id: str, *, body: Annotated[bytes, Unread(Command, Failure)]
 ) -> Reply[Answer]:
     """Carry out one command."""
     try:

@@ -62,9 +62,13 @@ class Reply(Generic[T]):
 
 @attrs.frozen
 class Unread:
-    """In the annotation of `body`: bytes that the handler reads by itself, shaped as `type`."""
+    """In the annotation of `body`: bytes that the handler reads by itself, shaped as `type`.
+
+    `refusal` is what it answers, with 400, where they are not.
+    """
 
     type: Any
+    refusal: Any = None
 
 
 def unread(annotation: Any) -> Unread | None:

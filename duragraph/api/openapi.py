@@ -121,6 +121,12 @@ def _operation(route: Route, components: Components) -> Schema:
             "required": True,
             "content": {JSON: {"schema": components.schema(body)}},
         }
+    if (read := unread(body)) is not None and read.refusal is not None:
+        schema = components.schema(read.refusal)
+        operation["responses"]["400"] = {
+            "description": "Refused.",
+            "content": {JSON: {"schema": schema}},
+        }
     return operation
 
 
