@@ -11,21 +11,25 @@ FINDS = ("/search", "/count")
 
 @schemathesis.hook
 def map_body(context, body):
-    if isinstance(body, dict):
-        path = context.operation.path
-        name = "assistant_id" if "/runs" in path else "graph_id"
-        if isinstance(body.get(name), str) and not path.endswith(FINDS):
-            body[name] = SERVED
-        for field, text in VALID.items():
-            if isinstance(body.get(field), str):
-                body[field] = text
-        seconds = body.get("after_seconds")
-        if isinstance(seconds, int | float) and 0 <= seconds <= LONGEST_SECONDS:
-            body["after_seconds"] = 0
-        config = body.get("config")
-        if body.get("context") and isinstance(config, dict):
-            drop_object(config, "configurable")
+    for one in body if isinstance(body, list) else [body]:
+        if isinstance(one, dict):
+            make_servable(one, context.operation.path)
     return body
+
+
+def make_servable(body, path):
+    name = "assistant_id" if "/runs" in path else "graph_id"
+    if isinstance(body.get(name), str) and not path.endswith(FINDS):
+        body[name] = SERVED
+    for field, text in VALID.items():
+        if isinstance(body.get(field), str):
+            body[field] = text
+    seconds = body.get("after_seconds")
+    if isinstance(seconds, int | float) and 0 <= seconds <= LONGEST_SECONDS:
+        body["after_seconds"] = 0
+    config = body.get("config")
+    if body.get("context") and isinstance(config, dict):
+        drop_object(config, "configurable")
 
 
 @schemathesis.hook
