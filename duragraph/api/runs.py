@@ -46,8 +46,12 @@ class SearchQuery:
 
 @attrs.frozen
 class JoinQuery:
-    stream_mode: list[str] | None = None
     cancel_on_disconnect: bool = False
+
+
+@attrs.frozen
+class StreamQuery(JoinQuery):
+    stream_mode: list[str] | None = None
     last_event_id: str | None = None
     """Where the header of that name is not sent: browsers' EventSource can't."""
 
@@ -99,7 +103,7 @@ async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.Str
             batches = call.deps.streams.follow(run_id, follower, fresh=True)
             async with while_connected(call, run, cancel=cancel):
                 return await sse.stream(call, batches, _stream_at(path, cursors.BEGINNING))
-    query = JoinQuery(cancel_on_disconnect=cancel, last_event_id=cursors.BEGINNING)
+    query = StreamQuery(cancel_on_disconnect=cancel, last_event_id=cursors.BEGINNING)
     return await _join_stream(call, run, query, path)
 
 
@@ -189,20 +193,22 @@ async def _join(call: Call, run: Run, thread_id: str | None, *, cancel: bool) ->
         return await _value(call, run, thread_id, batches, cancel=cancel)
 
 
-async def join_stream(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> EventStream:
+async def join_stream(
+    call: Call, thread_id: str, run_id: str, *, query: StreamQuery
+) -> EventStream:
     async with call.tenant() as conn:
         run = await runs.get(conn, call.organization_id, thread_id, run_id)
     return await _join_stream(call, run, query, _path(run) if run else None)
 
 
-async def join_stream_stateless(call: Call, run_id: str, *, query: JoinQuery) -> EventStream:
+async def join_stream_stateless(call: Call, run_id: str, *, query: StreamQuery) -> EventStream:
     async with call.tenant() as conn:
         run = await runs.get_stateless(conn, call.organization_id, run_id)
     return await _join_stream(call, run, query, f"/runs/{run_id}")
 
 
 async def _join_stream(
-    call: Call, run: Run | None, query: JoinQuery, path: str | None
+    call: Call, run: Run | None, query: StreamQuery, path: str | None
 ) -> web.StreamResponse:
     """Frames behind the event id given; without one only those to come. Raises Gone."""
     if run is None or path is None:
@@ -350,7 +356,7 @@ def _locate(path: str, verb: str) -> dict[str, str]:
     return {"Location": f"{path}/{verb}", "Content-Location": path}
 
 
-def _stream_at(path: str, event_id: str, asked: JoinQuery | None = None) -> dict[str, str]:
+def _stream_at(path: str, event_id: str, asked: StreamQuery | None = None) -> dict[str, str]:
     query = {} if asked is None else attrs.asdict(asked) | {"last_event_id": None}
     return {
         "Location": cursors.location(f"{path}/stream", event_id, **query),
