@@ -200,11 +200,48 @@ async def test_keep_latest_keeps_the_head_and_what_it_reaches(plane, hand, histo
     assert [child.values["inner"] for child in task.snapshot.children] == [b"1"]
 
 
-async def test_a_run_deleted_after_a_prune_leaves_no_pointer_to_nowhere(plane, history):
-    (run,) = (await plane.get(f"/threads/{SOURCE}/runs")).json
+async def head(database_url):
+    connection = await asyncpg.connect(database_url)
+    found = await connection.fetchval("select checkpoint_id from thread")
+    await connection.close()
+    return found and str(found)
+
+
+async def test_a_run_deleted_after_a_prune_leaves_no_pointer_to_nowhere(
+    plane, hand, history, database_url
+):
+    body = {"assistant_id": "g", "command": {"resume": 1}}
+    run = (await plane.post(f"/threads/{SOURCE}/runs", body)).json
+    last = grown(history[2], 3)
+    await hand.finish(await hand.task(), checkpoints=[last])
     assert await prune(plane, SOURCE, strategy="keep_latest") == 1
+    assert await head(database_url) == last.checkpoint_id
     assert (await plane.delete(f"/threads/{SOURCE}/runs/{run['run_id']}")).status == 204
+    assert await head(database_url) is None
     assert (await plane.get(f"/threads/{SOURCE}/state")).json["checkpoint"] is None
+
+
+@pytest.mark.usefixtures("batch")
+async def test_a_run_between_two_batches_has_all_that_it_needs(plane, hand, history, monkeypatch):
+    prune_batch, tasks = erasure._prune_batch, []
+
+    async def prune_and_start(*args):
+        batch = await prune_batch(*args)
+        if not tasks:
+            body = {"assistant_id": "g", "command": {"resume": 1}}
+            assert (await plane.post(f"/threads/{SOURCE}/runs", body)).status == 200
+            tasks.append(await hand.task())
+        return batch
+
+    monkeypatch.setattr(erasure, "_prune_batch", prune_and_start)
+    assert await prune(plane, SOURCE, strategy="keep_latest") == 1
+    (task,) = tasks
+    assert task.snapshot.values["log"] == b"[0,1,2]"
+    await hand.finish(task, checkpoints=[grown(history[2], 3)])
+    values = (await plane.get(f"/threads/{SOURCE}/state")).json["values"]
+    assert values["log"] == [0, 1, 2, 3]
+    assert await prune(plane, SOURCE, strategy="keep_latest") == 1
+    assert [each["values"]["log"] for each in await states(plane, SOURCE)] == [[0, 1, 2, 3]]
 
 
 async def test_a_busy_thread_keeps_its_history_but_may_be_deleted(plane, hand, history):
