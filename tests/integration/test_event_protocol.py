@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -217,6 +218,19 @@ async def test_how_a_run_ended_is_told_by_its_end(plane, hand, thread):
         assert [lifecycle(event) for event in await events.take(2)] == ["running", "interrupted"]
 
 
+async def test_an_update_of_the_state_is_no_run(plane, hand, thread):
+    await run_of(plane, hand, thread)
+    update = asyncio.create_task(plane.post(f"/threads/{thread}/state", {"values": {}}))
+    task = await hand.task()
+    assert task.kind == "update_state"
+    await hand.finish(task)
+    await update
+    await run_of(plane, hand, thread)
+    async with following(plane, thread, "lifecycle") as events:
+        told_of = [lifecycle(event) for event in await events.take(4)]
+    assert told_of == ["running", "completed"] * 2
+
+
 async def test_an_attempt_that_goes_on_with_a_run_begins_none(plane, hand, thread):
     await start(plane, thread)
     task = await hand.task()
@@ -381,6 +395,44 @@ async def test_a_message_too_big_closes_the_socket(start_plane, thread):
         await ws.send_str("x" * 2000)
         await ws.receive(timeout=IN_TIME)
         assert ws.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+async def test_who_takes_nothing_is_cut(plane, hand, thread, monkeypatch):
+    monkeypatch.setattr(sse, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(sockets, "PING_SECONDS", 3600)
+    await start(plane, thread)
+    task = await hand.task()
+    for batch in range(1, 21):
+        await hand.report(task, batch=batch, frames=[told("values", "x" * 900_000)])
+    request = (
+        f"GET /threads/{thread}/stream/events HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    url = urlsplit(plane.url)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=1)
+    writer.write(request.encode() + masked(b'{"id":1,"method":"subscription.subscribe",'
+        b'"params":{"channels":["values"]}}'))  # fmt: skip
+    await until(lambda: plane.app[sse.OPEN])
+    await until(lambda: not plane.app[sse.OPEN])
+    with suppress(ConnectionError):
+        assert len(await asyncio.wait_for(reader.read(), IN_TIME)) < 20 * 900_000
+    writer.transport.abort()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+def masked(text):
+    """A short text message of a client, under a mask of zeros."""
+    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text
+
+
+async def until(holds):
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen")
 
 
 async def test_pages_of_other_origins_get_no_socket(start_plane, thread):
