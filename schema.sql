@@ -197,7 +197,7 @@ alter table run add column if not exists asked boolean not null default false;
 
 -- Written by: clients. `path` is the namespace with a dot before, between and after its labels,
 -- which have none: items under a prefix are one range of the key. What full text finds is `words`.
--- It has no index: the policy's predicate comes first, and only ranges of the key may precede it.
+-- It has no index: under row-level security none would be used, its operators not being leakproof.
 create table if not exists store_item (
     organization_id uuid not null references organization on delete cascade,
     path            text collate "C" not null,

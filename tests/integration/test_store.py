@@ -294,6 +294,7 @@ async def test_the_best_come_first_with_a_score(plane):
         (["o.*"], "deep"),
         (["t", "o"], "title deep"),
         (["missing", "parts.text"], "one two"),
+        (['"t"', '$."t"', "t\\", "'t'", "parts[9].text", "é t"], ""),
     ],
 )
 async def test_only_indexed_paths_are_found(plane, index, words):
@@ -418,3 +419,14 @@ async def test_a_namespace_among_a_hundred_thousand_items_is_read_alone(connecti
 def buffers(plan):
     (top,) = msgspec.json.decode(plan)
     return top["Plan"]["Shared Hit Blocks"] + top["Plan"]["Shared Read Blocks"]
+
+
+@pytest.mark.parametrize("fields", [{"filter": {"a": 1}}, {"query": "tea"}])
+async def test_a_search_has_so_long(plane, connection, monkeypatch, fields):
+    await connection.execute(MANY, pg.DEFAULT_ORGANIZATION)
+    monkeypatch.setattr(store, "BOUND", "set local statement_timeout = '1ms'")
+    answer = await plane.post("/store/items/search", fields)
+    assert answer.status == 503
+    assert (await plane.post("/store/namespaces", {"suffix": ["nope"]})).status == 503
+    monkeypatch.undo()
+    assert (await plane.post("/store/items/search", fields)).status == 200
