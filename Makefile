@@ -1,4 +1,4 @@
-.PHONY: help demo dev test lint clean
+.PHONY: help demo dev test clients lint clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -18,6 +18,10 @@ dev: .venv ## Run everything on this machine.
 
 test: .venv ## Run the tests.
 	$(BIN)/pytest
+
+clients: .venv ## Run the tests of the JavaScript SDK, browsers and RemoteGraph.
+	$(BIN)/pip install -q -e '.[clients]'
+	$(BIN)/pytest -m clients
 
 lint: .venv ## Check style and types.
 	$(BIN)/ruff check

@@ -9,29 +9,26 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from duragraph.embedded import Servers
+from tests.clients.scripts import HERE
 from tests.conformance.conftest import TARGETS, serving
 
-HERE = Path(__file__).parent
 CHROMIUM = "apt-get install -y --no-install-recommends chromium"
 
 
 @pytest.fixture(scope="session")
-def node() -> str:
-    """Node, with the packages of `package-lock.json` beside this file."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
+def packages() -> None:
+    """Node, and the packages of `package-lock.json`."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("needs Node 20 or newer: node and npm on the PATH")
     installed = HERE / "node_modules" / ".package-lock.json"
     lock = HERE / "package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True)
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True)
         installed.touch()
-    return node
 
 
 @pytest.fixture(scope="session")

@@ -8,41 +8,31 @@ by `langgraph dev` as `tests/conformance/differential.py` says:
 
 import json
 import re
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from cyclopts import App
 
+from tests.clients.scripts import HERE, run
 from tests.conformance.compare import Difference, differences
 from tests.conformance.differential import Conversation, lines
 from tests.conformance.normal import Names
 
-HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
 LINES = ("langgraph-sdk-1", "langgraph-sdk-2")
 """The SDK's releases 1.15 and 2.0, by the names that `package.json` gives them."""
-SECONDS = 300
 NEXT_RUN = re.compile(r'("next_run_date": )"[^"]+"')
 
 app = App()
 
 
 def played(line: str, url: str) -> tuple[dict[str, Conversation], set[str]]:
-    """Each conversation, normalised, and the names of all public methods.
-
-    Raises CalledProcessError when the script could not run at all.
-    """
-    command = ["node", "calls.mjs", line, url]
-    done = subprocess.run(
-        command, cwd=HERE, check=True, timeout=SECONDS, stdout=subprocess.PIPE, text=True
-    )
+    """Each conversation, normalised, and the names of all public methods."""
     conversations: dict[str, Conversation] = {}
     names: defaultdict[str, Names] = defaultdict(Names)
     methods: set[str] = set()
-    for row in map(json.loads, done.stdout.splitlines()):
+    for row in map(json.loads, run("calls.mjs", line, url).splitlines()):
         if "methods" in row:
             methods = set(row["methods"])
             continue

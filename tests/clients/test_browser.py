@@ -2,24 +2,23 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.clients.scripts import run
+
 pytestmark = pytest.mark.clients
 
-HERE = Path(__file__).parent
-SECONDS = 100
 SCENARIOS = ("tokens", "reload", "cut", "interrupt", "branch", "stop", "headers")
 
 
 @pytest.fixture(scope="session")
-def pages(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pages(packages: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages as Vite builds them."""
     folder = tmp_path_factory.mktemp("pages")
-    subprocess.run([node, "build.mjs", folder], cwd=HERE, check=True)
+    run("build.mjs", str(folder))
     return folder
 
 
@@ -40,21 +39,13 @@ def settings(
 @pytest.mark.parametrize("page", ["sdk", "react"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_page_shows_what_the_graph_does(
-    node: str, settings: dict[str, Any], scenario: str, page: str
+    settings: dict[str, Any], scenario: str, page: str
 ) -> None:
-    drive(node, scenario, page, settings)
+    run("browser.mjs", scenario, page, json.dumps(settings))
 
 
-def test_agent_chat_ui_works(node: str, settings: dict[str, Any]) -> None:
+def test_agent_chat_ui_works(settings: dict[str, Any]) -> None:
     site = os.environ.get("AGENT_CHAT_UI_URL")
     if site is None:
         pytest.skip("needs AGENT_CHAT_UI_URL: where a built agent-chat-ui is served")
-    drive(node, "chatUi", "site", {**settings, "site": site})
-
-
-def drive(node: str, scenario: str, page: str, settings: dict[str, Any]) -> None:
-    command = [node, "browser.mjs", scenario, page, json.dumps(settings)]
-    done = subprocess.run(
-        command, cwd=HERE, timeout=SECONDS, stderr=subprocess.PIPE, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run("browser.mjs", "chatUi", "site", json.dumps({**settings, "site": site}))
