@@ -101,7 +101,8 @@ def _operation(route: Route, components: Components) -> Schema:
     room = route.handler.__module__.rpartition(".")[2]
     hints = inspect.get_annotations(route.handler, eval_str=True)
     body, query = hints.get("body"), hints.get("query")
-    selects = any(attrs.has(t) and "select" in attrs.fields_dict(t) for t in (body, query))
+    given = [t for t in (body, query) if t is not None and attrs.has(t)]
+    selects = any("select" in attrs.fields_dict(t) for t in given)
     operation: Schema = {
         "operationId": f"{room}_{route.handler.__name__}",
         "tags": [room],
