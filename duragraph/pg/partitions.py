@@ -49,6 +49,7 @@ select exists (
 
 # PostgreSQL detaches concurrently only where there is no default partition. This needs the whole
 # log for an instant, so it does not wait for it while others wait behind.
+THERE = "select to_regclass($1) is not null"
 PATIENCE = "set local lock_timeout = '500ms'"
 DETACH = "alter table event detach partition {partition}"
 DROP = "drop table {partition}"
@@ -71,6 +72,8 @@ async def drop_old(conn: Connection, *, days: int) -> list[str]:
             await conn.execute(OWN)
             await conn.execute(PATIENCE)
             await conn.execute(TAKE_TURN)
+            if not await conn.fetchval(THERE, partition):
+                continue  # another plane was first
             await conn.execute(DETACH.format(partition=partition))
             await conn.execute(DROP.format(partition=partition))
         dropped.append(partition)

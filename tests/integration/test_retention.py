@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from duragraph.deps import DEPS
+from duragraph.errors import Busy
 from duragraph.ids import new_id
 from duragraph.pg import partitions
 from duragraph.protocol import Frame
@@ -105,9 +106,19 @@ async def test_who_asks_for_events_that_are_gone_is_told(hand, owner, sweep, mak
     assert (await plane.get(f"{path}/join")).status == 200
 
 
-async def test_a_whole_partition_is_dropped(owner, hand, sweep, make_partition):
+async def test_a_whole_partition_is_dropped_whoever_comes_first(owner, hand, sweep, make_partition):
     name = await make_partition()
     await aged(owner, await run_of(hand, new_id(), 1))
+    await asyncio.gather(*(sweep() for _ in range(4)))
+    assert await owner.fetchval("select to_regclass($1)", name) is None
+
+
+async def test_who_reads_the_log_is_not_disturbed_by_its_dropping(owner, sweep, make_partition):
+    name = await make_partition()
+    async with owner.transaction():
+        await owner.execute("select from event")
+        with pytest.raises(Busy):
+            await sweep()
     await sweep()
     assert await owner.fetchval("select to_regclass($1)", name) is None
 
