@@ -47,7 +47,7 @@ class GraphSpec:
     drawing: bytes = b'{"nodes":[],"edges":[]}'
     """`{"nodes": [{id, type, data}], "edges": [{source, target, conditional?, data?}]}`."""
     drawing_xray: bytes | None = None
-    """The same with subgraphs unfolded; None where there are none."""
+    """A list of the same with subgraphs unfolded one level deep, two, …; None if there are none."""
     subgraphs: bytes = b"{}"
     """`{namespace: {input_schema, output_schema, state_schema, …}}`."""
 

@@ -27,6 +27,9 @@ from duragraph.models import (
 )
 from duragraph.pg import Connection, assistants, endings, erasure, runs, threads
 
+DEEPEST = 1000
+"""No graphs are nested deeper."""
+
 Field = Literal[
     "assistant_id",
     "graph_id",
@@ -163,8 +166,14 @@ async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
 
 @attrs.frozen
 class GraphQuery:
-    xray: Annotated[str, Meta(pattern="^([Tt]rue|[Ff]alse|0*[1-9][0-9]*)$")] = "false"
+    xray: Annotated[str, Meta(pattern="^([Tt]rue|[Ff]alse|0*[1-9][0-9]*)?$", max_length=100)] = "false"
     """Whether subgraphs are unfolded, or how deep."""
+
+    @property
+    def depth(self) -> int:
+        if self.xray.lower() in {"", "false"}:
+            return 0
+        return DEEPEST if self.xray.lower() == "true" else min(int(self.xray), DEEPEST)
 
 
 async def graph(call: Call, assistant: str, *, query: GraphQuery) -> Json:
@@ -174,7 +183,7 @@ async def graph(call: Call, assistant: str, *, query: GraphQuery) -> Json:
             conn,
             call.organization_id,
             ids.assistant_id(assistant),
-            xray=query.xray.lower() != "false",
+            depth=query.depth,
         )
     if drawn is None:
         raise NotFound

@@ -264,14 +264,19 @@ async def schemas(conn: Connection, organization_id: str, assistant_id: str) -> 
     return None if record is None else GraphSchema(*record)
 
 
-DRAWING = f"select coalesce(case when $3 then g.drawing_xray end, g.drawing) {_GRAPH_OF}"
+# A graph has as many drawings as its subgraphs are deep; deeper is the last.
+DRAWING = f"""
+select coalesce(case when $3 > 0 and json_typeof(g.drawing_xray) = 'array'
+    then g.drawing_xray -> (least($3::int, json_array_length(g.drawing_xray)) - 1) end, g.drawing)
+{_GRAPH_OF}
+"""
 
 
 async def drawing(
-    conn: Connection, organization_id: str, assistant_id: str, *, xray: bool
+    conn: Connection, organization_id: str, assistant_id: str, *, depth: int
 ) -> Json | None:
-    """`{nodes, edges}`; with `xray` subgraphs are unfolded."""
-    drawn: Json | None = await conn.fetchval(DRAWING, organization_id, assistant_id, xray)
+    """`{nodes, edges}`, subgraphs unfolded so deep."""
+    drawn: Json | None = await conn.fetchval(DRAWING, organization_id, assistant_id, depth)
     return drawn
 
 

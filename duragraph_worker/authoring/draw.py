@@ -48,15 +48,15 @@ class Drawing:
         return {"nodes": nodes, "edges": [edge.json() for edge in self.edges]}
 
 
-def drawing(plan: Plan, *, xray: bool = False) -> Drawing:
-    """The plan's picture; `xray` unfolds subgraphs, whose nodes are then named `outer:inner`."""
+def drawing(plan: Plan, *, depth: int = 0) -> Drawing:
+    """The plan's picture, its subgraphs unfolded so deep: their nodes are named `outer:inner`."""
     edges = sorted(dict.fromkeys(_edges(plan)), key=lambda edge: (edge.source, edge.target))
     going = {edge.source for edge in edges}
     edges += [Edge(name, END) for name in plan.nodes if name not in going]
     drawn = Drawing((START, *plan.nodes, END), tuple(edges))
-    for name, node in plan.nodes.items() if xray else ():
+    for name, node in plan.nodes.items() if depth else ():
         if node.subgraph is not None:
-            drawn = _unfolded(drawn, name, drawing(node.subgraph, xray=True))
+            drawn = _unfolded(drawn, name, drawing(node.subgraph, depth=depth - 1))
     return drawn
 
 

@@ -12,13 +12,15 @@ from duragraph_worker.plan import Plan
 def to_spec(plan: Plan) -> GraphSpec:
     """What the plane and its clients get to know of a graph."""
     nested = dict(_subgraphs(plan))
+    levels = max((name.count("|") + 1 for name in nested), default=0)
+    unfolded = [drawing(plan, depth=depth).json() for depth in range(1, levels + 1)]
     schemas = {name: serialize.encode(part) for name, part in schema.of_graph(plan).items()}
     return GraphSpec(
         graph_id=plan.graph_id,
         version=plan.version,
         description=plan.description,
         drawing=serialize.encode(drawing(plan).json()),
-        drawing_xray=serialize.encode(drawing(plan, xray=True).json()) if nested else None,
+        drawing_xray=serialize.encode(unfolded) if nested else None,
         subgraphs=serialize.encode(nested),
         **schemas,
     )

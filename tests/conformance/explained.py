@@ -668,6 +668,12 @@ EXPLAINED = (
         where=r"assistants/latest · .*json(\[\])?\.(context\.suffix|out)$",
     ),
     Explained(
+        what="`recurse=1` asks for subgraphs at any depth, as `recurse=true` does",
+        why="A yes is `true`, `1` or `yes` in every query.",
+        where=r"recurse=1 · json\.",
+        reference=ONLY_OURS,
+    ),
+    Explained(
         what="A `latest` that names no version is refused as incomplete",
         why="The reference looks for version None.",
         where=r"assistants/latest · .* status$",

@@ -71,7 +71,7 @@ async def latest(wire: Wire) -> None:
 
 
 async def subgraphs(wire: Wire) -> None:
-    for graph in ("subgraph", "echo"):
+    for graph in ("subgraph", "nested", "echo"):
         await wire.post(
             "/assistants/search", {"graph_id": graph, "metadata": {"created_by": "system"}}
         )
@@ -83,6 +83,9 @@ async def subgraphs(wire: Wire) -> None:
             "?recurse=1",
             "/research",
             "/research?recurse=true",
+            "/middle",
+            "/middle%7Cdeep",
+            "/middle%7Cdeep?recurse=true",
             "/nope",
             "/research%7Cnope?recurse=true",
             "/nope?recurse=true",
@@ -91,6 +94,12 @@ async def subgraphs(wire: Wire) -> None:
     for missing in (NOBODY, "echo"):
         for rest in ("", "/research", "?recurse=true"):
             await wire.get(f"/assistants/{missing}/subgraphs{rest}")
+
+
+async def drawings(wire: Wire) -> None:
+    """Subgraphs unfolded as deep as asked for."""
+    for xray in ("true", "True", "1", "01", "2", "3", "99", "false", "", "TRUE", "0", "-1", "1.5"):
+        await wire.get(f"/assistants/nested/graph?xray={xray}")
 
 
 async def deletions(wire: Wire) -> None:
@@ -193,6 +202,7 @@ SCENARIOS: tuple[Callable[[Wire], Awaitable[None]], ...] = (
     versions,
     latest,
     subgraphs,
+    drawings,
     deletions,
     searches,
     creations,

@@ -251,7 +251,7 @@ async def test_a_run_has_the_version_that_is_the_latest(served):
 
 async def test_graph_and_schemas_are_as_the_worker_registered_them(plane):
     drawing = b'{"nodes":[{"id":"__start__"}],"edges":[]}'
-    unfolded = b'{"nodes":[{"id":"a:b"}],"edges":[]}'
+    once, twice = b'{"nodes":[{"id":"a:b"}]}', b'{"nodes":[{"id":"a:b:c"}]}'
     schema = b'{"type":"object"}'
     subgraphs = b'{"sub":{"input_schema":null},"sub|in":{}}'
     await plane.worker(
@@ -260,14 +260,16 @@ async def test_graph_and_schemas_are_as_the_worker_registered_them(plane):
             "1",
             input_schema=schema,
             drawing=drawing,
-            drawing_xray=unfolded,
+            drawing_xray=b"[%b,%b]" % (once, twice),
             subgraphs=subgraphs,
         )
     )
     deep = system_assistant_id("deep")
     assert (await plane.get("/assistants/deep/graph")).body == drawing
     assert (await plane.get(f"/assistants/{deep}/graph?xray=false")).body == drawing
-    assert (await plane.get(f"/assistants/{deep}/graph?xray=1")).body == unfolded
+    for xray, drawn in (("1", once), ("01", once), ("2", twice), ("9", twice), ("true", twice)):
+        assert (await plane.get(f"/assistants/{deep}/graph?xray={xray}")).body == drawn
+    assert (await plane.get(f"/assistants/{deep}/graph?xray=")).body == drawing
     nested = msgspec.json.decode(subgraphs)
     sub = {"sub": nested["sub"]}
     for query, expected in (

@@ -88,7 +88,7 @@ def test_the_drawing_has_nodes_edges_and_labels():
 
 
 def test_xray_unfolds_subgraphs():
-    drawing = read(to_spec(Main.plan))["drawing_xray"]
+    (drawing,) = read(to_spec(Main.plan))["drawing_xray"]
     assert "child:k" in [each["id"] for each in drawing["nodes"]]
     assert {"source": "b", "target": "child:k"} in drawing["edges"]
     assert {"source": "child:k", "target": "__end__"} in drawing["edges"]
