@@ -81,8 +81,11 @@ async def agent(conn: Connection, organization_id: str, assistant_id: str) -> Ag
     return None if record is None else Agent(*record)
 
 
+# An answer that came too late changed nothing.
+_LATE = "error ->> 'error' is not distinct from 'UnknownInterruptError'"
+
 # A run that stopped at an interrupt is a success, and its thread waits for what goes on.
-_STATE = """
+_STATE = f"""
 case
     when r.status = 'pending' then 'submitted'
     when r.status = 'running' then 'working'
@@ -90,7 +93,8 @@ case
     when r.status = 'interrupted' then 'canceled'
     when t.status = 'interrupted' and not exists (select from run l
         where l.organization_id = r.organization_id and l.thread_id = r.thread_id
-            and l.created_at > r.created_at and l.erase_at is null) then 'input-required'
+            and l.created_at > r.created_at and l.erase_at is null and not l.{_LATE})
+        then 'input-required'
     else 'completed'
 end
 """
@@ -118,7 +122,7 @@ class Task:
 
 TASK = f"""
 {_TASK} and r.thread_id = $3 and (r.run_id = $4 or r.metadata ->> 'a2a_task' = $4::uuid::text)
-order by r.created_at desc limit 1
+order by r.{_LATE}, r.created_at desc limit 1
 """
 
 
@@ -135,7 +139,8 @@ select * from (
     {_TASK} and r.metadata ? 'a2a_task' and ($3::uuid is null or r.thread_id = $3)
         and not exists (select from run l where l.organization_id = r.organization_id
             and l.thread_id = r.thread_id and l.created_at > r.created_at
-            and l.metadata ->> 'a2a_task' = r.metadata ->> 'a2a_task')
+            and l.metadata ->> 'a2a_task' = r.metadata ->> 'a2a_task' and not l.{_LATE})
+        and not r.{_LATE}
 ) as task(context_id, root_id, run_id, assistant_id, state, updated_at, error, interrupts)
 where ($4::text is null or state = $4)
 """

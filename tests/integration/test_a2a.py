@@ -161,6 +161,23 @@ async def test_of_racing_answers_one_counts(served):
         assert {text(task.artifacts[0].parts)} == words
 
 
+async def test_a_late_answer_changes_no_task(served):
+    async with agent(served) as client:
+        asked = await told(client, "ask")
+        late = {
+            "assistant_id": "chat",
+            "command": {"resume": {"0" * 32: "red"}},
+            "strict_resume": True,
+            "metadata": {"a2a_task": asked.id.partition(":")[2]},
+        }
+        path = f"/threads/{asked.context_id}/runs/wait"
+        assert "UnknownInterruptError" in (await served.post(path, late)).body.decode()
+        assert state(await client.get_task(GetTaskRequest(id=asked.id))) == "INPUT_REQUIRED"
+        (listed,) = (await client.list_tasks(ListTasksRequest())).tasks
+        assert (listed.id, state(listed)) == (asked.id, "INPUT_REQUIRED")
+        assert state(await told(client, "red", task=asked)) == "COMPLETED"
+
+
 async def test_another_message_leaves_the_question_behind(served):
     async with agent(served) as client:
         asked = await told(client, "ask")

@@ -153,6 +153,16 @@ async def test_a_caller_who_hangs_up_ends_the_run(served):
             pass
 
 
+async def test_a_run_that_others_cancel_is_no_success(served):
+    calling = asyncio.create_task(ask(served, "tools/call", {"name": "cycle", "arguments": HANG}))
+    async with asyncio.timeout(IN_TIME):
+        while await running(served) == 0:
+            pass
+        assert (await served.post("/runs/cancel", {"status": "running"})).status == 204
+        result = (await calling).json["result"]
+    assert (result["isError"], result["content"][0]["text"]) == (True, "The run was cancelled.")
+
+
 async def running(plane):
     return (await plane.get("/metrics?format=json")).json["queue"]["n_running"]
 
