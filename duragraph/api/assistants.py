@@ -164,9 +164,12 @@ async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
     call.deps.dispatcher.ended(ended)
 
 
+XRAY = Meta(pattern="^([Tt]rue|[Ff]alse|0*[1-9][0-9]*)?$", max_length=100)
+
+
 @attrs.frozen
 class GraphQuery:
-    xray: Annotated[str, Meta(pattern="^([Tt]rue|[Ff]alse|0*[1-9][0-9]*)?$", max_length=100)] = "false"
+    xray: Annotated[str, XRAY] = "false"
     """Whether subgraphs are unfolded, or how deep."""
 
     @property

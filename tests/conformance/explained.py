@@ -101,7 +101,8 @@ EXPLAINED = (
         what="Other words in the `detail` of some refusals",
         why="Each says what is wrong and where; the reference's are less exact.",
         where=r"json\.detail$",
-        reference='^"(Invalid (assistant|checkpoint ID|thread ID|xray value|limit|stream mode)|Not Found)',
+        reference='^"(Invalid (assistant|checkpoint ID|thread ID|xray value|limit|stream mode)'
+        "|Not Found)",
     ),
     Explained(
         what="Fields with a wrong value are refused, also those that the endpoint does not use",
@@ -244,7 +245,8 @@ EXPLAINED = (
     Explained(
         what="Queries may repeat `stream_mode`, or list modes with commas; `select` may be JSON",
         why="The official clients write all of these; the reference reads only some.",
-        where=r"(dialects|joined_by_id) · .*(stream_mode=values.*frames\[\w+\]|select=\[.* status)$",
+        where=r"(dialects|joined_by_id) · .*"
+        r"(stream_mode=values.*frames\[\w+\]|select=\[.* status)$",
         reference="^(.absent.|422 .*)$",
     ),
     Explained(
