@@ -106,7 +106,6 @@ create table if not exists assistant_version (
 
 -- Written by: clients (metadata, time to live), create, report and cancel (the rest).
 -- `checkpoint_id` is the head: a pointer, not a maximum, since forks may start anywhere.
--- The planes' settings are the defaults of `ttl_…`: threads come from more than one statement.
 create table if not exists thread (
     organization_id  uuid not null references organization on delete cascade,
     thread_id        uuid not null,
@@ -122,16 +121,20 @@ create table if not exists thread (
     last_ms          bigint not null default 0,
     temporary        boolean not null default false,
     erase_at         timestamptz,
-    ttl_minutes      double precision default nullif(current_setting('app.thread_ttl_minutes', true), '')::float8,
-    ttl_strategy     text not null default coalesce(nullif(current_setting('app.thread_ttl_strategy', true), ''), 'delete')
-                     check (ttl_strategy in ('delete', 'keep_latest')),
-    expires_at       timestamptz default statement_timestamp()
-                     + make_interval(secs => 60 * nullif(current_setting('app.thread_ttl_minutes', true), '')::float8),
     created_at       timestamptz not null default statement_timestamp(),
     updated_at       timestamptz not null default statement_timestamp(),
     state_updated_at timestamptz not null default statement_timestamp(),
     primary key (organization_id, thread_id)
 ) with (fillfactor = 80);
+-- The planes' settings are the defaults: threads come from more than one statement.
+alter table thread
+    add column if not exists ttl_minutes float8
+        default nullif(current_setting('app.thread_ttl_minutes', true), '')::float8,
+    add column if not exists ttl_strategy text not null
+        default coalesce(nullif(current_setting('app.thread_ttl_strategy', true), ''), 'delete')
+        check (ttl_strategy in ('delete', 'keep_latest')),
+    add column if not exists expires_at timestamptz default statement_timestamp()
+        + make_interval(secs => 60 * nullif(current_setting('app.thread_ttl_minutes', true), '')::float8);
 -- Partial, so that no plan made while the table is small can take it for a look-up by id.
 create index if not exists thread_by_time on thread (organization_id, updated_at desc) where not temporary;
 create index if not exists thread_without_active_run on thread (organization_id, thread_id)
@@ -191,9 +194,10 @@ create index if not exists run_scheduled on run (not_before)
 create index if not exists run_leased on run (run_id) where status = 'running';
 create index if not exists run_of_thread on run (organization_id, thread_id, created_at desc);
 create index if not exists run_to_erase on run (erase_at) where erase_at is not null;
-alter table run add column if not exists webhook text;
--- It ended at a question: with success, and its thread interrupted.
-alter table run add column if not exists asked boolean not null default false;
+-- `asked`: it ended at a question, with success, and its thread interrupted.
+alter table run
+    add column if not exists webhook text,
+    add column if not exists asked boolean not null default false;
 
 -- Written by: clients. `path` is the namespace with a dot before, between and after its labels,
 -- which have none: items under a prefix are one range of the key. What full text finds is `words`.

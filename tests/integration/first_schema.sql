@@ -1,0 +1,335 @@
+-- DuraGraph's database, top to bottom. Idempotent; applied under an advisory lock.
+--
+-- The life of a run
+--
+--     create ──► pending ─────────── claim ──► running ── report ──► success | error | timeout
+--       │        (active)  ◄──────────────────    │                  (terminal, never changes)
+--       │           ▲       release, expired      │
+--       ▼           │       lease                 └── cancel ──────► interrupted
+--     pending ── promote                                             (or erased: rollback)
+--     (in line, or scheduled until not_before)
+--
+--   `active` says that the run holds its thread's one place: claimable while `pending`,
+--   leased while `running`. `epoch` grows at every claim and at the end; whoever reports
+--   under an older one is fenced.
+--
+-- Lock order, everywhere: thread rows in id order, then run rows in id order.
+
+set client_min_messages = warning;
+
+do $$ begin
+    create role duragraph_api nologin;
+exception when duplicate_object or unique_violation then null;
+end $$;
+do $$ begin
+    create role duragraph_engine nologin;
+exception when duplicate_object or unique_violation then null;
+end $$;
+grant duragraph_api, duragraph_engine to current_user;
+
+-- Written by: migrate. Every tenant's row names one.
+create table if not exists organization (
+    organization_id uuid primary key,
+    name            text not null,
+    created_at      timestamptz not null default now()
+);
+insert into organization (organization_id, name)
+values ('00000000-0000-0000-0000-000000000000', 'default')
+on conflict do nothing;
+
+-- Written by: workers as they register. What the plane knows of user code.
+create table if not exists graph (
+    organization_id uuid not null references organization on delete cascade,
+    graph_id        text not null,
+    version         text not null,
+    queue           text not null,
+    description     text,
+    input_schema    json not null,
+    output_schema   json not null,
+    state_schema    json not null,
+    config_schema   json not null,
+    context_schema  json not null,
+    drawing         json not null,
+    drawing_xray    json,
+    subgraphs       json not null,
+    registered_at   timestamptz not null default clock_timestamp(),
+    primary key (organization_id, graph_id, version)
+);
+
+-- Written by: workers as they register, poll and drain.
+create table if not exists worker (
+    worker_id       uuid primary key,
+    organization_id uuid not null references organization on delete cascade,
+    name            text not null,
+    queue           text not null,
+    labels          jsonb not null,
+    slots           integer not null,
+    graphs          text[] not null,
+    versions        text[] not null,
+    draining        boolean not null default false,
+    registered_at   timestamptz not null default now(),
+    last_seen_at    timestamptz not null default now()
+);
+
+-- Written by: clients; a system assistant for each graph by its worker. `revision` grows at
+-- every change: a run is created only against the revision that its config was merged with.
+create table if not exists assistant (
+    organization_id uuid not null references organization on delete cascade,
+    assistant_id    uuid not null,
+    graph_id        text not null,
+    name            text not null,
+    description     text,
+    config          jsonb not null,
+    context         jsonb not null,
+    metadata        jsonb not null,
+    version         integer not null default 1,
+    revision        integer not null default 1,
+    created_at      timestamptz not null default statement_timestamp(),
+    updated_at      timestamptz not null default statement_timestamp(),
+    primary key (organization_id, assistant_id)
+);
+
+create table if not exists assistant_version (
+    organization_id uuid not null,
+    assistant_id    uuid not null,
+    version         integer not null,
+    graph_id        text not null,
+    name            text not null,
+    description     text,
+    config          jsonb not null,
+    context         jsonb not null,
+    metadata        jsonb not null,
+    created_at      timestamptz not null default clock_timestamp(),
+    primary key (organization_id, assistant_id, version),
+    foreign key (organization_id, assistant_id) references assistant on delete cascade
+);
+
+-- Written by: clients (metadata), create, report and cancel (the rest).
+-- `checkpoint_id` is the head: a pointer, not a maximum, since forks may start anywhere.
+create table if not exists thread (
+    organization_id  uuid not null references organization on delete cascade,
+    thread_id        uuid not null,
+    status           text not null default 'idle'
+                     check (status in ('idle', 'busy', 'interrupted', 'error')),
+    metadata         jsonb not null default '{}',
+    config           jsonb not null default '{}',
+    error            json,
+    interrupts       json not null default '{}',
+    checkpoint_id    uuid,
+    active_run_id    uuid,
+    open_runs        integer not null default 0 check (open_runs >= 0),
+    last_ms          bigint not null default 0,
+    temporary        boolean not null default false,
+    erase_at         timestamptz,
+    created_at       timestamptz not null default statement_timestamp(),
+    updated_at       timestamptz not null default statement_timestamp(),
+    state_updated_at timestamptz not null default statement_timestamp(),
+    primary key (organization_id, thread_id)
+) with (fillfactor = 80);
+-- Partial, so that no plan made while the table is small can take it for a look-up by id.
+create index if not exists thread_by_time on thread (organization_id, updated_at desc) where not temporary;
+create index if not exists thread_without_active_run on thread (organization_id, thread_id)
+    where open_runs > 0 and active_run_id is null;
+create index if not exists thread_to_erase on thread (erase_at) where erase_at is not null;
+
+-- Written by: create, claim, report, cancel, reap. One table; the lease is five of its columns.
+create table if not exists run (
+    run_id             uuid primary key,
+    organization_id    uuid not null,
+    thread_id          uuid not null,
+    assistant_id       uuid not null,
+    graph_id           text not null,
+    graph_version      text,
+    queue              text not null,
+    kind               text not null default 'run' check (kind in ('run', 'update_state')),
+    status             text not null
+                       check (status in ('pending', 'running', 'success', 'error', 'timeout', 'interrupted')),
+    active             boolean not null,
+    priority           integer not null default 0,
+    multitask_strategy text not null,
+    metadata           jsonb not null,
+    kwargs             json not null,
+    not_before         timestamptz,
+    -- the lease
+    worker_id          uuid,
+    epoch              integer not null default 0,
+    lease_until        timestamptz,
+    attempt            integer not null default 0,
+    leased_at          timestamptz,
+    -- the log: `ms` stands before every event's number, so that a thread's ids ascend
+    ms                 bigint not null default 0,
+    last_seq           integer not null default 0,
+    last_batch         integer not null default 0,
+    finished_epoch     integer,
+    finished_batch     integer,
+    -- where it starts, where its thread stood when it became active, and how it ended
+    checkpoint_id      uuid,
+    base_id            uuid,
+    error              json,
+    trace              text,
+    on_disconnect      text not null default 'continue',
+    on_completion      text not null default 'keep',
+    erase_at           timestamptz,
+    created_at         timestamptz not null default clock_timestamp(),
+    updated_at         timestamptz not null default clock_timestamp(),
+    foreign key (organization_id, thread_id) references thread on delete cascade
+) with (fillfactor = 70);
+create unique index if not exists run_active on run (organization_id, thread_id) where active;
+create index if not exists run_claimable on run (organization_id, graph_id, priority desc, run_id)
+    where status = 'pending' and active;
+create index if not exists run_in_line on run (organization_id, thread_id, run_id)
+    where status = 'pending' and not active;
+create index if not exists run_scheduled on run (not_before)
+    where status = 'pending' and not active and not_before is not null;
+create index if not exists run_leased on run (run_id) where status = 'running';
+create index if not exists run_of_thread on run (organization_id, thread_id, created_at desc);
+create index if not exists run_to_erase on run (erase_at) where erase_at is not null;
+
+-- From here on no foreign keys: these rows come in only past the fence, whose run row has one,
+-- and a check a row would cost more than the row. `erase_state` below sees to deletions.
+
+-- Written by: report. One row a batch; `frames` holds a line a frame, `name \t json` or
+-- `name \t @checkpoint_id` where the data is that checkpoint's values. `seq` is the last one's.
+create table if not exists event (
+    run_id          uuid not null,
+    seq             integer not null,
+    organization_id uuid not null,
+    n               integer not null,
+    frames          bytea not null,
+    primary key (run_id, seq)
+) partition by range (run_id);
+create table if not exists event_default partition of event default;
+
+-- Written by: report, update_state. The state after a superstep: `versions` names, for each
+-- channel, the part that heads its value.
+create table if not exists checkpoint (
+    organization_id uuid not null,
+    thread_id       uuid not null,
+    checkpoint_id   uuid not null,
+    parent_id       uuid,
+    root_id         uuid,
+    run_id          uuid,
+    ns              text not null,
+    source          text not null,
+    step            integer not null,
+    next            text[] not null,
+    tasks           json not null,
+    metadata        json not null,
+    versions        jsonb not null,
+    opaque          bytea not null,
+    created_at      text not null,
+    primary key (organization_id, thread_id, checkpoint_id)
+);
+create index if not exists checkpoint_under on checkpoint (organization_id, thread_id, root_id)
+    where root_id is not null;
+
+-- Written by: report. One part of a channel, named by the checkpoint that wrote it. With a
+-- `base_id` the value is an array to append to that part's; `depth` counts the appends.
+create table if not exists channel_value (
+    organization_id uuid not null,
+    thread_id       uuid not null,
+    channel         text not null,
+    version         uuid not null,
+    base_id         uuid,
+    depth           integer not null,
+    value           json not null,
+    codec           bytea,
+    primary key (organization_id, thread_id, version, channel)
+);
+alter table channel_value alter column value set storage external;
+
+-- Written by: report. What a task of the superstep after `checkpoint_id` left behind.
+create table if not exists step_write (
+    organization_id uuid not null,
+    thread_id       uuid not null,
+    checkpoint_id   uuid not null,
+    task_id         text not null,
+    ns              text not null,
+    run_id          uuid not null,
+    result          json,
+    error           text,
+    interrupts      json,
+    opaque          bytea not null,
+    primary key (organization_id, thread_id, checkpoint_id, task_id)
+);
+
+-- Written by: report. A side effect's result, under the checkpoint its task started at.
+create table if not exists effect (
+    organization_id uuid not null,
+    thread_id       uuid not null,
+    checkpoint_id   uuid not null,
+    key             text not null,
+    result          json not null,
+    primary key (organization_id, thread_id, checkpoint_id, key)
+);
+
+create or replace function erase_state() returns trigger language plpgsql as $$
+begin
+    if tg_table_name = 'thread' then
+        delete from checkpoint where organization_id = old.organization_id and thread_id = old.thread_id;
+        delete from channel_value where organization_id = old.organization_id and thread_id = old.thread_id;
+        delete from step_write where organization_id = old.organization_id and thread_id = old.thread_id;
+        delete from effect where organization_id = old.organization_id and thread_id = old.thread_id;
+    else
+        delete from event where run_id = old.run_id;
+    end if;
+    return null;
+end $$;
+create or replace trigger erase_state after delete on thread for each row execute function erase_state();
+create or replace trigger erase_state after delete on run for each row execute function erase_state();
+
+-- The values of a checkpoint as clients see them: each channel's parts joined, as JSON.
+-- `offset 0` keeps each look-up one of its own: joined, it could read a whole thread's parts.
+-- Depths must fall on the way down, and bases be arrays: a wrong report may not break readers.
+create or replace function fold(org uuid, thread uuid, heads jsonb) returns json
+language sql stable parallel safe as $$
+    with recursive part as (
+        select h.key as channel, v.base_id, v.value, v.depth
+        from jsonb_each_text(heads) h
+        cross join lateral (select * from channel_value v where v.organization_id = org
+            and v.thread_id = thread and v.version = h.value::uuid and v.channel = h.key offset 0) v
+        union all
+        select p.channel, v.base_id, v.value, v.depth
+        from part p
+        cross join lateral (select * from channel_value v where v.organization_id = org
+            and v.thread_id = thread and v.version = p.base_id and v.channel = p.channel
+            and v.depth < p.depth and substr(v.value::text, 1, 1) = '[' offset 0) v
+    ), whole as (
+        select channel,
+            case when count(*) = 1 then min(value::text)
+            else '[' || string_agg(nullif(substr(value::text, 2, greatest(length(value::text) - 2, 0)), ''), ',' order by depth) || ']'
+            end as value
+        from part group by channel
+    )
+    select coalesce('{' || string_agg(to_json(channel) || ':' || value, ',') || '}', '{}')::json from whole
+$$;
+
+-- What clients see of a checkpoint: its values, and over them what a command changed there. The
+-- worker records that under the task that is the run itself.
+create or replace function shown(c checkpoint) returns json
+language sql stable parallel safe as $$
+    select case when w.result is null then fold(c.organization_id, c.thread_id, c.versions)
+        else (fold(c.organization_id, c.thread_id, c.versions)::jsonb || w.result::jsonb)::json end
+    from (select) one
+    left join step_write w on w.organization_id = c.organization_id and w.thread_id = c.thread_id
+        and w.checkpoint_id = c.checkpoint_id and w.task_id = '00000000-0000-0000-0000-000000000000'
+$$;
+
+-- Tenancy. `api` serves clients' requests and sees one organization, set once per connection;
+-- `engine` runs the statements that span tenants and take ids and epochs, never a filter.
+do $$
+declare t text;
+begin
+    foreach t in array array['graph', 'worker', 'assistant', 'assistant_version', 'thread', 'run',
+        'event', 'event_default', 'checkpoint', 'channel_value', 'step_write', 'effect']
+    loop
+        execute format('alter table %I enable row level security', t);
+        if not exists (select from pg_policies where tablename = t and policyname = 'tenant') then
+            execute format('create policy tenant on %I to duragraph_api using '
+                '(organization_id = (select current_setting(''app.organization_id''))::uuid)', t);
+            execute format('create policy engine on %I to duragraph_engine using (true)', t);
+        end if;
+        execute format('grant select, insert, update, delete on %I to duragraph_api, duragraph_engine', t);
+    end loop;
+end $$;
+grant select on organization to duragraph_engine;
