@@ -9,28 +9,40 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, TypeAlias, cast, get_args
 
+import attrs
 from msgspec import Meta
 
 from duragraph.errors import Invalid
+from duragraph.models import Thread
 from duragraph.pg.threads import ExtractRoot, Path
-
-Extract: TypeAlias = Annotated[dict[str, str], Meta(max_length=10)]
 
 _ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ROOT = re.compile(r"[^.\[]*")
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>-?\d{1,9})\]|\.(?=\.|$)")
 ROOTS = tuple(sorted(get_args(ExtractRoot)))
-NOTHING = "strict $.size().nothing"
+RESERVED = frozenset(field.name for field in attrs.fields(Thread)) - {"ttl", "extracted"}
+"""Names of a thread's own, which no alias may have."""
+
+_PATH_SCHEMA = {"pattern": rf"^({'|'.join(ROOTS)})([.\[]|$)"}
+_ALIAS_SCHEMA = {"pattern": f"^{_ALIAS.pattern}$", "not": {"enum": sorted(RESERVED)}}
+
+Extract: TypeAlias = Annotated[
+    dict[str, Annotated[str, Meta(extra_json_schema=_PATH_SCHEMA)]],
+    Meta(max_length=10, extra_json_schema={"propertyNames": _ALIAS_SCHEMA}),
+]
+
+_NOTHING = "strict $.size().nothing"
+"""A path that finds nothing in an object."""
 
 
-def paths(extract: Mapping[str, str], *, reserved: frozenset[str]) -> dict[str, Path]:
+def paths(extract: Mapping[str, str]) -> dict[str, Path]:
     """By alias, for `pg.threads.search`. Raises Invalid."""
     for alias in extract:
         if not _ALIAS.fullmatch(alias):
             raise Invalid(
                 f"Extract key '{alias}' must be a valid identifier (letters, digits, underscores)"
             )
-    if taken := sorted(reserved & extract.keys()):
+    if taken := sorted(RESERVED & extract.keys()):
         raise Invalid(f"Extract keys cannot use reserved field names: {taken}")
     return {alias: _path(alias, path) for alias, path in extract.items()}
 
@@ -47,7 +59,7 @@ def _path(alias: str, path: str) -> Path:
     while at < len(path):
         step = _STEP.match(path, at)
         if step is None:
-            return column, NOTHING
+            return column, _NOTHING
         steps.append(_step(step))
         at = step.end()
     return column, "".join(steps)

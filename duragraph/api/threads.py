@@ -1,6 +1,6 @@
 """Threads: create, find, change, delete. Their states are in `states.py`."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import attrs
 from msgspec import UNSET, Meta, UnsetType
@@ -136,7 +136,7 @@ class ThreadSearch(ThreadCount):
 
 async def search(call: Call, *, body: ThreadSearch) -> Reply[list[Thread]]:
     """The one changed last comes first by default."""
-    paths = extract.paths(body.extract, reserved=frozenset(get_args(Field)))
+    paths = extract.paths(body.extract)
     shown = not body.select or "values" in body.select
     async with call.tenant() as conn:
         found = await threads.search(
