@@ -118,10 +118,17 @@ def is_list(type: Any) -> bool:
 
 
 def many(values: list[str]) -> list[str]:
-    """A list in the SDKs' three dialects: repeated, a JSON array, separated by commas."""
-    if len(values) == 1 and values[0].startswith("["):
-        return loads(values[0].encode(), list[str], max_depth=1)
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+    """A list in the SDKs' three dialects: repeated, a JSON array, separated by commas.
+
+    Who comes back to a `Location` may add its own dialect to ours.
+    """
+    return [part for value in values for part in _parts(value)]
+
+
+def _parts(value: str) -> list[str]:
+    if value.startswith("["):
+        return loads(value.encode(), list[str], max_depth=1)
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def from_text(given: dict[str, Any], type: type[T]) -> T:

@@ -154,6 +154,7 @@ async def test_a_mode_that_is_none_is_refused(plane, name, value):
         "?stream_mode=%5B%22lifecycle%22%5D",
         "?stream_mode=lifecycle&stream_mode=state_update",
         "?stream_modes=state_update&stream_mode=lifecycle",
+        "?stream_mode=lifecycle&last_event_id=0-0&stream_mode=%5B%22lifecycle%22%5D",
     ],
 )
 async def test_lifecycle_is_where_runs_begin_and_end(hand, follow, query):
