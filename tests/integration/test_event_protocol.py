@@ -326,12 +326,15 @@ async def test_overlapping_subscriptions_get_each_new_event_once(plane, hand, th
     assert len({event["event_id"] for event in seen}) == 22
 
 
-async def test_a_new_subscription_sees_what_an_older_one_has_seen(plane, hand, thread):
-    await run_of(plane, hand, thread)
+async def test_a_new_subscription_sees_what_older_ones_have_seen_and_they_do_not(
+    plane, hand, thread
+):
+    await run_of(plane, hand, thread, told("values", {}))
     async with socket(plane, thread) as ws:
-        for n in range(2):
-            await ask(ws, n, "subscription.subscribe", channels=["lifecycle"])
-            assert [lifecycle(await received(ws)) for _ in range(2)] == ["running", "completed"]
+        await ask(ws, 1, "subscription.subscribe", channels=["values"])
+        assert (await received(ws))["method"] == "values"
+        await ask(ws, 2, "subscription.subscribe", channels=["lifecycle"])
+        assert [lifecycle(await received(ws)) for _ in range(2)] == ["running", "completed"]
 
 
 async def test_events_keep_their_order_over_all_subscriptions(plane, hand, thread):
