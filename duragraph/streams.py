@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import structlog
 
@@ -90,20 +90,15 @@ class Streams:
         self.closing = False
         """The plane is draining: what its streams end of is no disconnect."""
 
-    @contextmanager
-    def subscribe(self, run_id: str) -> Iterator[Follower]:
-        """Stand before the run is created: a matched run can end before its creator resumes."""
-        with self._subscribe(run_id) as follower:
-            yield follower
-
-    @contextmanager
-    def subscribe_thread(self, organization_id: str, thread_id: str) -> Iterator[Follower]:
+    def subscribe_thread(
+        self, organization_id: str, thread_id: str
+    ) -> AbstractContextManager[Follower]:
         """To all runs of a thread, which need not exist yet."""
-        with self._subscribe(thread_topic(organization_id, thread_id)) as follower:
-            yield follower
+        return self.subscribe(thread_topic(organization_id, thread_id))
 
     @contextmanager
-    def _subscribe(self, topic: str) -> Iterator[Follower]:
+    def subscribe(self, topic: str) -> Iterator[Follower]:
+        """To a run: stand before it is made, since it can end before its creator resumes."""
         follower = Follower(topic)
         self._followers.setdefault(topic, set()).add(follower)
         self._bus.follow(topic)
