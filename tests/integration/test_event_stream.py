@@ -8,8 +8,11 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 
 from duragraph_worker import AIMessage, Graph, Message, add_messages, llm_node, node, tool
+from duragraph_worker.integrations.openai import OpenAI
+from duragraph_worker.llm.providers import register_provider, unregister_provider
 from duragraph_worker.testing import scripted
 from tests.conformance.graphs import ErrorGraph, InterruptGraph, SubgraphGraph, TokensGraph
+from tests.integration import test_openai as wire
 from tests.integration.talking import serving
 
 pytestmark = [pytest.mark.timeout(30), pytest.mark.parametrize("transport", ["sse", "websocket"])]
@@ -119,6 +122,53 @@ async def test_a_models_tool_calls_arrive_in_its_message(client, transport):
         {"name": "add", "args": {"a": 1, "b": 2}, "id": "c0", "type": "tool_call"}
     ]
     assert telling.text == "three"
+
+
+@pytest.fixture
+async def openai():
+    fake = wire.Fake()
+    async with wire.serving(fake) as base_url:
+        register_provider("openai", OpenAI(base_url=base_url, api_key="secret"))
+        yield fake
+        unregister_provider("openai")
+
+
+async def test_what_openai_streams_comes_as_content_blocks(client, openai, transport):
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": ""}}
+    openai.script = [
+        [
+            wire.chunk({"role": "assistant", "content": "I"}),
+            wire.chunk({"content": "'ll add"}),
+            wire.chunk({"tool_calls": [{"index": 0, **call}]}),
+            wire.piece('{"a":1,'),
+            wire.piece('"b":2}'),
+            wire.chunk({}, "tool_calls"),
+            wire.chunk(usage=wire.USAGE),
+        ],
+        wire.text("three"),
+    ]
+    async with client.threads.stream(assistant_id="agent", transport=transport) as thread:
+        await thread.run.start(input=HEY)
+        events = await gathered(thread.subscribe(["messages"]))
+    first = events[: 1 + next(n for n, e in enumerate(events) if data(e) == "message-finish")]
+    assert [data(event) for event in first] == [
+        "message-start",
+        *("content-block-start", "content-block-delta", "content-block-delta"),
+        *("content-block-start", "content-block-delta", "content-block-delta"),
+        *("content-block-finish", "content-block-finish", "message-finish"),
+    ]
+    text, called, end = (event["params"]["data"] for event in first[-3:])
+    assert text["content"] == {"type": "text", "text": "I'll add"}
+    assert called["content"] == {
+        "type": "tool_call", "name": "add", "args": {"a": 1, "b": 2}, "id": "c1",
+    }  # fmt: skip
+    assert end["usage"] == wire.COUNTED
+    assert end["metadata"]["finish_reason"] == "tool_calls"
+    assert len([event for event in events if data(event) == "message-finish"]) == 2
+
+
+def data(event: Any) -> str:
+    return event["params"]["data"]["event"]
 
 
 async def test_what_a_tool_raises_is_its_handles_error_and_fails_the_run(client, transport):
