@@ -117,7 +117,7 @@ class Streams:
         """Every frame above `after`, once and in order, until the run has ended.
 
         `fresh`: the follower stood before the run was created, so nothing needs replaying.
-        Ends at once for a run that does not exist. Raises Gone, Unavailable.
+        Raises Gone (also where the run is erased meanwhile), Unavailable.
         """
         follower.at = (0, after)
         replay = not fresh
@@ -187,8 +187,7 @@ class Streams:
         async with pg.acquire(self._pool) as conn:
             run = (await events.progress(conn, [run_id])).get(run_id)
         if run is None:
-            yield Batch("", "", run_id, "run", 0, follower.at[1], (), "interrupted")
-            return
+            raise Gone("The run was erased.")
         follower.knows(run.mark)
         async for batch in self._recorded(run, follower.at[1]):
             yield batch

@@ -162,6 +162,15 @@ async def test_a_thread_stream_begins_with_what_is_kept_or_refuses(plane, hand, 
             assert b"data: 3\r\n" in told
 
 
+async def test_who_follows_a_run_that_is_erased_is_told(plane, hand, owner):
+    thread = new_id()
+    run_id = await begun(hand, thread)
+    async with plane.http.get(f"/threads/{thread}/runs/{run_id}/stream") as response:
+        await owner.execute("delete from run")
+        async with asyncio.timeout(10):
+            assert b'event: error\r\ndata: {"error":"Gone"' in await response.read()
+
+
 async def test_where_the_answer_has_begun_the_stream_says_so(plane, hand, owner):
     """The log loses what a follower never heard of."""
     thread = new_id()
