@@ -2,14 +2,15 @@
 //
 //   node browser.mjs SCENARIO PAGE '{"api", "modelPort", "chromium", "pages", "shots", "site"?}'
 //
-// PAGE is one of the built pages, or `site`: whatever is served there.
+// PAGE is one of the built pages, `socket` for the second over a WebSocket, or `site`: whatever is
+// served there.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { chromium } from "playwright-core";
 import { scripted } from "./model.mjs";
 import * as scenarios from "./page_scenarios.mjs";
-import { cutting } from "./proxy.mjs";
+import { cuttable } from "./proxy.mjs";
 
 const [scenario, name, settings] = process.argv.slice(2);
 const { api, modelPort, chromium: executablePath, pages, shots, site } = JSON.parse(settings);
@@ -57,9 +58,12 @@ function user(page, { url, cut }) {
     api: url,
     cut,
     async opens() {
-      const here = `api=${encodeURIComponent(url)}`;
-      const there = `apiUrl=${encodeURIComponent(url)}&assistantId=chat`;
-      await page.goto(name === "site" ? `${site}/?${there}` : `/${name}.html?${here}`);
+      const at = encodeURIComponent(url);
+      const addresses = {
+        site: `${site}/?apiUrl=${at}&assistantId=chat`,
+        socket: `/react.html?api=${at}&transport=websocket`,
+      };
+      await page.goto(addresses[name] ?? `/${name}.html?api=${at}`);
     },
     async shoots() {
       await page.screenshot({ path: `${shots}/${scenario}-${name}-${++shot}.png` });
@@ -89,6 +93,11 @@ function user(page, { url, cut }) {
         throw new Error(`wanted ${JSON.stringify(wanted)}, shown ${JSON.stringify(shown)}`);
     },
     thread: () => new URL(page.url()).searchParams.get("thread"),
+    /** Waits until the server has nothing more to do on the thread. */
+    async rests() {
+      while ((await this.get(`/threads/${this.thread()}`)).status === "busy")
+        await page.waitForTimeout(20);
+    },
     async get(path) {
       return (await fetch(`${api}${path}`)).json();
     },
@@ -96,7 +105,7 @@ function user(page, { url, cut }) {
 }
 
 const model = await scripted(modelPort);
-const proxy = await cutting(api);
+const proxy = await cuttable(api);
 const browser = await chromium.launch({ executablePath, args: ARGS });
 const page = await browser.newPage({ baseURL: await served() });
 const heard = [];

@@ -54,8 +54,7 @@ def model_port() -> int:
 
 @pytest.fixture(scope="session")
 def server_url(servers: Servers, model_port: int) -> Iterator[str]:
-    """A plane with the conformance tests' graphs and this folder's own."""
-    own = [f"tests.clients.graphs:{name}Graph" for name in ("Chat", "Emits")]
-    model = f"http://127.0.0.1:{model_port}/"
-    with serving(servers, [*TARGETS, *own], SCRIPTED_MODEL=model) as url:
+    """A plane with the conformance tests' graphs and the chat."""
+    chat, model = "tests.clients.graphs:ChatGraph", f"http://127.0.0.1:{model_port}/"
+    with serving(servers, [*TARGETS, chat], SCRIPTED_MODEL=model) as url:
         yield url

@@ -9,7 +9,7 @@ from tests.conformance.explained import explanation as common
 
 EXPLAINED = (
     Explained(
-        what="Our server also has the graphs of this folder",
+        what="Our server also has the chat graph",
         why="The browser's tests need them.",
         where=r"assistants\.create .* · json\.detail$",
         reference="^.Graph 'nope' not found",

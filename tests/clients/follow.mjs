@@ -1,56 +1,45 @@
-// Follows one run of many events over connections that are cut again and again, and prints what
-// arrived: {numbers, ids, cuts, calls}. Only the SDK's own waiting before it comes back is shortened.
+// Follows one run's events for as long as it takes, and prints each part as a line of JSON, then
+// {calls}: how often the application itself had to come back. Only the SDK's own waiting before it
+// reconnects is shortened.
 //
-//   node follow.mjs langgraph-sdk-1 http://127.0.0.1:8123 1000
+//   node follow.mjs langgraph-sdk-1 http://127.0.0.1:8123 GRAPH INPUT
 
-import { cutting } from "./proxy.mjs";
-
-const [line, url, events] = process.argv.slice(2);
+const [line, url, graph, input] = process.argv.slice(2);
 const { Client } = await import(line);
 
 const wait = globalThis.setTimeout;
 const BACKOFF = { from: 1000, to: 6000 };
 globalThis.setTimeout = (act, ms, ...rest) =>
-  wait(act, BACKOFF.from <= ms && ms < BACKOFF.to ? 1 : ms, ...rest);
+  wait(act, BACKOFF.from <= ms && ms < BACKOFF.to ? ms / 20 : ms, ...rest);
 
-// The first connection lives to name its first event: who has seen none can't say where to go on.
-const FIRST = 300;
-let connections = 0;
-const proxy = await cutting(url, () => {
-  connections += 1;
-  return connections === 1 ? FIRST : 100 + Math.floor(Math.random() * 300);
-});
-const client = new Client({ apiUrl: proxy.url, apiKey: null });
+/** What the older line ends with after five reconnects, or where it finds no server for a moment. */
+const GIVES_UP = ["MaxReconnectAttemptsError", "ConnectionError"];
 
-const { thread_id } = await new Client({ apiUrl: url, apiKey: null }).threads.create();
-const parts = [];
+const client = new Client({ apiUrl: url, apiKey: null });
+const { thread_id } = await client.threads.create();
 let calls = 0;
 let run;
+let last = "-";
 
+/** Whether the stream came to its end. */
 async function read(stream) {
   calls += 1;
-  for await (const part of stream) if (part.event) parts.push(part);
-}
-
-try {
-  const options = { streamMode: "custom", streamResumable: true };
-  options.input = { events: Number(events) };
-  options.onRunCreated = (created) => (run = created.run_id);
-  await read(client.runs.stream(thread_id, "emits", options));
-} catch (error) {
-  if (error.name !== "MaxReconnectAttemptsError") throw error;
-  // The older line never forgets a reconnect: after five it is the application that goes on.
-  while (true) {
-    try {
-      await read(client.runs.joinStream(thread_id, run, { lastEventId: parts.at(-1).id }));
-      break;
-    } catch (again) {
-      if (again.name !== "MaxReconnectAttemptsError") throw again;
+  try {
+    for await (const part of stream) {
+      if (!part.event) continue;
+      last = part.id;
+      console.log(JSON.stringify(part));
     }
+    return true;
+  } catch (error) {
+    if (!GIVES_UP.includes(error.name)) throw error;
+    return false;
   }
 }
-const custom = parts.filter(({ event }) => event === "custom");
-const numbers = custom.map(({ data }) => data.number);
-const ids = parts.map(({ id }) => id);
-console.log(JSON.stringify({ numbers, ids, cuts: proxy.cuts, calls }));
-process.exit(0);
+
+const options = { input: JSON.parse(input), streamMode: "custom" };
+options.onRunCreated = (created) => (run = created.run_id);
+let ended = await read(client.runs.stream(thread_id, graph, options));
+while (!ended)
+  ended = await read(client.runs.joinStream(thread_id, run, { lastEventId: last }));
+console.log(JSON.stringify({ calls }));

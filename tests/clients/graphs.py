@@ -1,4 +1,4 @@
-"""The graphs behind the browser: a chat whose model is scripted, and a node that emits a lot.
+"""The graph behind the browser: a chat whose model is scripted.
 
 The model is an HTTP server at `SCRIPTED_MODEL` (see `model.mjs`): a test lets out each token
 when it wants to, so that what a page shows meanwhile can be asserted.
@@ -78,15 +78,3 @@ class ChatGraph:
         )
         decision = reply["decisions"][0]["type"]
         return {"messages": [AIMessage(f"Refund: {decision}.")]}
-
-
-class Count(TypedDict, total=False):
-    events: int
-
-
-@Graph(id="emits", state=Count)
-class EmitsGraph:
-    @node
-    async def emit(self, state: Count, ctx: Any) -> None:
-        for number in range(state["events"]):
-            await ctx.emit({"number": number})

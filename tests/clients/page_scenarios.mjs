@@ -75,6 +75,7 @@ export async function branch({ user, model, name }) {
   const second = [told("Coffee?"), reply("Black.")];
   // Until it is loaded again the other page goes on showing the branch that was left, too.
   if (name === "sdk") await user.sees(second, done);
+  await user.rests();
   await user.page.reload();
   await user.sees(second, done);
   if (name !== "sdk") return;

@@ -36,7 +36,7 @@ def settings(
     }
 
 
-@pytest.mark.parametrize("page", ["sdk", "react"])
+@pytest.mark.parametrize("page", ["sdk", "react", "socket"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_page_shows_what_the_graph_does(
     settings: dict[str, Any], scenario: str, page: str

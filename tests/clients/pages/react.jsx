@@ -9,6 +9,7 @@ function Page() {
   const stream = useStream({
     apiUrl: query.get("api"),
     assistantId: "chat",
+    transport: query.get("transport") ?? "sse",
     threadId,
     onThreadId(id) {
       remember(id);
