@@ -113,18 +113,19 @@ async def sweep(conn: Connection) -> None:
         elif THREADS_A_BATCH not in (expired, len(due)):
             break
     for organization_id, thread_id in await conn.fetch(STALE):
-        await _prune_batch(conn, organization_id, thread_id)
+        await _prune_batch(conn, organization_id, thread_id, lock=LOCK_IDLE + "skip locked")
 
 
 STALE = f"""
 select organization_id, thread_id from thread
 where expires_at < now() and ttl_strategy = 'keep_latest' and open_runs = 0 and erase_at is null
-order by expires_at limit {BATCHES_A_SWEEP} for update skip locked
+order by expires_at limit {BATCHES_A_SWEEP}
 """
 
 LOCK_IDLE = """
 select checkpoint_id from thread
-where organization_id = $1 and thread_id = $2 and open_runs = 0 and erase_at is null for update
+where organization_id = $1 and thread_id = $2 and open_runs = 0 and erase_at is null
+for update
 """
 
 # The oldest go first, so that what a crash leaves is a history that begins later.
@@ -206,11 +207,11 @@ async def prune(conn: Connection, organization_id: str, thread_id: str) -> bool:
 
 
 async def _prune_batch(
-    conn: Connection, organization_id: str, thread_id: str
+    conn: Connection, organization_id: str, thread_id: str, *, lock: str = LOCK_IDLE
 ) -> Literal["busy", "more", "done"]:
     thread = (organization_id, thread_id)
     async with conn.transaction():
-        idle = await conn.fetchrow(LOCK_IDLE, *thread)
+        idle = await conn.fetchrow(lock, *thread)
         if idle is None:
             return "busy"
         head = idle["checkpoint_id"]

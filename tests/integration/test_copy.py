@@ -225,8 +225,8 @@ async def test_a_run_deleted_after_a_prune_leaves_no_pointer_to_nowhere(
 async def test_a_run_between_two_batches_has_all_that_it_needs(plane, hand, history, monkeypatch):
     prune_batch, tasks = erasure._prune_batch, []
 
-    async def prune_and_start(*args):
-        batch = await prune_batch(*args)
+    async def prune_and_start(*args, **options):
+        batch = await prune_batch(*args, **options)
         if not tasks:
             body = {"assistant_id": "g", "command": {"resume": 1}}
             assert (await plane.post(f"/threads/{SOURCE}/runs", body)).status == 200

@@ -1,5 +1,7 @@
 """Threads that live for some minutes: then they go, or are cut to their newest state."""
 
+import asyncio
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -24,10 +26,10 @@ async def hand(plane):
     return await plane.worker("g")
 
 
-@pytest.fixture
-async def sweep(database_url):
+@asynccontextmanager
+async def sweeper(database_url):
     """One sweep, as the reaper's."""
-    pool = await pg.open_pool(database_url, "duragraph_engine", size=1)
+    pool = await pg.open_pool(database_url, "duragraph_engine", size=2)
 
     async def sweep():
         async with pg.acquire(pool) as conn:
@@ -35,6 +37,18 @@ async def sweep(database_url):
 
     yield sweep
     await pool.close()
+
+
+@pytest.fixture
+async def sweep(database_url):
+    async with sweeper(database_url) as sweep:
+        yield sweep
+
+
+@pytest.fixture
+async def sweep_too(database_url):
+    async with sweeper(database_url) as sweep:
+        yield sweep
 
 
 async def make(plane, **body):
@@ -178,6 +192,31 @@ async def test_keep_latest_leaves_a_thread_with_an_open_run_alone(plane, hand, d
     await age(database, 6)
     await sweep()
     assert await history(plane, path) == 3
+
+
+async def test_planes_sweep_side_by_side(plane, hand, database, sweep, sweep_too):
+    for strategy in ("delete", "keep_latest"):
+        for _ in range(5):
+            path = await make(plane, ttl={"ttl": 5, "strategy": strategy})
+            await recorded(plane, hand, path)
+    await age(database, 6)
+    for _ in range(4):
+        await asyncio.gather(sweep(), sweep_too(), sweep())
+    assert await database.fetchval("select count(*) from thread") == 5
+    assert await database.fetchval("select count(*) from checkpoint") == 5
+    assert await database.fetchval("select count(*) from channel_value") == 5
+
+
+async def test_a_thread_in_use_holds_up_no_sweep(plane, hand, database, sweep):
+    held = await make(plane, ttl={"ttl": 5, "strategy": "keep_latest"})
+    other = await make(plane, ttl={"ttl": 5})
+    await recorded(plane, hand, held)
+    await age(database, 6)
+    async with database.transaction():
+        await database.execute("select from thread where ttl_strategy = 'keep_latest' for update")
+        await sweep()
+        assert (await plane.get(other)).status == 404
+        assert await history(plane, held) == 3
 
 
 async def test_what_a_crash_left_half_erased_goes_with_the_next_sweep(plane, database, sweep):
