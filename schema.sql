@@ -193,6 +193,10 @@ create index if not exists run_scheduled on run (not_before)
     where status = 'pending' and not active and not_before is not null;
 create index if not exists run_leased on run (run_id) where status = 'running';
 create index if not exists run_of_thread on run (organization_id, thread_id, created_at desc);
+-- The plane that its client hangs on, if the run is to end with that connection.
+alter table run add column if not exists plane_id uuid;
+create index if not exists run_attended on run (plane_id)
+    where plane_id is not null and status in ('pending', 'running');
 create index if not exists run_to_erase on run (erase_at) where erase_at is not null;
 -- `asked`: it ended at a question, with success, and its thread interrupted.
 alter table run
@@ -268,6 +272,12 @@ create table if not exists idempotency_key (
     primary key (organization_id, key)
 );
 create index if not exists idempotency_key_by_time on idempotency_key (created_at);
+
+-- Written by: planes, every few seconds. One that is past `until` is dead.
+create table if not exists plane (
+    plane_id uuid primary key,
+    until    timestamptz not null
+);
 
 -- From here on no foreign keys: these rows come in only past the fence, whose run row has one,
 -- and a check a row would cost more than the row. `erase_state` below sees to deletions.
@@ -481,3 +491,4 @@ begin
     end loop;
 end $$;
 grant select on organization to duragraph_engine;
+grant select, insert, update, delete on plane to duragraph_api, duragraph_engine;

@@ -18,6 +18,7 @@ from duragraph.creates import Creates
 from duragraph.deps import DEPS, Deps
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, Unavailable
+from duragraph.presence import Presence
 from duragraph.reaper import Reaper
 from duragraph.reports import Reports
 from duragraph.retention import Retention
@@ -115,6 +116,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     webhooks = Webhooks(config, engine)
     reaper = Reaper(config, engine, dispatcher, streams)
     scheduler = Scheduler(config, engine, creates)
+    presence = Presence(engine, dispatcher)
     bus.listen(
         batch=streams.arrived,
         work=dispatcher.looked_at,
@@ -122,6 +124,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         drain=dispatcher.forget,
     )
     supervisor = app[SUPERVISOR] = Supervisor()
+    stack.push_async_callback(presence.leave)
     stack.push_async_callback(supervisor.stop)
     for name, loop in (
         ("bus", bus.run()),
@@ -130,6 +133,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         ("creates", creates.run()),
         ("reports", reports.run()),
         ("reaper", reaper.run()),
+        ("presence", presence.run()),
         ("scheduler", scheduler.run()),
         ("webhooks", webhooks.run()),
         ("retention", Retention(engine, days=config.event_days).run()),
@@ -145,6 +149,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         dispatcher=dispatcher,
         reports=reports,
         streams=streams,
+        plane_id=presence.plane_id,
     )
 
 

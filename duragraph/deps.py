@@ -22,6 +22,7 @@ class Deps:
     dispatcher: Dispatcher
     reports: Reports
     streams: Streams
+    plane_id: str
 
 
 DEPS = web.AppKey("deps", Deps)

@@ -20,7 +20,7 @@ FLOORS = (
     {"pg", "bus", "addresses"},
     {"assistants", "intake", "streams", "seats", "inspection"},
     {"dispatch"},
-    {"creates", "reports", "reaper", "retention", "webhooks"},
+    {"creates", "reports", "reaper", "presence", "retention", "webhooks"},
     {"scheduler"},
     {"deps"},
     {"api"},

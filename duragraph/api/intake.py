@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import attrs
+
 from duragraph import intake
 from duragraph.addresses import check_url
 from duragraph.api.io import Call
@@ -14,9 +16,12 @@ from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import Created
 
 
-async def create(call: Call, run_id: str, thread_id: str | None, body: RunCreate) -> Created:
+async def create(
+    call: Call, run_id: str, thread_id: str | None, body: RunCreate, *, attended: bool = False
+) -> Created:
     """Create the run; `thread_id` None makes a temporary thread.
 
+    `attended`: the client waits for it here, and may want it ended when it leaves.
     Under an `Idempotency-Key` used before it is the run of then, which has another id. Raises
     NotFound, Conflict, Invalid, Refused, Unavailable.
     """
@@ -35,6 +40,8 @@ async def create(call: Call, run_id: str, thread_id: str | None, body: RunCreate
             request_id=request_id,
             resumes=resumes,
         )
+        if attended and body.on_disconnect == "cancel":
+            new = attrs.evolve(new, plane_id=call.deps.plane_id)
         if instead or call.key is not None:
             (created,) = await creates.create_all([new], key=call.key)
             return created

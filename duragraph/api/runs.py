@@ -97,7 +97,7 @@ async def stream_stateless(call: Call, *, body: RunCreate) -> EventStream:
 async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.StreamResponse:
     run_id, cancel = new_id(), body.on_disconnect == "cancel"
     with call.deps.streams.subscribe(run_id) as follower:
-        run = (await intake.create(call, run_id, thread_id, body)).run
+        run = (await intake.create(call, run_id, thread_id, body, attended=True)).run
         path = f"/runs/{run.run_id}" if thread_id is None else _path(run)
         if run.run_id == run_id:
             batches = call.deps.streams.follow(run_id, follower, fresh=True)
@@ -118,7 +118,7 @@ async def wait_stateless(call: Call, *, body: RunCreate) -> Value:
 async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.StreamResponse:
     run_id, cancel = new_id(), body.on_disconnect == "cancel"
     with call.deps.streams.subscribe(run_id) as follower:
-        run = (await intake.create(call, run_id, thread_id, body)).run
+        run = (await intake.create(call, run_id, thread_id, body, attended=True)).run
         if run.run_id == run_id:
             batches = call.deps.streams.follow(run_id, follower, fresh=True)
             return await _value(call, run, thread_id, batches, cancel=cancel)
@@ -180,8 +180,7 @@ async def delete(call: Call, thread_id: str, run_id: str) -> None:
 
 
 async def join(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> Value:
-    async with call.tenant() as conn:
-        run = await runs.get(conn, call.organization_id, thread_id, run_id)
+    run = await _joined(call, thread_id, run_id)
     if run is None:
         return web.Response(body=_failed(NOT_FOUND), content_type="application/json")
     return await _join(call, run, thread_id, cancel=query.cancel_on_disconnect)
@@ -196,15 +195,20 @@ async def _join(call: Call, run: Run, thread_id: str | None, *, cancel: bool) ->
 async def join_stream(
     call: Call, thread_id: str, run_id: str, *, query: StreamQuery
 ) -> EventStream:
-    async with call.tenant() as conn:
-        run = await runs.get(conn, call.organization_id, thread_id, run_id)
+    run = await _joined(call, thread_id, run_id)
     return await _join_stream(call, run, query, _path(run) if run else None)
 
 
 async def join_stream_stateless(call: Call, run_id: str, *, query: StreamQuery) -> EventStream:
-    async with call.tenant() as conn:
-        run = await runs.get_stateless(conn, call.organization_id, run_id)
+    run = await _joined(call, None, run_id)
     return await _join_stream(call, run, query, f"/runs/{run_id}")
+
+
+async def _joined(call: Call, thread_id: str | None, run_id: str) -> Run | None:
+    async with call.tenant() as conn:
+        return await runs.join(
+            conn, call.organization_id, thread_id, run_id, plane_id=call.deps.plane_id
+        )
 
 
 async def _join_stream(

@@ -44,6 +44,7 @@ class NewRun:
     worker_id: str | None = None
     graph_version: str | None = None
     webhook: str | None = None
+    plane_id: str | None = None
 
 
 _ROW = attrgetter(*(f.name for f in attrs.fields(NewRun)))
@@ -77,11 +78,12 @@ with x as materialized (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::int[], $6::text[],
         $7::text[], $8::text[], $9::text[], $10::jsonb[], $11::jsonb[], $12::jsonb[], $13::json[],
         $14::jsonb[], $15::float8[], $16::uuid[], $17::text[], $18::text[], $19::bool[],
-        $20::bool[], $21::uuid[], $22::text[], $23::text[])
+        $20::bool[], $21::uuid[], $22::text[], $23::text[],
+        $24::uuid[])
     as x(run_id, organization_id, thread_id, assistant_id, revision, graph_id, queue, kind,
         multitask_strategy, base_metadata, thread_metadata, metadata, kwargs, thread_config,
         after_seconds, checkpoint_id, on_disconnect, on_completion, make_thread, temporary,
-        worker_id, graph_version, webhook)
+        worker_id, graph_version, webhook, plane_id)
 ), known as materialized (
     select x.* from x join assistant a using (organization_id, assistant_id)
     where a.revision = x.revision
@@ -128,7 +130,7 @@ with x as materialized (
     insert into run (run_id, organization_id, thread_id, assistant_id, graph_id, graph_version,
         queue, kind, status, active, multitask_strategy, metadata, kwargs, not_before, worker_id,
         epoch, lease_until, leased_at, attempt, ms, checkpoint_id, base_id, on_disconnect,
-        on_completion, webhook, created_at)
+        on_completion, webhook, plane_id, created_at)
     select run_id, organization_id, thread_id, assistant_id, graph_id,
         case when leased then graph_version end, queue, kind,
         case when leased then 'running' else 'pending' end, active, multitask_strategy,
@@ -139,6 +141,7 @@ with x as materialized (
         case when leased then now() end, leased::int,
         case when active then last_ms else 0 end, checkpoint_id,
         case when active then head_id end, on_disconnect, on_completion, webhook,
+        plane_id,
         clock_timestamp() + make_interval(secs => after_seconds)
     from placed
     returning *
@@ -227,14 +230,27 @@ async def get(conn: Connection, organization_id: str, thread_id: str, run_id: st
     return _run(await conn.fetchrow(GET, organization_id, thread_id, run_id))
 
 
-GET_STATELESS = f"""
-select {COLUMNS} from run where organization_id = $1 and run_id = $2 and kind = 'run'
+# What was to end with its client's connection hangs on this plane from now on.
+JOIN = f"""
+with moved as (
+    update run set plane_id = $4
+    where organization_id = $1 and run_id = $3 and plane_id is not null
+        and status in ('pending', 'running')
+)
+select {COLUMNS} from run
+where organization_id = $1 and run_id = $3 and kind = 'run'
+    and ($2::uuid is null or thread_id = $2 and erase_at is null)
 """
 
 
-async def get_stateless(conn: Connection, organization_id: str, run_id: str) -> Run | None:
-    """By its id alone, also within the grace of an erasure: a stream may come back for it."""
-    return _run(await conn.fetchrow(GET_STATELESS, organization_id, run_id))
+async def join(
+    conn: Connection, organization_id: str, thread_id: str | None, run_id: str, *, plane_id: str
+) -> Run | None:
+    """`get`, for a client of this plane.
+
+    Without a thread by its id alone, also within the grace of an erasure: a stream may come back.
+    """
+    return _run(await conn.fetchrow(JOIN, organization_id, thread_id, run_id, plane_id))
 
 
 ANY_OF = """
