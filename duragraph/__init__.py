@@ -9,7 +9,8 @@ A request goes `api/` -> `pg/`: a handler parses, one function runs one statemen
     assistants creates                 from requests to runs
     seats dispatch                     from claimable runs to waiting workers
     inspection reports                 from workers to the record and to whoever follows
-    streams                            following runs, live and from the record
+    streams                            following runs and threads, live and from the record
+    thread_events                      what their frames are on the event-streaming protocol
     reaper                             what nobody reports: lost leases, delays, erasures
     api/                               HTTP and SSE
     app deps tasks runtime             what is made, passed and supervised

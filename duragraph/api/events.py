@@ -50,15 +50,19 @@ class Wanted:
 
 
 async def stream(call: Call, thread_id: str, *, body: Wanted) -> EventStream:
-    """The events behind `since`, or all that are kept; the thread need not exist yet."""
+    """The events behind `since`, or all that are kept; the thread need not exist yet.
+
+    Raises Refused, Gone.
+    """
     subscription = body.subscription()
-    return await sse.written(call, _frames(call, thread_id, subscription, body.since), {})
+    after = await beginning(call, thread_id, body.since)
+    return await sse.written(call, _frames(call, thread_id, subscription, after), {})
 
 
 async def _frames(
-    call: Call, thread_id: str, subscription: Subscription, since: int | None
+    call: Call, thread_id: str, subscription: Subscription, after: Mark | None
 ) -> AsyncIterator[bytes]:
-    async with aclosing(follow(call, thread_id, since)) as told:
+    async with aclosing(follow(call, thread_id, after)) as told:
         try:
             async for some in told:
                 yield b"".join(
@@ -67,7 +71,7 @@ async def _frames(
                     if subscription.wants(event)
                 )
         except Gone as error:
-            yield frame("error", codec.dumps(failure(error)), "0")
+            yield b"event: error\r\ndata: %b\r\n\r\n" % codec.dumps(failure(error))
 
 
 def failure(error: Exception) -> dict[str, str | None]:
@@ -76,23 +80,29 @@ def failure(error: Exception) -> dict[str, str | None]:
     return {"type": "error", "id": None, "error": "unknown_error", "message": message}
 
 
+async def beginning(call: Call, thread_id: str, since: int | None) -> Mark | None:
+    """Where to begin behind the number `since`. Raises Gone, Unavailable.
+
+    A run may have more events than a millisecond has numbers, so only the log can tell.
+    """
+    if since is None:
+        return None
+    async with call.tenant() as conn:
+        ms = await events.run_at(conn, call.organization_id, thread_id, since // PER_MS)
+    mark = ms, min(since - thread_events.number((ms, 0)), ALL)
+    await call.deps.streams.check_thread(call.organization_id, thread_id, mark)
+    return mark
+
+
 async def follow(
-    call: Call, thread_id: str, since: int | None
+    call: Call, thread_id: str, after: Mark | None
 ) -> AsyncGenerator[list[Event], None]:
-    """The thread's events behind `since`, for ever. Raises Gone, Unavailable."""
+    """The thread's events behind `after`, for ever. Raises Gone, Unavailable."""
     streams = call.deps.streams
     with streams.subscribe_thread(call.organization_id, thread_id) as follower:
-        after = None if since is None else await _mark(call, thread_id, since)
         async for batch in streams.follow_thread(follower, after=after):
             if batch.kind == "run":
                 yield list(thread_events.events(batch, await _story(call, batch)))
-
-
-async def _mark(call: Call, thread_id: str, since: int) -> Mark:
-    """A run may have more events than a millisecond has numbers, so only the log can tell."""
-    async with call.tenant() as conn:
-        ms = await events.run_at(conn, call.organization_id, thread_id, since // PER_MS)
-    return ms, min(since - thread_events.number((ms, 0)), ALL)
 
 
 async def _story(call: Call, batch: Batch) -> Story | None:

@@ -152,8 +152,10 @@ class _Connection:
 
     async def _tell(self, since: int | None) -> None:
         """Send what is behind `since`, and what comes, to whom it is new."""
+        call, thread_id = self._call, self._thread_id
         try:
-            async with aclosing(events.follow(self._call, self._thread_id, since)) as told:
+            after = await events.beginning(call, thread_id, since)
+            async with aclosing(events.follow(call, thread_id, after)) as told:
                 async for some in told:
                     for event in some:
                         if [each for each in self._open.values() if each.takes(event)]:

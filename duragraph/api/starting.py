@@ -12,7 +12,16 @@ from duragraph.api.command import CommandError, fitted
 from duragraph.api.io import Call
 from duragraph.errors import Invalid
 from duragraph.ids import new_id
-from duragraph.models import NULL, Id, Json, MultitaskStrategy, RunCreate, StreamMode
+from duragraph.models import (
+    NULL,
+    Configuration,
+    Id,
+    Json,
+    MultitaskStrategy,
+    RunCreate,
+    RunnableConfig,
+    StreamMode,
+)
 from duragraph.pg import questions
 from duragraph.pg.questions import Asking
 from duragraph.protocol import EVENT_MODE
@@ -26,7 +35,7 @@ MOST_ANSWERS = 1000
 class RunStart:
     assistant_id: Annotated[str, Meta(min_length=1)]
     input: Json = NULL
-    config: dict[str, Any] | None = None
+    config: RunnableConfig | None = None
     metadata: dict[str, Any] | None = None
     multitask_strategy: MultitaskStrategy | None = None
     multitaskStrategy: MultitaskStrategy | None = None  # noqa: N815 - as older clients say it
@@ -42,7 +51,7 @@ class Respond:
     namespace: list[str] = attrs.field(factory=list)
     update: Json = NULL
     goto: Json = NULL
-    config: dict[str, Any] | None = None
+    config: RunnableConfig | None = None
     metadata: dict[str, Any] | None = None
 
 
@@ -57,7 +66,7 @@ class Response:
 class Fork:
     checkpoint_id: Id
     input: Json = NULL
-    config: dict[str, Any] | None = None
+    config: RunnableConfig | None = None
 
 
 async def start(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
@@ -94,8 +103,9 @@ async def respond(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
     asking = await _settled(call, thread_id, {each.interrupt_id for each in responses})
     if asking is None or asking.assistant_id is None:
         raise CommandError("no_such_run", "No interrupted run is bound to this thread.")
+    waiting = asking.ids
     for each in responses:
-        if each.interrupt_id not in asking.ids:
+        if each.interrupt_id not in waiting:
             unknown = f"Unknown or already-consumed interrupt: {each.interrupt_id}"
             raise CommandError("no_such_interrupt", unknown)
     command: dict[str, Any] = {"resume": {each.interrupt_id: each.response for each in responses}}
@@ -115,12 +125,13 @@ async def respond(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
 
 async def fork(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
     given = fitted(params, Fork)
+    codec.check(given.config or {}, Configuration, where="$.params.config")
     asking = await _asking(call, thread_id)
     if asking is None or asking.assistant_id is None:
         raise CommandError("no_such_checkpoint", "The thread has no checkpoint to fork from.")
     config = given.config or {}
-    configurable = (config.get("configurable") or {}) | {"checkpoint_id": given.checkpoint_id}
-    config |= {"configurable": configurable}
+    at = {"checkpoint_id": given.checkpoint_id}
+    config = config | {"configurable": config.get("configurable", {}) | at}
     run_id = await _run(
         call, thread_id, asking.assistant_id, config, None, input=given.input, strategy="enqueue"
     )
@@ -131,7 +142,7 @@ async def _run(
     call: Call,
     thread_id: str,
     assistant_id: str,
-    config: dict[str, Any] | None,
+    config: RunnableConfig | None,
     metadata: dict[str, Any] | None,
     *,
     input: Json = NULL,

@@ -212,6 +212,8 @@ WRONG = (
     ("run.start", {"assistant_id": "nope"}, "invalid_argument"),
     ("run.start", {"assistant_id": new_id()}, "unknown_error"),
     ("run.start", {"assistant_id": "g", "config": 5}, "invalid_argument"),
+    ("run.start", {"assistant_id": "g", "config": {"configurable": 5}}, "invalid_argument"),
+    ("state.fork", {"checkpoint_id": new_id(), "config": {"configurable": 5}}, "invalid_argument"),
     (
         "run.start",
         {"assistant_id": "g", "config": {"configurable": {"checkpoint_id": "x"}}},

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import aiohttp
+import asyncpg
 import pytest
 
 from duragraph.api import sockets, sse
@@ -266,6 +267,27 @@ async def test_runs_shown_to_others_show_no_frames_that_are_events(plane, hand, 
     answer = await plane.get(path, headers={"Last-Event-ID": "-1"})
     assert b"event: metadata" in answer.body
     assert b"event|" not in answer.body
+
+
+async def test_who_knows_only_what_is_gone_is_told(plane, hand, thread, database_url):
+    await run_of(plane, hand, thread, told("values", {}))
+    async with following(plane, thread) as events:
+        first, *_ = await events.until("completed")
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("delete from event")
+    await owner.close()
+    body = {"channels": ["values"], "since": first["seq"]}
+    answer = await plane.post(f"/threads/{thread}/stream/events", body)
+    assert (answer.status, answer.json["code"]) == (410, "gone")
+    async with socket(plane, thread) as ws:
+        await ask(ws, 1, "subscription.subscribe", **body)
+        answer = await received(ws)
+        assert (answer["type"], answer["id"]) == ("error", None)
+        await ws.receive(timeout=IN_TIME)
+        assert ws.close_code == 4410
+    await run_of(plane, hand, thread, told("values", {"n": 1}))
+    async with following(plane, thread, "values") as events:
+        assert shown(await events.take(1)) == [("values", {"n": 1})]
 
 
 async def test_a_plane_that_ends_cuts_what_it_sends(plane, thread):
