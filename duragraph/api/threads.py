@@ -53,7 +53,7 @@ class ThreadCreate:
 
 
 @attrs.frozen
-class Stateless:
+class WithoutState:
     """The thread was made, and its supersteps could not be applied."""
 
     detail: str
@@ -61,7 +61,7 @@ class Stateless:
 
 async def create(
     call: Call, *, body: ThreadCreate
-) -> Thread | Annotated[Reply[Stateless], Status(201)]:
+) -> Thread | Annotated[Reply[WithoutState], Status(201)]:
     """Raises Conflict, Invalid, and Refused for what the graph's nodes could not have written."""
     made = await _create(call, body=body)
     if not body.supersteps:
@@ -75,7 +75,7 @@ async def create(
         await updates.replay(call, thread_id, body.supersteps)
     except (updates.NoGraph, NotFound, Invalid, Conflict, Unavailable) as error:
         problem = f"Thread {thread_id} was created, but there were problems updating the state: "
-        return Reply(Stateless(problem + error.message), status=201)
+        return Reply(WithoutState(problem + error.message), status=201)
     return await _thread(call, thread_id)
 
 

@@ -154,6 +154,9 @@ async def _speak(root: Execution, updates: list[_Update]) -> None:
         if node is not None and node.routes is not None and update.command is None:
             seen = calling.visible(root.plan, task, root.channels)
             writes.route(task, await node.call(seen, {}), node)
+    for task in tasks:
+        if task.id:  # history shows the values as what the node returned
+            root.put_write(task)
     root.agenda.advance(tasks)
 
 
@@ -167,9 +170,6 @@ def _written(root: Execution, name: str, update: _Update) -> NodeTask:
     else:
         writes.take(task, Command(update=update.command.update), root.channels)
         task.goto += goto(update.command.goto)
-    if due is not None:
-        # History shows the values as what the node returned.
-        root.put_write(task)
     return task
 
 

@@ -2,10 +2,23 @@
 
 import pytest
 
-from duragraph.protocol import Checkpoint
+from duragraph.protocol import Checkpoint, Write
 from duragraph_worker import serialize
 from duragraph_worker.executor.execute import execute
-from tests.unit.plans import ASK, CYCLE, ECHO, FAN, ROUTER, SEND, Bench
+from duragraph_worker.plan import Node
+from tests.unit.plans import (
+    ASK,
+    CYCLE,
+    ECHO,
+    FAN,
+    ROUTER,
+    SEND,
+    Bench,
+    channels,
+    node,
+    plan,
+    update,
+)
 
 
 def one(as_node, values=None, **more):
@@ -125,3 +138,21 @@ async def test_an_update_that_lost_its_worker_goes_on_where_it_was(kept):
     made = [item for item in bench.items if isinstance(item, Checkpoint)]
     assert [each.source for each in made] == ["update", "update", "fork", "update"]
     assert (bench.values, outcome.interrupted) == ({"items": ["x"]}, False)
+
+
+async def test_what_is_written_and_its_checkpoint_are_put_in_one_go():
+    labels = []
+
+    async def label(state, injected):
+        labels.append([item for item in bench.items if isinstance(item, Write)])
+        return "go"
+
+    graph = plan(
+        Node("ask", "router", label, routes={"go": "then"}),
+        node("then", update()),
+        channels=channels("a"),
+    )
+    bench = Bench(graph)
+    await made(bench, one("__start__", {"a": 1}), one("ask", {"a": 2}))
+    assert labels == [[]], "a worker lost in the router's body would apply it twice"
+    assert [type(item) for item in bench.items[-2:]] == [Write, Checkpoint]
