@@ -25,8 +25,6 @@ def given(call: Call, query: str | None) -> str | None:
 
 def in_thread(event_id: str) -> Mark:
     """`ms-seq`; `ms` and `ms-*` are before all of that millisecond. Raises Invalid."""
-    if event_id == BEGINNING:
-        return 0, 0
     mark = _mark(event_id)
     if mark is None:
         raise Invalid(

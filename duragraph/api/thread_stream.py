@@ -12,7 +12,7 @@ import attrs
 from duragraph import codec
 from duragraph.api import cursors, sse
 from duragraph.api.io import Call, EventStream
-from duragraph.frames import Batch
+from duragraph.frames import Batch, Mark
 from duragraph.pg import states
 
 Mode = Literal["run_modes", "lifecycle", "state_update"]
@@ -39,21 +39,26 @@ async def join(call: Call, thread_id: str, *, query: StreamQuery) -> EventStream
 
     The thread need not exist yet. Raises Gone.
     """
-    org, streams, modes = call.organization_id, call.deps.streams, query.modes
-    event_id = cursors.given(call, query.last_event_id)
-    after = None if event_id is None else cursors.in_thread(event_id)
-    with streams.subscribe_thread(org, thread_id) as follower:
-        now = await streams.thread_mark(org, thread_id)
-        after = now if after is None else min(after, now)
-        if event_id != cursors.BEGINNING:
-            await streams.check_thread(org, thread_id, after)
+    streams, modes = call.deps.streams, query.modes
+    with streams.subscribe_thread(call.organization_id, thread_id) as follower:
+        after = await _begin(call, thread_id, cursors.given(call, query.last_event_id))
+        begins = cursors.BEGINNING if after is None else cursors.shown(after)
         path = f"/threads/{thread_id}/stream"
-        begins = cursors.BEGINNING if event_id == cursors.BEGINNING else cursors.shown(after)
         headers = {"Location": cursors.location(path, begins, stream_mode=sorted(modes))}
-        batches = streams.follow_thread(
-            follower, after=None if begins == cursors.BEGINNING else after
-        )
+        batches = streams.follow_thread(follower, after=after)
         return await sse.stream(call, _told(call, batches, modes), headers, _keep(modes))
+
+
+async def _begin(call: Call, thread_id: str, event_id: str | None) -> Mark | None:
+    """The mark to go on behind; None: all that is kept. Raises Gone, Invalid."""
+    if event_id == cursors.BEGINNING:
+        return None
+    mark = None if event_id is None else cursors.in_thread(event_id)
+    now = await call.deps.streams.thread_mark(call.organization_id, thread_id)
+    if mark is None or mark >= now:
+        return now
+    await call.deps.streams.check_thread(call.organization_id, thread_id, mark)
+    return mark
 
 
 def _keep(modes: frozenset[Mode]) -> sse.Keep:

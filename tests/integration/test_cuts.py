@@ -118,8 +118,8 @@ async def test_a_thread_joined_before_anything_happens_on_it(client, hand, cutte
                 return
 
     following = asyncio.create_task(follow())
-    while not (following.done() or any(plane.app[sse.OPEN] for plane in planes)):
-        await asyncio.sleep(0.01)
+    while not (following.done() or any(plane.app[sse.OPEN] for plane in planes)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # planes set no event when a stream begins
     working = asyncio.create_task(work(hand, runs=2))
     for _ in range(2):
         await client.runs.create(thread_id, "g", input={}, if_not_exists="create")

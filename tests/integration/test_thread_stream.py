@@ -115,8 +115,8 @@ async def test_from_every_id_comes_the_rest(hand, follow):
         await run_of(hand, thread, n)
     whole = await (await follow(thread, last_event_id="-")).frames(6)
     assert [data for _, data, _ in whole][1::3] == [1, 2]
-    for n, (_, _, id) in enumerate(whole[:-1], 1):
-        assert await (await follow(thread, last_event_id=id)).frames(6 - n) == whole[n:]
+    for n, (_, _, event_id) in enumerate(whole[:-1], 1):
+        assert await (await follow(thread, last_event_id=event_id)).frames(6 - n) == whole[n:]
     assert await (await follow(thread, last_event_id="0")).frames(6) == whole
     ms = whole[3][2].partition("-")[0]
     for all_of_it in ms, f"{ms}-*", f"{ms}-0":
@@ -190,19 +190,18 @@ async def test_an_update_of_state_is_told_to_who_asks_and_numbered_with_the_rest
     await run_of(hand, thread, 1)
     await updated(hand, thread, 5)
     run_id = await run_of(hand, thread, 2)
-    ((event, data, id),) = await told.frames(1)
-    assert (event, data["thread_id"], data["state"]["values"]) == (
-        "state_update", thread, {"a": 5},
-    )  # fmt: skip
+    ((event, data, event_id),) = await told.frames(1)
+    assert event == "state_update"
+    assert (data["thread_id"], data["state"]["values"]) == (thread, {"a": 5})
     seen = await untold.frames(6)
     assert seen[-1][1] == done(run_id)
-    assert before(seen[2][2]) < before(id) < before(seen[3][2])
+    assert place(seen[2][2]) < place(event_id) < place(seen[3][2])
     again = await follow(thread, "?stream_mode=state_update", seen[2][2])
-    assert await again.frames(1) == [(event, data, id)]
+    assert await again.frames(1) == [(event, data, event_id)]
 
 
-def before(id):
-    return tuple(map(int, id.split("-")))
+def place(event_id):
+    return tuple(map(int, event_id.split("-")))
 
 
 @pytest.mark.parametrize("action", ["interrupt", "rollback"])
