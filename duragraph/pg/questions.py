@@ -19,11 +19,11 @@ class Asking:
     @property
     def ids(self) -> set[str]:
         by_task = msgspec.json.decode(self.interrupts, type=dict[str, list[_Interrupt]])
-        return {asked.id for some in by_task.values() for asked in some}
+        return {asked.id for some in by_task.values() for asked in some if asked.id is not None}
 
 
 class _Interrupt(msgspec.Struct):
-    id: str
+    id: str | None = None
 
 
 ASKING = """
