@@ -112,7 +112,9 @@ const heard = [];
 page.setDefaultTimeout(SECONDS * 1000);
 page.on("console", (message) => heard.push(message.text()));
 page.on("pageerror", (error) => heard.push(`uncaught: ${error}`));
-page.on("requestfailed", (request) => heard.push(`${request.url()}: ${request.failure().errorText}`));
+page.on("requestfailed", (request) =>
+  heard.push(`${request.url()}: ${request.failure().errorText}`),
+);
 
 let code = 0;
 try {

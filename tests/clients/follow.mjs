@@ -40,6 +40,5 @@ async function read(stream) {
 const options = { input: JSON.parse(input), streamMode: "custom" };
 options.onRunCreated = (created) => (run = created.run_id);
 let ended = await read(client.runs.stream(thread_id, graph, options));
-while (!ended)
-  ended = await read(client.runs.joinStream(thread_id, run, { lastEventId: last }));
+while (!ended) ended = await read(client.runs.joinStream(thread_id, run, { lastEventId: last }));
 console.log(JSON.stringify({ calls }));

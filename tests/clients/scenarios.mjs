@@ -195,7 +195,10 @@ export async function streams({ call, said, stream }) {
   const hello = { input: { msg: "hi" }, onRunCreated };
   await stream("runs.stream", [thread_id, "echo", hello]);
   await stream("runs.stream", [null, "echo", { ...hello, streamMode: ["values", "updates"] }]);
-  said("onRunCreated", created.map((run) => Object.keys(run).sort()));
+  said(
+    "onRunCreated",
+    created.map((run) => Object.keys(run).sort()),
+  );
   const fresh = async () => (await call("threads.create")).thread_id;
   for (const streamMode of ["messages", "messages-tuple", "custom", "tasks"])
     await stream("runs.stream", [await fresh(), "tokens", { input: QUESTION, streamMode }]);

@@ -81,7 +81,10 @@ export async function thread_events({ client, has, said, heard }) {
       if (ended({ method, params })) break;
     }
     // How root and subgraph, its states and its life, interleave is nobody's promise.
-    heard("thread.subscribe", frames.filter(({ namespace }) => !namespace.length));
+    heard(
+      "thread.subscribe",
+      frames.filter(({ namespace }) => !namespace.length),
+    );
     for (const kind of ["lifecycle", "values"])
       heard(
         "thread.subscribe",
