@@ -197,7 +197,11 @@ def _checkpoint(given: str) -> str:
 
 def start_of(body: RunCreate) -> str | None:
     """The checkpoint that it names to start from."""
-    return body.checkpoint_id or (body.checkpoint.checkpoint_id if body.checkpoint else None)
+    if body.checkpoint_id is not None or body.checkpoint is None:
+        return body.checkpoint_id
+    # A subgraph's checkpoint is gone on from at the root's that it is under.
+    above = body.checkpoint.checkpoint_map or {}
+    return above.get("") or body.checkpoint.checkpoint_id
 
 
 def _thread_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -103,11 +103,12 @@ def _empty(thread_id: str, checkpoint_id: str | None) -> ThreadState:
 class HistoryQuery:
     limit: Annotated[int, Meta(ge=0, le=1000)] = 1
     before: Id | None = None
+    select: Select = attrs.field(factory=list)
 
 
 async def history(call: Call, thread_id: str, *, query: HistoryQuery) -> list[ThreadState]:
     """Newest first. Raises NotFound."""
-    body = HistoryBody(limit=query.limit, before=query.before)
+    body = HistoryBody(limit=query.limit, before=query.before, select=query.select)
     return await search(call, thread_id, body=body)
 
 

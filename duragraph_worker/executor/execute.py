@@ -104,6 +104,8 @@ def _failed(root: Execution, error: Exception) -> Outcome:
 def _begin(root: Execution) -> None:
     run, snapshot = root.run, root.run.task.snapshot
     kwargs, data = run.kwargs, bytes(run.kwargs.input)
+    if snapshot is not None and snapshot.ns:
+        raise ValueError(f"Checkpoint {snapshot.checkpoint_id} is a subgraph's: name the root's")
     if snapshot is not None:
         root.restore(snapshot)
     if run.task.resuming and snapshot is not None:

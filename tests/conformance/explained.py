@@ -339,6 +339,11 @@ EXPLAINED = (
         ours=ONLY_REFERENCE,
     ),
     Explained(
+        what="What a run from a subgraph's checkpoint makes in the root graph names no subgraph",
+        why="The reference calls the subgraphs parents of the root.",
+        where=r"nested_travel · .*(metadata\.(checkpoint_(map|id|ns)|parents\..*)|checkpoint_map)$",
+    ),
+    Explained(
         what="Frames of branches that run at the same time change places",
         why="Neither server promises an order.",
         where=r"nested/streams · 24 .*frames\[(updates|tasks|debug)\]$",

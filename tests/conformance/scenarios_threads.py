@@ -404,6 +404,18 @@ async def nested_updates(wire: Wire) -> None:
     await wire.get(f"{thread}/state")
 
 
+async def nested_travel(wire: Wire) -> None:
+    """A subgraph's checkpoint is gone on from at the root's that it is under."""
+    thread, middle, innermost = await at_question(wire)
+    below = {"checkpoint_ns": innermost["checkpoint_ns"]}
+    history = await wire.post(f"{thread}/history", {"limit": 10, "checkpoint": below})
+    for at in (history.json[1]["checkpoint"], middle, innermost):
+        await wire.post(f"{thread}/runs/wait", {"assistant_id": "nested", "checkpoint": at})
+        await settled(wire, thread)
+        await wire.get(f"{thread}/state")
+    await wire.post(f"{thread}/history", {"limit": 10})
+
+
 SCENARIOS: tuple[Callable[[Wire], Awaitable[None]], ...] = (
     copies,
     storage,
@@ -415,4 +427,5 @@ SCENARIOS: tuple[Callable[[Wire], Awaitable[None]], ...] = (
     histories,
     nested_reads,
     nested_updates,
+    nested_travel,
 )

@@ -319,6 +319,7 @@ async def test_fields_and_values_are_selected(plane, hand):
     body = {"checkpoint": {"checkpoint_id": at}, "select": names}
     assert (await plane.post(f"/threads/{UNKNOWN}/state/checkpoint", body)).json == some
     assert (await plane.post(f"/threads/{UNKNOWN}/history", {"select": names})).json == [some]
+    assert (await plane.get(f"/threads/{UNKNOWN}/history?{query}")).json == [some]
     whole = await state(plane, "?select=values&select=values.b")
     assert whole == {"values": {"a": 5, "b": {"deep": [2]}, "c": 4}}
     assert await state(plane, "?select=nope") == await state(plane)
@@ -369,3 +370,18 @@ async def test_a_users_own_interrupt_key_is_left_alone(plane, hand):
     frame = Frame("values", b'{"of":{"__interrupt__":[1]}}')
     await hand.finish(await hand.task(), frames=[frame])
     assert (await waiting).json == {"of": {"__interrupt__": [1]}}
+
+
+async def test_a_run_from_a_subgraphs_checkpoint_begins_at_the_roots(plane, hand):
+    task = await start(plane, hand)
+    root = checkpoint(next=["sub"], a=1)
+    below = checkpoint(ns="sub:t1", root=root.checkpoint_id, b=1)
+    await hand.finish(task, checkpoints=[root, below])
+    at = {
+        "checkpoint_id": below.checkpoint_id,
+        "checkpoint_ns": "sub:t1",
+        "checkpoint_map": {"": root.checkpoint_id, "sub:t1": below.checkpoint_id},
+    }
+    run = {"assistant_id": "g", "checkpoint": at}
+    assert (await plane.post(f"/threads/{UNKNOWN}/runs", run)).status == 200
+    assert (await hand.task()).snapshot.checkpoint_id == root.checkpoint_id

@@ -140,3 +140,12 @@ async def test_nothing_is_shown_of_a_superstep_that_comes_to_its_end():
     del bench.items[:]
     await bench.run(command={"resume": "yes"})
     assert halves(bench) == {}
+
+
+async def test_a_run_does_not_begin_at_a_subgraphs_checkpoint(bench):
+    *_, innermost = namespaces(bench)
+    below = newest(bench, innermost).checkpoint_id
+    config = {"configurable": {"checkpoint_id": below}}
+    outcome = await bench.run(None, config=config)
+    assert f"Checkpoint {below} is a subgraph's" in serialize.decode(outcome.error)["message"]
+    assert bench.record.snapshot().checkpoint_id != below
