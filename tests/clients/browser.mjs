@@ -7,6 +7,7 @@
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { isDeepStrictEqual } from "node:util";
 import { chromium } from "playwright-core";
 import { scripted } from "./model.mjs";
 import * as scenarios from "./page_scenarios.mjs";
@@ -77,20 +78,16 @@ function user(page, { url, cut }) {
     },
     /** Waits until the page shows exactly these messages, and what else is named. */
     async sees(messages, rest = {}) {
-      const wanted = { ...rest, messages };
+      const wanted = Object.entries({ ...rest, messages });
       const end = Date.now() + SECONDS * 1000;
-      let shown;
-      do {
-        shown = await page.evaluate(read);
-        const same = Object.entries(wanted).every(
-          ([key, value]) => JSON.stringify(shown[key]) === JSON.stringify(value),
-        );
-        if (same) break;
+      let shown = await page.evaluate(read);
+      while (!wanted.every(([key, value]) => isDeepStrictEqual(shown[key], value))) {
+        if (Date.now() > end)
+          throw new Error(`wanted ${JSON.stringify(wanted)}, shown ${JSON.stringify(shown)}`);
         await page.waitForTimeout(20);
-      } while (Date.now() < end);
+        shown = await page.evaluate(read);
+      }
       await this.shoots();
-      if (Date.now() >= end)
-        throw new Error(`wanted ${JSON.stringify(wanted)}, shown ${JSON.stringify(shown)}`);
     },
     thread: () => new URL(page.url()).searchParams.get("thread"),
     /** Waits until the server has nothing more to do on the thread. */

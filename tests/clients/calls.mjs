@@ -3,7 +3,7 @@
 //
 //   node calls.mjs langgraph-sdk-1 http://127.0.0.1:8123
 //
-// The last line of a line's conversation, {methods: [...]}, lists what its client offers.
+// The last row, {methods: [...]}, lists what the client offers.
 
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
