@@ -16,6 +16,8 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 PREFIX = "DURAGRAPH_"
+MOST_MINUTES = 1e9
+"""Beyond it the database's clock may not reach."""
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -51,9 +53,12 @@ def _seconds(text: str) -> float:
 
 def _minutes(text: str) -> float:
     try:
-        return _seconds(text)
+        minutes = float(text)
     except ValueError:
-        raise ValueError("must be a number of minutes above 0") from None
+        minutes = 0
+    if not 0 < minutes <= MOST_MINUTES:
+        raise ValueError(f"must be a number of minutes above 0, at most {MOST_MINUTES:g}")
+    return minutes
 
 
 def _yes(text: str) -> bool:
