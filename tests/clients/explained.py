@@ -116,12 +116,6 @@ EXPLAINED = (
         where=r"/thread_events · .*frames\[messages\]\.data\.(id|run_id)$",
     ),
     Explained(
-        what="A subgraph's end names it in its data, as its start does",
-        why="One shape for both.",
-        where=r"/thread_events · .*frames\[lifecycle\]\.data\.namespace$",
-        reference=ONLY_OURS,
-    ),
-    Explained(
         what="What a node writes reaches the protocol's `custom` channel",
         why="The reference keeps it back.",
         where=r"/thread_stream · \d+ thread\.(onEvent|extensions) · json(\[\])?$",
