@@ -332,7 +332,8 @@ create table if not exists channel_value (
 );
 alter table channel_value alter column value set storage external;
 
--- Written by: report. What a task of the superstep after `checkpoint_id` left behind.
+-- Written by: report. What a task of the superstep after `checkpoint_id` left behind. `before` is
+-- the row that an earlier run had left there, for a rollback to bring back.
 create table if not exists step_write (
     organization_id uuid not null,
     thread_id       uuid not null,
@@ -346,6 +347,7 @@ create table if not exists step_write (
     opaque          bytea not null,
     primary key (organization_id, thread_id, checkpoint_id, task_id)
 );
+alter table step_write add column if not exists before json;
 
 -- Written by: report. A side effect's result, under the checkpoint its task started at.
 create table if not exists effect (

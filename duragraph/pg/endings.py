@@ -63,12 +63,28 @@ update thread t set
             and c.checkpoint_id = case when x.undo then x.base_id else t.checkpoint_id end)
         then 'interrupted' else 'idle' end,
     error = coalesce(x.error, t.error),
-    interrupts = case when x.was_active then '{}' else t.interrupts end,
+    interrupts = case when x.undo then (
+            select coalesce(json_object_agg(w.task_id, w.interrupts), '{}') from step_write w
+            where w.organization_id = $1 and w.thread_id = t.thread_id
+                and w.checkpoint_id = x.base_id and w.result is null and w.interrupts is not null)
+        when x.was_active then '{}' else t.interrupts end,
     erase_at = case when t.temporary and t.open_runs = x.ended then now() + interval '5 min' end,
     updated_at = clock_timestamp()
 from unnest($2::uuid[], $3::int[], $4::bool[], $5::bool[], $6::uuid[], $7::json[])
     as x(thread_id, ended, was_active, undo, base_id, error)
 where t.organization_id = $1 and t.thread_id = x.thread_id
+"""
+
+# What earlier runs had left where these wrote over it, such as a question that was answered.
+RESTORE = """
+with x as (
+    select b.* from step_write w cross join json_populate_record(null::step_write, w.before) b
+    where w.organization_id = $1 and w.thread_id = any($2::uuid[]) and w.run_id = any($3::uuid[])
+)
+update step_write w set run_id = x.run_id, result = x.result, error = x.error,
+    interrupts = x.interrupts, opaque = x.opaque, before = x.before
+from x where w.organization_id = $1 and w.thread_id = x.thread_id
+    and w.checkpoint_id = x.checkpoint_id and w.task_id = x.task_id
 """
 
 ERASE_PROGRESS = """
@@ -126,11 +142,12 @@ async def cancel_many(
     by_thread: defaultdict[str, list[Ended]] = defaultdict(list)
     for run in ended:
         by_thread[run.thread_id].append(run)
-    settled = (_settled(each, rollback=rollback) for each in by_thread.values())
-    await conn.execute(SETTLE_THREADS, organization_id, *zip(*settled, strict=True))
     if rollback:
         ids = [run.run_id for run in ended]
+        await conn.execute(RESTORE, organization_id, list(by_thread), ids)
         await conn.execute(ERASE_PROGRESS, organization_id, list(by_thread), ids)
+    settled = (_settled(each, rollback=rollback) for each in by_thread.values())
+    await conn.execute(SETTLE_THREADS, organization_id, *zip(*settled, strict=True))
     return ended
 
 

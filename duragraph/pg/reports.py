@@ -103,7 +103,9 @@ with x as materialized (
     join ok using (run_id)
     on conflict (organization_id, thread_id, checkpoint_id, task_id) do update set
         run_id = excluded.run_id, result = excluded.result, error = excluded.error,
-        interrupts = excluded.interrupts, opaque = excluded.opaque
+        interrupts = excluded.interrupts, opaque = excluded.opaque,
+        before = case when step_write.run_id = excluded.run_id then step_write.before
+            else row_to_json(step_write) end
 ), ef as (
     insert into effect (organization_id, thread_id, checkpoint_id, key, result)
     select ok.organization_id, ok.thread_id, e.checkpoint_id, e.key, e.result

@@ -5,8 +5,11 @@ import contextlib
 import operator
 from typing import Annotated, TypedDict
 
+import msgspec
 import pytest
 
+from duragraph import ids
+from duragraph.protocol import Checkpoint, Outcome, Write
 from duragraph_worker import Graph, node
 from duragraph_worker.process.worker import Worker
 from tests.crash.evidence import audit
@@ -183,6 +186,37 @@ async def test_an_answer_to_nothing_is_refused_only_if_asked_for(plane, asked):
         for options in ({}, {"strict_resume": True}):
             assert await answered("nothing asks", **options) is None
         assert await state(plane, thread) == (["first: a", "second: c"], [], "idle")
+
+
+async def test_a_rollback_brings_the_question_back(plane):
+    hand = await plane.worker("g")
+    path = f"/threads/{ids.new_id()}"
+    run = {"assistant_id": "g", "input": {}, "if_not_exists": "create"}
+    await plane.post(f"{path}/runs", run)
+    task = await hand.task()
+    at, asking = ids.checkpoint_id(), ids.new_id()
+    asked = [{"id": "a" * 32, "value": "?"}]
+    question = msgspec.json.encode(asked)
+    tasks = msgspec.json.encode([{"id": asking, "name": "n", "path": ["", "n"]}])
+    state = Checkpoint(at, None, "", "loop", 0, "", ["n"], [], {}, tasks=tasks)
+    stopped = Outcome(
+        "success", interrupted=True, interrupts=b'{"%b":%b}' % (asking.encode(), question)
+    )
+    waits = Write(at, "", asking, interrupts=question, opaque=b"\x00said")
+    await hand.report(task, checkpoints=[state], writes=[waits], outcome=stopped)
+    for _ in range(2):
+        made = await plane.post(f"{path}/runs", run | {"command": {"resume": 1}})
+        task = await hand.task()
+        assert [(w.interrupts, w.opaque) for w in task.snapshot.writes] == [(question, b"\x00said")]
+        for n in (1, 2):
+            answered = Write(at, "", asking, result=b"%d" % n)
+            assert (await hand.report(task, batch=n, writes=[answered])).verdict == "accepted"
+        assert (await plane.get(f"{path}/state")).json["interrupts"] == []
+        cancel = f"{path}/runs/{made.json['run_id']}/cancel?action=rollback"
+        assert (await plane.post(cancel)).status == 202
+        assert (await plane.get(f"{path}/state")).json["interrupts"] == asked
+        shown = (await plane.get(path)).json
+        assert (shown["status"], shown["interrupts"]) == ("interrupted", {asking: asked})
 
 
 async def test_clients_can_see_that_strict_resumes_take_effect(plane):
