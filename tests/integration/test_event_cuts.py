@@ -3,6 +3,7 @@
 import asyncio
 import random
 from contextlib import aclosing
+from itertools import count
 from urllib.parse import urlsplit
 
 import pytest
@@ -83,18 +84,28 @@ async def test_each_event_once_with_the_sync_client(planes, hand):
 
 
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
-async def test_each_event_once_while_planes_cut_all_they_send(planes, hand, transport):
-    """As at a drain: every few events one plane aborts its streams; the other goes on with them."""
-    ports = [urlsplit(plane.url).port for plane in planes]
+async def test_each_event_once_while_planes_drain_and_new_ones_begin(
+    planes, hand, start_plane, transport
+):
+    """Every few events a plane aborts its streams; then all do, and one that is new goes on."""
+    batches = count(1)
+    async with (
+        Cutter([urlsplit(plane.url).port for plane in planes], 0) as proxy,
+        get_client(url=proxy.url) as client,
+    ):
 
-    async def cut():
-        if random.random() < 0.2:
-            sse.cut_all(random.choice(planes).app)
-            await asyncio.sleep(0.01)
+        async def cut():
+            if next(batches) == EVENTS // 10:
+                fresh = await start_plane()
+                proxy.ports[:] = [urlsplit(fresh.url).port]
+                for plane in planes:
+                    sse.cut_all(plane.app)
+                planes[:] = [fresh]
+            elif random.random() < 0.2:
+                sse.cut_all(random.choice(planes).app)
+                await asyncio.sleep(0.01)
 
-    async with Cutter(ports, 0) as proxy, get_client(url=proxy.url) as client:
-        thread_id = new_id()
-        late = client.threads.stream(thread_id, assistant_id="g", transport=transport)
+        late = client.threads.stream(new_id(), assistant_id="g", transport=transport)
         async with late as thread:
             await thread.run.start(input={})
             working = asyncio.create_task(work(hand, between=cut))
