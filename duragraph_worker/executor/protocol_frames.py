@@ -4,6 +4,7 @@ Owns what of a graph's progress is an event, and the fields of its data. The pla
 numbers, and what it alone knows: when a run began and how it ended.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -100,7 +101,7 @@ class ProtocolFrames(Frames):
         self._lifecycle(task, "started", namespace=self._namespace, trigger_call_id=task.id)
         try:
             yield
-        except GraphInterrupt:
+        except (GraphInterrupt, asyncio.CancelledError):
             self._lifecycle(task, "interrupted")
             raise
         except ParentCommand:

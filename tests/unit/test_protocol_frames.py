@@ -1,5 +1,6 @@
 """What a run of the event-streaming protocol puts, as the reference server was recorded."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -116,6 +117,27 @@ async def test_a_subgraph_that_fails_says_why_as_clients_may_hear_it():
     graph = plan(node("sub", lambda s, ctx: None, kind="subgraph", subgraph=child))
     _, end = data(await told(graph, {"x": 1}), "lifecycle")
     assert (end["event"], end["error"]) == ("failed", "An internal error occurred")
+
+
+async def test_a_subgraph_is_interrupted_where_its_sibling_fails():
+    began = asyncio.Event()
+
+    async def waits(state: Any, ctx: Any) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    async def fails(state: Any, ctx: Any) -> None:
+        await began.wait()
+        raise ValueError("boom")
+
+    child = plan(node("waits", waits), channels=channels("x"))
+    graph = plan(
+        node("sub", lambda s, ctx: None, kind="subgraph", subgraph=child),
+        node("fails", fails),
+        entry=("sub", "fails"),
+    )
+    told_of = data(await told(graph, {"x": 1}), "lifecycle")
+    assert [each["event"] for each in told_of] == ["started", "interrupted"]
 
 
 async def test_only_streamed_messages_have_events():
