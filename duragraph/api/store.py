@@ -18,6 +18,7 @@ Label = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^.]+$"})]
 Namespace = Annotated[list[Label], Meta(max_length=64)]
 Dotted = Annotated[str, Meta(extra_json_schema={"pattern": r"^[^.]+(\.[^.]+)*$"})]
 """Labels are checked by `_check`: what is wrong with them is said in the wire's own way."""
+Path = Annotated[str, Meta(max_length=1024)]
 NAME_BYTES = 1024
 """Of a key, and of a namespace's labels and the dots between them."""
 VALUE_BYTES = 1 << 20
@@ -40,7 +41,7 @@ class ItemPut:
     namespace: Namespace
     key: str
     value: dict[str, Json]
-    index: Literal[False] | Annotated[list[str], Meta(max_length=100)] | None = None
+    index: Literal[False] | Annotated[list[Path], Meta(max_length=100)] | None = None
     ttl: Annotated[float, Meta(gt=0, le=1e9)] | None = None
 
 
@@ -55,6 +56,8 @@ async def put(call: Call, *, body: ItemPut) -> None:
     value = codec.dumps(body.value)
     if len(value) > VALUE_BYTES:
         raise TooLarge(f"Value too large (limit: {VALUE_BYTES} bytes)")
+    # PostgreSQL writes 1e131071 out in full, so that a small value could be read as a huge one.
+    codec.check(body.value, Object, where="$.value")
     async with call.tenant() as conn:
         await store.put(
             conn,

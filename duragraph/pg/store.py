@@ -39,6 +39,7 @@ def _beyond(path: str) -> str:
 
 
 # All leaves under the paths to be indexed, in words; an item that has expired is a new one again.
+# Arrays, since `jsonb_path_query` hands out what it found in quadratic time.
 PUT = f"""
 with x as (
     select $1::uuid as organization_id, $2::text as path, $3::text as key, $4::jsonb as value,
@@ -46,11 +47,15 @@ with x as (
 )
 insert into store_item as s (organization_id, path, key, value, ttl_minutes, expires_at, words)
 select x.*, {_LATER}, (
-    select to_tsvector('english', left(string_agg(leaf #>> '{{}}', ' '), {INDEXED_CHARACTERS}))
-    from unnest($5::text[]) as indexed
-    cross join jsonb_path_query(x.value, indexed::jsonpath) as found
-    cross join jsonb_path_query(found,
-        'strict $.** ? (@.type() == "string" || @.type() == "number")') as leaf
+    select to_tsvector('english', left(string_agg(left(leaf, {INDEXED_CHARACTERS}), ' '),
+        {INDEXED_CHARACTERS}))
+    from (
+        select leaf from unnest($5::text[]) as indexed
+        cross join jsonb_array_elements(jsonb_path_query_array(x.value, indexed::jsonpath)) as found
+        cross join jsonb_array_elements_text(jsonb_path_query_array(found,
+            'strict $.** ? (@.type() == "string" || @.type() == "number")')) as leaf
+        limit {INDEXED_CHARACTERS}
+    ) leaves
 )
 from x
 on conflict (organization_id, path, key) do update set

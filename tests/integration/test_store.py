@@ -129,6 +129,7 @@ async def test_a_get_without_a_key_says_so_under_error(plane):
         ({"index": True}, 422),
         ({"index": ["a[b]"]}, 422),
         ({"index": [""]}, 422),
+        ({"index": ["a." * 512 + "a"]}, 422),
     ],
 )
 async def test_what_can_not_be_an_item_is_refused(plane, item, status):
@@ -142,6 +143,13 @@ async def test_a_value_over_its_bound_is_refused(plane):
     item = msgspec.json.encode({"namespace": ["a"], "key": KEY, "value": value})
     answer = await plane.call("PUT", "/store/items", data=BytesIO(item))
     assert (answer.status, answer.json["code"]) == (413, "too_large")
+
+
+async def test_a_number_that_is_read_as_a_hundred_thousand_digits_is_refused(plane):
+    item = b'{"namespace": ["a"], "key": "k", "value": {"a": [1e131071]}}'
+    answer = await plane.call("PUT", "/store/items", data=item)
+    assert (answer.status, answer.json["code"]) == (422, "invalid")
+    assert "$.value" in answer.json["detail"]
 
 
 async def test_names_at_their_bounds_are_kept(plane):
@@ -309,6 +317,15 @@ async def test_a_long_text_is_found_by_its_beginning(plane):
     await put(plane, "a", KEY, {"text": " ".join(words)})
     assert await found(plane, "a", query=words[9]) == [KEY]
     assert await found(plane, "a", query=words[-1]) == []
+
+
+@pytest.mark.parametrize("index", [["$"] * 100, ["a[*]"] * 100])
+async def test_a_value_of_many_parts_is_indexed_in_time(connection, index):
+    value = b'{"a": [%b1]}' % (b"1," * 500_000)
+    await connection.execute("set statement_timeout = '10s'")
+    paths = [store._jsonpath(each) for each in index]
+    item = (pg.DEFAULT_ORGANIZATION, ".a.", KEY, value.decode(), paths, None)
+    assert await connection.execute(store.PUT, *item) == "INSERT 0 1"
 
 
 NAMESPACES = ("a.b.c", "a.b.d", "a.x.c", "a-b", "b.c", "b")
