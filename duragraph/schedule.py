@@ -86,8 +86,10 @@ class Schedule:
 
 
 def _fields(expression: str) -> str:
+    if len(expression) > LONGEST:
+        raise _invalid(expression, f"It has over {LONGEST} characters.")
     fields = NAMED.get(expression.strip().lower(), expression).upper().split()
-    if len(fields) != FIELDS or len(expression) > LONGEST:
+    if len(fields) != FIELDS:
         raise _invalid(expression, f"It takes {FIELDS} fields.")
     days = (2, 4)
     fields = ["*" if n in days and f == "?" else f for n, f in enumerate(fields)]

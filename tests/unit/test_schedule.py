@@ -2,6 +2,7 @@
 
 import random
 import string
+import tracemalloc
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -131,6 +132,16 @@ def test_what_is_no_schedule_is_refused_in_the_references_words(expression):
         Schedule.of(expression, None)
     assert str(error.value).startswith(f"Invalid cron schedule: '{expression}'. Reason: ")
     assert error.value.hint
+
+
+def test_a_text_too_long_is_not_taken_apart():
+    text = "ab " * 1_000_000
+    tracemalloc.start()
+    with pytest.raises(Invalid):
+        Schedule.of(text, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * len(text)
 
 
 @pytest.mark.parametrize("zone", ["X/Y", "", "europe/berlin", "../etc", "Europe", "/etc/localtime"])
