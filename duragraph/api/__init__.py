@@ -1,14 +1,9 @@
 """The route table: one line an endpoint. Each is mounted at `/` and at `/api/v1`."""
 
 from duragraph.api import (
-    a2a,
     assistants,
-    commands,
     crons,
-    events,
-    mcp,
     runs,
-    sockets,
     states,
     store,
     system,
@@ -16,6 +11,8 @@ from duragraph.api import (
     threads,
     workers,
 )
+from duragraph.api.agents import a2a, mcp
+from duragraph.api.event_streaming import commands, events, sockets
 from duragraph.api.io import Route
 
 MOUNTS = ("", "/api/v1")

@@ -9,7 +9,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from duragraph.api import sockets, sse
+from duragraph.api import sse
+from duragraph.api.event_streaming import sockets
 from duragraph.ids import new_id
 from duragraph.protocol import EventName, Frame, Outcome
 from tests.integration.test_commands import send, start

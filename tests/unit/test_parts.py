@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from duragraph.api.jsonrpc import Fault
-from duragraph.api.parts import HISTORY, V03, V10, Given, Part, said
+from duragraph.api.agents.jsonrpc import Fault
+from duragraph.api.agents.parts import HISTORY, V03, V10, Given, Part, said
 from duragraph.pg.agents import Task
 
 TASK = Task("context", "root", "run", "assistant", "completed", "2026-01-01T00:00:00+00:00")

@@ -7,20 +7,28 @@ the command's matter, not the request's. `sockets.py` carries the same commands.
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from duragraph.api import looking, starting
-from duragraph.api.command import Answer, Command, CommandError, Failure, Success, read, refusal
+from duragraph.api.event_streaming import runs, states
+from duragraph.api.event_streaming.envelope import (
+    Answer,
+    Command,
+    CommandError,
+    Failure,
+    Success,
+    read,
+    refusal,
+)
 from duragraph.api.io import Call, Reply, Unread
 from duragraph.errors import Busy, DuraGraphError, Invalid, Refused, Unavailable
 from duragraph.models import Json
 
 ONLY_SOCKETS = "Subscriptions belong to a WebSocket; POST to …/stream/events instead."
 METHODS: dict[str, Callable[[Call, str, Json], Awaitable[dict[str, Any]]]] = {
-    "run.start": starting.start,
-    "input.respond": starting.respond,
-    "state.fork": starting.fork,
-    "state.get": looking.state,
-    "state.listCheckpoints": looking.checkpoints,
-    "agent.getTree": looking.tree,
+    "run.start": runs.start,
+    "input.respond": runs.respond,
+    "state.fork": runs.fork,
+    "state.get": states.state,
+    "state.listCheckpoints": states.checkpoints,
+    "agent.getTree": states.tree,
 }
 
 

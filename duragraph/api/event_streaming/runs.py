@@ -8,7 +8,7 @@ from msgspec import Meta, Raw
 
 from duragraph import codec
 from duragraph.api import intake
-from duragraph.api.command import CommandError, fitted
+from duragraph.api.event_streaming.envelope import CommandError, fitted
 from duragraph.api.io import Call
 from duragraph.errors import Invalid
 from duragraph.ids import new_id

@@ -11,9 +11,19 @@ import attrs
 import msgspec
 from aiohttp import WSMsgType, web
 
-from duragraph.api import commands, events, sse
-from duragraph.api.command import Answer, Applied, Command, Failure, Success, fitted, read, refusal
-from duragraph.api.events import Wanted
+from duragraph.api import sse
+from duragraph.api.event_streaming import commands, events
+from duragraph.api.event_streaming.envelope import (
+    Answer,
+    Applied,
+    Command,
+    Failure,
+    Success,
+    fitted,
+    read,
+    refusal,
+)
+from duragraph.api.event_streaming.events import Wanted
 from duragraph.api.io import Call, Socket
 from duragraph.api.middleware import STATUS
 from duragraph.codec import dumps

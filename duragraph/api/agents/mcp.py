@@ -15,9 +15,10 @@ from aiohttp import web
 from msgspec import UNSET, Raw
 
 from duragraph import __version__, codec
-from duragraph.api import intake, jsonrpc, sse, waiting
+from duragraph.api import intake, sse, waiting
+from duragraph.api.agents import jsonrpc
+from duragraph.api.agents.jsonrpc import Failure, Fault, Message, MessageId, Success
 from duragraph.api.io import Call, Reply, Unread, Value
-from duragraph.api.jsonrpc import Failure, Fault, Message, MessageId, Success
 from duragraph.errors import Refused
 from duragraph.frames import Batch
 from duragraph.ids import new_id

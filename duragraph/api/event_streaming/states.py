@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from duragraph import thread_events
-from duragraph.api.command import CommandError, fitted
+from duragraph.api.event_streaming.envelope import CommandError, fitted
 from duragraph.api.io import Call
 from duragraph.models import Id, Json
 from duragraph.pg import events, states

@@ -14,10 +14,11 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Raw
 
 from duragraph import codec
-from duragraph.api import cards, intake, jsonrpc, parts, sse
+from duragraph.api import intake, sse
+from duragraph.api.agents import cards, jsonrpc, parts
+from duragraph.api.agents.jsonrpc import INVALID_PARAMS, Failure, Fault, Message, MessageId, Success
+from duragraph.api.agents.parts import TERMINAL, V03, V10, Dialect, Given
 from duragraph.api.io import Call, EventStream, Reply, Unread, Value
-from duragraph.api.jsonrpc import INVALID_PARAMS, Failure, Fault, Message, MessageId, Success
-from duragraph.api.parts import TERMINAL, V03, V10, Dialect, Given
 from duragraph.errors import NotFound, Refused
 from duragraph.frames import Batch
 from duragraph.ids import assistant_id, new_id
