@@ -52,20 +52,6 @@ SortOrder = Literal["asc", "desc"]
 
 
 @attrs.frozen
-class Assistant:
-    assistant_id: str
-    graph_id: str
-    name: str
-    description: str | None
-    config: Json
-    context: Json
-    metadata: Json
-    version: int
-    created_at: str
-    updated_at: str
-
-
-@attrs.frozen
 class AssistantVersion:
     """An assistant as it once was."""
 
@@ -78,6 +64,13 @@ class AssistantVersion:
     metadata: Json
     version: int
     created_at: str
+
+
+@attrs.frozen
+class Assistant(AssistantVersion):
+    """A graph with the configuration that its runs start from."""
+
+    updated_at: str
 
 
 @attrs.frozen

@@ -6,12 +6,7 @@ import attrs
 from msgspec import UNSET, Meta, UnsetType
 
 from duragraph import codec, ids
-from duragraph.api.fields import (
-    Limit,
-    Object,
-    Offset,
-    select,
-)
+from duragraph.api.fields import Limit, Object, Offset, select
 from duragraph.api.io import Call, Reply, page
 from duragraph.api.once import once
 from duragraph.errors import Conflict, NotFound
@@ -25,7 +20,7 @@ from duragraph.models import (
     RunnableConfig,
     SortOrder,
 )
-from duragraph.pg import Connection, assistants, endings, erasure, runs, threads
+from duragraph.pg import Connection, Page, assistants, endings, erasure, runs, threads
 
 DEEPEST = 1000
 """No graphs are nested deeper."""
@@ -95,10 +90,7 @@ async def search(call: Call, *, body: AssistantSearch) -> Reply[list[Assistant]]
             conn,
             call.organization_id,
             _filter(body),
-            sort_by=body.sort_by,
-            sort_order=body.sort_order,
-            limit=body.limit + 1,
-            offset=body.offset,
+            Page(body.sort_by, body.sort_order, body.limit + 1, body.offset),
         )
     return page(select(found, body.select), body.limit, body.offset)
 

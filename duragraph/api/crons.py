@@ -17,7 +17,7 @@ from duragraph.api.io import Call, Reply, page
 from duragraph.api.once import once
 from duragraph.errors import Invalid, NotFound, Refused
 from duragraph.models import Configuration, Cron, CronCreate, CronPatch, Id, SortOrder
-from duragraph.pg import crons
+from duragraph.pg import Page, crons
 from duragraph.schedule import Schedule
 
 T = TypeVar("T")
@@ -170,10 +170,7 @@ async def search(call: Call, *, body: CronSearch) -> Reply[list[Cron]]:
             conn,
             call.organization_id,
             _filter(body, enabled=body.enabled),
-            sort_by=body.sort_by,
-            sort_order=body.sort_order,
-            limit=body.limit + 1,
-            offset=body.offset,
+            Page(body.sort_by, body.sort_order, body.limit + 1, body.offset),
         )
     return page(select(found, body.select), body.limit, body.offset)
 

@@ -16,7 +16,7 @@ from duragraph.errors import Conflict, Invalid, NotFound, Unavailable
 from duragraph.ids import new_id
 from duragraph.intake import own_metadata
 from duragraph.models import Id, SortOrder, Thread, ThreadStatus, TtlStrategy
-from duragraph.pg import Connection, endings, erasure, threads
+from duragraph.pg import Connection, Page, endings, erasure, threads
 
 Field = Literal[
     "thread_id",
@@ -143,7 +143,7 @@ async def search(call: Call, *, body: ThreadSearch) -> Reply[list[Thread]]:
             conn,
             call.organization_id,
             _filter(body, ids=body.ids),
-            threads.Page(body.sort_by, body.sort_order, body.limit + 1, body.offset),
+            Page(body.sort_by, body.sort_order, body.limit + 1, body.offset),
             values=shown or any(root == "values" for root, _ in paths.values()),
             extract=paths,
         )

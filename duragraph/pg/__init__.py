@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import asyncpg
+import attrs
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Raw
 
 from duragraph.codec import storable
 from duragraph.errors import Busy, Conflict, DuraGraphError, Invalid, Unavailable
+from duragraph.models import SortOrder
 
 DEFAULT_ORGANIZATION = "00000000-0000-0000-0000-000000000000"
 
@@ -26,6 +28,17 @@ _UUID_BYTES = 16
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 Pool: TypeAlias = "asyncpg.Pool[Any]"
+SortBy = TypeVar("SortBy", bound=str)
+
+
+@attrs.frozen
+class Page(Generic[SortBy]):
+    """Which of the rows that a search found, in which order."""
+
+    sort_by: SortBy
+    sort_order: SortOrder
+    limit: int
+    offset: int
 
 
 class TenantConnection(asyncpg.Connection):
@@ -118,6 +131,15 @@ def translated() -> Iterator[None]:
         raise Invalid("A value can't be stored.", hint="Check encodings and sizes.") from error
     except asyncpg.PostgresError as error:
         raise DuraGraphError("Internal Server Error") from error
+
+
+def columns(noun: Any, table: str = "") -> str:
+    """The columns of an attrs class: its fields, less those with a default."""
+    return ", ".join(
+        f"{table}.{f.name}" if table else f.name
+        for f in attrs.fields(noun)
+        if f.default is attrs.NOTHING
+    )
 
 
 def rows(tag: str) -> int:

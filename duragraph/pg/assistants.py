@@ -6,10 +6,9 @@ import attrs
 import msgspec
 
 from duragraph.models import Assistant, AssistantVersion, GraphSchema, Json, SortOrder
-from duragraph.pg import Connection, rows
+from duragraph.pg import Connection, Page, columns, rows
 
-COLUMNS = """assistant_id, graph_id, name, description, config, context, metadata, version,
-    created_at, updated_at"""
+COLUMNS = columns(Assistant)
 
 SortBy = Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"]
 
@@ -127,17 +126,10 @@ order by {"lower(name)" if column == "name" else column} {order}, assistant_id l
 
 
 async def search(
-    conn: Connection,
-    organization_id: str,
-    filter: Filter,
-    *,
-    sort_by: SortBy,
-    sort_order: SortOrder,
-    limit: int,
-    offset: int,
+    conn: Connection, organization_id: str, filter: Filter, page: Page[SortBy]
 ) -> list[Assistant]:
-    statement = SEARCH[sort_by, sort_order]
-    records = await conn.fetch(statement, organization_id, *attrs.astuple(filter), limit, offset)
+    statement, wanted = SEARCH[page.sort_by, page.sort_order], attrs.astuple(filter)
+    records = await conn.fetch(statement, organization_id, *wanted, page.limit, page.offset)
     return [Assistant(*r) for r in records]
 
 
@@ -182,9 +174,8 @@ async def update(
     return None if record is None else Assistant(*record)
 
 
-VERSIONS = """
-select assistant_id, graph_id, name, description, config, context, metadata, version, created_at
-from assistant_version
+VERSIONS = f"""
+select {columns(AssistantVersion)} from assistant_version
 where organization_id = $1 and assistant_id = $2 and metadata @> $3
 order by version desc limit $4 offset $5
 """
@@ -211,7 +202,7 @@ update assistant a set graph_id = v.graph_id, name = v.name, description = v.des
 from assistant_version v
 where v.organization_id = $1 and v.assistant_id = $2 and v.version = $3
     and a.organization_id = $1 and a.assistant_id = $2
-returning {", ".join(f"a.{name.strip()}" for name in COLUMNS.split(","))}
+returning {columns(Assistant, "a")}
 """
 
 

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import attrs
 
 from duragraph.models import Cron, Json, OnCompletion, SortOrder
-from duragraph.pg import Connection, rows
+from duragraph.pg import Connection, Page, columns, rows
 
-COLUMNS = ", ".join(f.name for f in attrs.fields(Cron) if f.default is attrs.NOTHING)
+COLUMNS = columns(Cron)
 
 SortBy = Literal[
     "cron_id",
@@ -164,17 +164,10 @@ order by {column} {order}, cron_id limit $6 offset $7
 
 
 async def search(
-    conn: Connection,
-    organization_id: str,
-    filter: Filter,
-    *,
-    sort_by: SortBy,
-    sort_order: SortOrder,
-    limit: int,
-    offset: int,
+    conn: Connection, organization_id: str, filter: Filter, page: Page[SortBy]
 ) -> list[Cron]:
-    statement = SEARCH[sort_by, sort_order]
-    records = await conn.fetch(statement, organization_id, *attrs.astuple(filter), limit, offset)
+    statement, wanted = SEARCH[page.sort_by, page.sort_order], attrs.astuple(filter)
+    records = await conn.fetch(statement, organization_id, *wanted, page.limit, page.offset)
     return [Cron(*r) for r in records]
 
 
@@ -219,7 +212,7 @@ class Due:
     payload: Json
 
 
-_DUE_COLUMNS = ", ".join(f"c.{f.name}" for f in attrs.fields(Due))
+_DUE_COLUMNS = columns(Due, "c")
 _DUE = "c.enabled and c.next_run_date <= $1 and c.thread_id"
 
 # Threads are locked with their crons: who deletes one takes both, in the other order, and so

@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from duragraph.frames import ALL, Batch, Mark
 from duragraph.models import TERMINAL, RunStatus
-from duragraph.pg import Connection
+from duragraph.pg import Connection, columns
 from duragraph.protocol import RunKind
 from duragraph.thread_events import Story
 
@@ -109,7 +109,7 @@ async def after(conn: Connection, run_id: str, seq: int) -> list[Stored]:
     ]
 
 
-_PROGRESS = ", ".join(f.name for f in attrs.fields(Progress))
+_PROGRESS = columns(Progress)
 PROGRESS = f"select {_PROGRESS} from run where run_id = any($1::uuid[])"
 
 

@@ -7,10 +7,10 @@ import attrs
 from asyncpg import Record
 
 from duragraph.models import MultitaskStrategy, OnCompletion, OnDisconnect, OpenStatus, Run
-from duragraph.pg import Connection
+from duragraph.pg import Connection, columns
 from duragraph.protocol import LEASE_SECONDS, RunKind
 
-COLUMNS = ", ".join(f.name for f in attrs.fields(Run) if f.default is attrs.NOTHING)
+COLUMNS = columns(Run)
 
 
 @attrs.frozen

@@ -5,15 +5,8 @@ from typing import Literal, TypeAlias, get_args
 
 import attrs
 
-from duragraph.models import (
-    Json,
-    SortOrder,
-    Thread,
-    ThreadStatus,
-    TimeLeft,
-    TtlStrategy,
-)
-from duragraph.pg import Connection
+from duragraph.models import Json, SortOrder, Thread, ThreadStatus, TimeLeft, TtlStrategy
+from duragraph.pg import Connection, Page
 
 SortBy = Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"]
 
@@ -142,16 +135,6 @@ class Filter:
     values: bytes | None
 
 
-@attrs.frozen
-class Page:
-    """Which of the threads found, in which order."""
-
-    sort_by: SortBy
-    sort_order: SortOrder
-    limit: int
-    offset: int
-
-
 Path: TypeAlias = tuple[ExtractRoot, str]
 """Which column, and the SQL/JSON path to follow in it."""
 
@@ -160,7 +143,7 @@ async def search(
     conn: Connection,
     organization_id: str,
     filter: Filter,
-    page: Page,
+    page: Page[SortBy],
     *,
     values: bool = True,
     extract: Mapping[str, Path] | None = None,
