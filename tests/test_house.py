@@ -50,11 +50,11 @@ API_SHARED = {
     "openapi",
     "docs",
     "intake",
-    "once",
+    "idempotency",
     "updates",
     "cursors",
     "extract",
-    "waiting",
+    "results",
 }
 """What the endpoints of `api/` may have in common; they never import each other."""
 

@@ -7,8 +7,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from duragraph import codec, ids
 from duragraph.api.fields import Limit, Object, Offset, select
+from duragraph.api.idempotency import once
 from duragraph.api.io import Call, Reply, page
-from duragraph.api.once import once
 from duragraph.errors import Conflict, NotFound
 from duragraph.intake import mirrored, own_metadata
 from duragraph.models import (

@@ -13,8 +13,8 @@ from msgspec import UNSET, Raw, UnsetType
 from duragraph import codec, ids, intake
 from duragraph.addresses import check_url
 from duragraph.api.fields import Limit, Object, Offset, select
+from duragraph.api.idempotency import once
 from duragraph.api.io import Call, Reply, page
-from duragraph.api.once import once
 from duragraph.errors import Invalid, NotFound, Refused
 from duragraph.models import Configuration, Cron, CronCreate, CronPatch, Id, SortOrder
 from duragraph.pg import Page, crons

@@ -1,7 +1,6 @@
 """Runs: create, stream, wait, join, cancel. Contract: the LangGraph server's runs API."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from typing import Annotated, Literal
 
 import attrs
@@ -9,14 +8,12 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
-from duragraph import codec
-from duragraph.api import cursors, fields, intake, sse
+from duragraph.api import cursors, fields, intake, results, sse
 from duragraph.api.io import Call, EventStream, Reply, Value
-from duragraph.api.waiting import while_connected
-from duragraph.errors import Gone, Invalid, NotFound
+from duragraph.errors import Invalid, NotFound
 from duragraph.frames import Batch
 from duragraph.ids import new_id
-from duragraph.models import EMPTY, CancelAction, Id, OpenStatus, Run, RunCreate, Thread
+from duragraph.models import CancelAction, Id, OpenStatus, Run, RunCreate
 from duragraph.pg import endings, events, runs, threads
 
 Field = Literal[
@@ -101,7 +98,7 @@ async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.Str
         path = f"/runs/{run.run_id}" if thread_id is None else _path(run)
         if run.run_id == run_id:
             batches = call.deps.streams.follow(run_id, follower, fresh=True)
-            async with while_connected(call, run, cancel=cancel):
+            async with sse.while_connected(call, run, cancel=cancel):
                 return await sse.stream(call, batches, _stream_at(path, cursors.BEGINNING))
     query = StreamQuery(cancel_on_disconnect=cancel, last_event_id=cursors.BEGINNING)
     return await _join_stream(call, run, query, path)
@@ -133,8 +130,8 @@ async def _value(
     *,
     cancel: bool,
 ) -> web.StreamResponse:
-    async with while_connected(call, run, cancel=cancel):
-        result = _result(call, thread_id, batches)
+    async with sse.while_connected(call, run, cancel=cancel):
+        result = results.of(call, thread_id, batches)
         return await sse.value(call, result, _locate(_path(run), "join"))
 
 
@@ -182,7 +179,7 @@ async def delete(call: Call, thread_id: str, run_id: str) -> None:
 async def join(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> Value:
     run = await _joined(call, thread_id, run_id)
     if run is None:
-        return web.Response(body=_failed(NOT_FOUND), content_type="application/json")
+        return web.Response(body=results.failed(NOT_FOUND), content_type="application/json")
     return await _join(call, run, thread_id, cancel=query.cancel_on_disconnect)
 
 
@@ -228,7 +225,7 @@ async def _join_stream(
         await streams.check(progress, after)
         headers = _stream_at(path, cursors.shown((progress.ms, after)), query)
         batches = streams.follow(run.run_id, follower, after=after)
-        async with while_connected(call, run, cancel=query.cancel_on_disconnect):
+        async with sse.while_connected(call, run, cancel=query.cancel_on_disconnect):
             return await sse.stream(call, batches, headers, _modes(modes) if modes else None)
 
 
@@ -241,7 +238,7 @@ async def cancel(
             return Reply(status=202)
         batches = call.deps.streams.follow(run_id, follower, after=follower.heard[1])
         path = f"/threads/{thread_id}/runs/{run_id}"
-        return await sse.value(call, _result(call, None, batches), _locate(path, "join"))
+        return await sse.value(call, results.of(call, None, batches), _locate(path, "join"))
 
 
 async def _cancel(call: Call, thread_id: str, run_ids: Sequence[str], action: str) -> None:
@@ -282,64 +279,8 @@ def _action(given: str) -> CancelAction:
     return "rollback" if given == "rollback" else "interrupt"
 
 
-def _failed(error: bytes) -> bytes:
-    return b'{"__error__":%b}' % error
-
-
 async def _not_found() -> AsyncIterator[Batch]:
     yield Batch("", "", "", "run", 0, 1, [("error", NOT_FOUND)], "error")
-
-
-_ASKED = b'"__interrupt__":'
-"""The last key of a `values` frame at an interrupt."""
-
-
-def _asked(values: bytes) -> list[msgspec.Raw]:
-    """The interrupts that a frame tells of; what comes after it shows the superstep half done."""
-    if _ASKED not in values:
-        return []
-    try:
-        return msgspec.json.decode(values.rpartition(_ASKED)[2][:-1], type=list[msgspec.Raw])
-    except msgspec.DecodeError:  # a key of the user's own, further inside
-        return []
-
-
-async def _result(call: Call, thread_id: str | None, batches: AsyncIterator[Batch]) -> bytes:
-    """What `wait` and `join` answer: the last values seen, or what the thread holds."""
-    values = error = None
-    asked: list[msgspec.Raw] = []
-    interrupts = b""
-    with suppress(Gone):  # the thread still holds what the log does not
-        async for batch in batches:
-            for _, event, data in batch.numbered():
-                if event == "values" and (found := _asked(data)):
-                    values = data
-                    asked += found
-                elif event == "values" and not asked:
-                    values = data
-                elif event == "error":
-                    error = data
-                elif event == "updates" and data.startswith(b'{"__interrupt__":[{'):
-                    interrupts = data
-    if error is not None:
-        return _failed(error)
-    if values and asked:
-        return values.rpartition(_ASKED)[0] + _ASKED + codec.dumps(asked) + b"}"
-    if values or interrupts or thread_id is None:
-        return values or interrupts or b"{}"
-    async with call.tenant() as conn:
-        thread = await threads.get(conn, call.organization_id, thread_id)
-    return b"{}" if thread is None else _held(thread)
-
-
-def _held(thread: Thread) -> bytes:
-    """A finished run's result, from its thread: joined late, or streamed without values."""
-    if thread.status == "error" and thread.error is not None:
-        return _failed(bytes(thread.error))
-    if thread.status == "interrupted" and thread.interrupts != EMPTY:
-        by_task = msgspec.json.decode(thread.interrupts, type=dict[str, list[msgspec.Raw]])
-        return codec.dumps({"__interrupt__": [i for some in by_task.values() for i in some]})
-    return b"{}" if thread.values is None else bytes(thread.values)
 
 
 def _modes(modes: frozenset[str]) -> sse.Keep:

@@ -6,7 +6,7 @@ be finished is cut, never ended: a clean end would read as the end of the run.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeAlias
 
 from aiohttp import web
@@ -17,6 +17,7 @@ from duragraph.api.io import Call
 from duragraph.api.middleware import cors
 from duragraph.errors import Gone
 from duragraph.frames import Batch, frame
+from duragraph.models import Run
 
 KEEP_ALIVE_SECONDS = 5.0
 NEVER = 1e9
@@ -76,6 +77,17 @@ async def value(
         body = await result
     await response.write_eof(body)
     return response
+
+
+@asynccontextmanager
+async def while_connected(call: Call, run: Run, *, cancel: bool) -> AsyncIterator[None]:
+    """With `cancel`, the run ends when the peer closes."""
+    try:
+        yield
+    except (asyncio.CancelledError, ConnectionError):
+        if cancel:
+            await call.deps.dispatcher.abandon(call.organization_id, run.thread_id, run.run_id)
+        raise
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from duragraph import codec
 from duragraph.api import extract, updates
 from duragraph.api.extract import Extract
 from duragraph.api.fields import Limit, Object, Offset, no_thread, select
+from duragraph.api.idempotency import once
 from duragraph.api.io import Call, Reply, Status, page
-from duragraph.api.once import once
 from duragraph.api.updates import Superstep
 from duragraph.errors import Conflict, Invalid, NotFound, Unavailable
 from duragraph.ids import new_id

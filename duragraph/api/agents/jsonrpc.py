@@ -99,6 +99,12 @@ def told(error: DuraGraphError) -> str:
     return f"{error.message} {error.hint}" if error.hint else error.message
 
 
+def in_words(error: bytes) -> str:
+    """A run's `{error, message}`, as one line for a reader."""
+    told = msgspec.json.decode(error, type=dict[str, str])
+    return f"{told['error']}: {told['message']}"
+
+
 def refuse_strangers(call: Call) -> None:
     """Raises Forbidden for a page of another site, in a browser that reaches this plane.
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec import UNSET, Raw
 
 from duragraph import __version__, codec
-from duragraph.api import intake, sse, waiting
+from duragraph.api import intake, sse
 from duragraph.api.agents import jsonrpc
 from duragraph.api.agents.jsonrpc import Failure, Fault, Message, MessageId, Success
 from duragraph.api.io import Call, Reply, Unread, Value
@@ -182,7 +182,7 @@ async def _call_tool(call: Call, message: Message, version: str | None) -> web.S
     with call.deps.streams.subscribe(run_id) as follower:
         run = (await intake.create(call, run_id, None, body)).run
         batches = call.deps.streams.follow(run_id, follower, fresh=True)
-        async with waiting.while_connected(call, run, cancel=True):
+        async with sse.while_connected(call, run, cancel=True):
             return await sse.value(call, _called(message.id, version, batches), {})
 
 
@@ -194,7 +194,7 @@ async def _called(id: MessageId, version: str | None, batches: AsyncIterator[Bat
             if event == "values":
                 output = data
             elif event == "error":
-                failed = waiting.in_words(data)
+                failed = jsonrpc.in_words(data)
         failed = failed or ENDED.get(batch.status or "")
     result: dict[str, Any]
     if failed is not None:

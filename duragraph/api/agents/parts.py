@@ -12,8 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import codec
-from duragraph.api.agents.jsonrpc import Fault
-from duragraph.api.waiting import in_words
+from duragraph.api.agents.jsonrpc import Fault, in_words
 from duragraph.pg.agents import Task
 
 HISTORY = 100
