@@ -19,13 +19,13 @@ from duragraph_worker.errors import (
     ParentCommand,
     masked,
 )
-from duragraph_worker.executor import calling, halfway, subgraphs, writes
+from duragraph_worker.executor import calling, pending_writes, subgraphs, writes
 from duragraph_worker.executor.agenda import Agenda, Goto, NodeTask, Topology, in_order, load_goto
 from duragraph_worker.executor.channels import Channels, Update
+from duragraph_worker.executor.checkpoints import ROOT, Checkpoints, Place, Source
 from duragraph_worker.executor.context import Context
+from duragraph_worker.executor.event_streaming import EventStreamingFrames
 from duragraph_worker.executor.frames import Frames
-from duragraph_worker.executor.lineage import ROOT, Lineage, Place, Source
-from duragraph_worker.executor.protocol_frames import ProtocolFrames
 from duragraph_worker.executor.run import Run
 from duragraph_worker.executor.writes import RUN_TASK, RunCommand
 from duragraph_worker.plan import START, Node, Plan
@@ -38,7 +38,7 @@ class Execution:
         self, run: Run, plan: Plan, place: Place = ROOT, *, above: "Execution | None" = None
     ) -> None:
         self.run, self.plan, self.place, self._above = run, plan, place, above
-        of_run = ProtocolFrames if EVENT_MODE in run.modes else Frames
+        of_run = EventStreamingFrames if EVENT_MODE in run.modes else Frames
         self.frames = of_run(run, place.ns)
         self._topology = Topology.of(plan)
         self._graphs = frozenset(n for n, node in plan.nodes.items() if node.subgraph is not None)
@@ -51,7 +51,7 @@ class Execution:
         """Breakpoints hold; not in the superstep that a run takes up again."""
         self._failing = self._replaying = False
         self.tasks: list[NodeTask] = []
-        self.lineage = Lineage(run, place)
+        self.checkpoints = Checkpoints(run, place)
         self.restore(None)
 
     # opening
@@ -62,9 +62,9 @@ class Execution:
         self.agenda = Agenda(self._topology)
         if snapshot is not None:
             self.agenda = Agenda.load(self._topology, snapshot.opaque)
-            self.lineage.take_up(snapshot)
+            self.checkpoints.take_up(snapshot)
             self._snapshots = {each.ns: each for each in subgraphs.below(snapshot)}
-        self._first_step = self.lineage.step
+        self._first_step = self.checkpoints.step
 
     def take_below(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Know those of `snapshots` that are of subgraphs of this graph's own."""
@@ -127,7 +127,7 @@ class Execution:
             self._forget_results()
             if breaks is not None and self._breaks(breaks.interrupt_after, self.agenda.ran):
                 self._break()
-            if self.lineage.step > self._first_step + limit + 1:
+            if self.checkpoints.step > self._first_step + limit + 1:
                 raise GraphRecursionError(
                     f"Recursion limit of {limit} reached without hitting a "
                     "stop condition. You can increase the limit by setting the "
@@ -161,10 +161,10 @@ class Execution:
         state = self._input_json()
         if not self._quiet:
             for task in self.tasks:
-                self.frames.started(task, self.lineage.step, task.arg or state)
+                self.frames.started(task, self.checkpoints.step, task.arg or state)
             for task in self.tasks:
                 if task.result is not None:
-                    self.frames.finished(task, self.lineage.step)
+                    self.frames.finished(task, self.checkpoints.step)
         due = [task for task in self.tasks if task.result is None and not self._waits(task)]
         self._quiet = False
         try:
@@ -219,7 +219,7 @@ class Execution:
         except GraphInterrupt as stop:
             task.interrupts, task.error = stop.interrupts, None
             self._keep(task)
-            self.frames.interrupted(task, self.lineage.step, self.channels.json(self._outputs))
+            self.frames.interrupted(task, self.checkpoints.step, self.channels.json(self._outputs))
         except asyncio.CancelledError:
             if self._failing:
                 task.error = "CancelledError()"
@@ -229,12 +229,12 @@ class Execution:
             task.error, task.result = repr(error), None
             task.updates, task.goto = [], []
             self._keep(task)
-            self.frames.failed(task, self.lineage.step, masked(error))
+            self.frames.failed(task, self.checkpoints.step, masked(error))
             raise
         else:
             task.error = None
             self._keep(task)
-            self.frames.finished(task, self.lineage.step)
+            self.frames.finished(task, self.checkpoints.step)
 
     async def _work(self, task: NodeTask) -> None:
         if task.name == START:
@@ -271,8 +271,8 @@ class Execution:
             self.run,
             task,
             self.frames,
-            checkpoint_id=self.lineage.checkpoint_id or "",
-            scheduled=self.lineage.scheduled,
+            checkpoint_id=self.checkpoints.checkpoint_id or "",
+            scheduled=self.checkpoints.scheduled,
             tries=tries,
             metadata=metadata,
             anchor=self._anchor,
@@ -308,7 +308,7 @@ class Execution:
         return call
 
     def _child(self, task: NodeTask, node: Node, plan: Plan) -> "Execution":
-        here, step = self.lineage.checkpoint_id or "", self.lineage.step
+        here, step = self.checkpoints.checkpoint_id or "", self.checkpoints.step
         place = subgraphs.place(self.place, task, checkpoint_id=here, step=step)
         child = Execution(self.run, plan, place, above=self)
         if (snapshot := self._snapshots.get(task.ns)) is not None:
@@ -338,7 +338,7 @@ class Execution:
             self.put_write(task)
 
     def put_write(self, task: NodeTask) -> None:
-        put, checkpoint_id = self.run.recorder.put, self.lineage.checkpoint_id or ""
+        put, checkpoint_id = self.run.recorder.put, self.checkpoints.checkpoint_id or ""
         put(writes.dump(task, checkpoint_id=checkpoint_id, ns=self.place.ns))
 
     def _keep_half(self) -> None:
@@ -346,8 +346,8 @@ class Execution:
             self._put_half()
 
     def _put_half(self) -> None:
-        at = self.lineage.checkpoint_id or ""
-        half = halfway.record(self.channels, self.tasks, checkpoint_id=at, ns=self.place.ns)
+        at = self.checkpoints.checkpoint_id or ""
+        half = pending_writes.record(self.channels, self.tasks, checkpoint_id=at, ns=self.place.ns)
         if half is not None:
             self.run.recorder.put(half)
 
@@ -373,22 +373,22 @@ class Execution:
         return any(outputs is None or update.channel in outputs for update in updates)
 
     def _values(self) -> None:
-        whole = self._outputs is None and self.lineage.stored and self.channels.clean
-        self.frames.stands_at(self.lineage.shown)
+        whole = self._outputs is None and self.checkpoints.stored and self.channels.clean
+        self.frames.stands_at(self.checkpoints.shown)
         self.frames.values(
             self.channels.json(self._outputs),
-            checkpoint_id=self.lineage.stored_id if whole else None,
+            checkpoint_id=self.checkpoints.stored_id if whole else None,
         )
 
     def checkpoint(self, source: Source) -> None:
         """The state as it is now becomes a checkpoint; the tasks after it are known."""
-        self.lineage.extend(source)
+        self.checkpoints.extend(source)
         self._schedule()
         if self.run.durability != "exit":
             self._store()
 
     def _schedule(self) -> None:
-        at = self.lineage
+        at = self.checkpoints
         if at.checkpoint_id is not None:
             self.tasks = self.agenda.tasks(at.checkpoint_id, self.place.ns, at.step)
 
@@ -398,7 +398,7 @@ class Execution:
             # Clients find them in the order of the graph; what is sent there comes first.
             order = list(self.plan.nodes)
             tasks = sorted(tasks, key=lambda t: -1 if t.pushed else order.index(t.name))
-        self.lineage.store(self.channels, self.agenda, tasks, self._graphs)
+        self.checkpoints.store(self.channels, self.agenda, tasks, self._graphs)
 
     async def _paced(self) -> None:
         if self.run.durability == "sync":
@@ -423,17 +423,17 @@ class Execution:
     def _show_checkpoint(self) -> None:
         if not self.frames.checkpoints or self._quiet:
             return
-        if (shown := self.lineage.shown()) is not None:
+        if (shown := self.checkpoints.shown()) is not None:
             state = self.channels.json()
             self.frames.checkpoint(shown, state=state, tasks=self.tasks, subgraphs=self._graphs)
 
     def _show_half(self) -> None:
         if self.place.ns or not self.frames.wants("values"):
             return
-        if self._visible(halfway.updates(self.tasks)):
-            self.frames.values(halfway.state(self.channels, self.tasks).json(self._outputs))
+        if self._visible(pending_writes.updates(self.tasks)):
+            self.frames.values(pending_writes.state(self.channels, self.tasks).json(self._outputs))
 
     def _message_metadata(self, task: NodeTask, **streamed: Any) -> bytes:
         """As frames of messages carry it; those that stream say a little more."""
-        own = task.metadata(self.lineage.step)
+        own = task.metadata(self.checkpoints.step)
         return serialize.encode({**self.run.told, **own, **streamed})

@@ -59,7 +59,7 @@ def _be_strict(answers: Answers, pending: set[str], *, by_id: bool) -> None:
 
 def _waiting(root: Execution, snapshot: Snapshot) -> dict[str, set[str] | None]:
     """By task that is due, the questions it stopped at; None if there is no record of any."""
-    at, recorded = root.lineage, {write.task_id: write for write in snapshot.writes}
+    at, recorded = root.checkpoints, {write.task_id: write for write in snapshot.writes}
     assert at.checkpoint_id is not None
     waiting: dict[str, set[str] | None] = {}
     for task in root.agenda.tasks(at.checkpoint_id, root.place.ns, at.step):

@@ -8,7 +8,7 @@ import msgspec
 from duragraph.protocol import Snapshot
 from duragraph_worker import serialize
 from duragraph_worker.executor.agenda import NodeTask
-from duragraph_worker.executor.lineage import Place
+from duragraph_worker.executor.checkpoints import Place
 
 Names = Mapping[str, str] | None
 """`{child key: parent key}`; None shares keys by name."""

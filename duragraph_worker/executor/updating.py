@@ -7,10 +7,10 @@ import msgspec
 from duragraph_worker import serialize
 from duragraph_worker.command import Command
 from duragraph_worker.errors import EmptyInputError, InvalidUpdateError
-from duragraph_worker.executor import calling, halfway, subgraphs, writes
+from duragraph_worker.executor import calling, pending_writes, subgraphs, writes
 from duragraph_worker.executor.agenda import NodeTask
+from duragraph_worker.executor.checkpoints import Place
 from duragraph_worker.executor.execution import Execution
-from duragraph_worker.executor.lineage import Place
 from duragraph_worker.executor.run import goto
 from duragraph_worker.executor.writes import RUN_TASK, RunCommand
 from duragraph_worker.plan import END, START, Plan
@@ -73,7 +73,7 @@ def _take_up(root: Execution) -> Execution:
             root.command(RunCommand.load(write))
     root.go_on(snapshot.writes, armed=False, quiet=True)
     if not addressed:
-        root.channels.apply(halfway.updates(root.tasks))
+        root.channels.apply(pending_writes.updates(root.tasks))
     return root
 
 
@@ -95,7 +95,7 @@ def _take_up_below(root: Execution, ns: str) -> Execution:
     graph = Execution(root.run, plan, Place(ns, parents[""], parents, {"checkpoint_ns": ns}))
     graph.restore(snapshot)
     graph.go_on(snapshot.writes, armed=False, quiet=True)
-    graph.channels.apply(halfway.updates(graph.tasks))
+    graph.channels.apply(pending_writes.updates(graph.tasks))
     return graph
 
 
@@ -111,9 +111,9 @@ async def _superstep(root: Execution, updates: list[_Update], number: int) -> No
         _enter(root, first)
     elif first.as_node == COPY:
         _check(alone, "Cannot copy checkpoint with multiple updates")
-        _check(root.lineage.checkpoint_id, "Cannot copy a non-existent checkpoint")
+        _check(root.checkpoints.checkpoint_id, "Cannot copy a non-existent checkpoint")
         root.agenda.update = mark
-        root.lineage.step_aside()
+        root.checkpoints.step_aside()
         root.fork()
     elif first.as_node == END and first.values is None and first.command is None:
         _check(alone, "Cannot apply multiple updates when clearing state")
@@ -139,7 +139,7 @@ def _enter(root: Execution, update: _Update) -> None:
 
 def _last(root: Execution) -> str:
     """The node that wrote last. Raises InvalidUpdateError if that were several."""
-    ran = set(root.agenda.ran) or ({START} if root.lineage.checkpoint_id is None else set())
+    ran = set(root.agenda.ran) or ({START} if root.checkpoints.checkpoint_id is None else set())
     if len(ran) != 1:
         raise InvalidUpdateError("Ambiguous update, specify as_node")
     return ran.pop()

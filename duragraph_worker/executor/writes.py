@@ -28,8 +28,8 @@ from duragraph_worker.plan import Node
 
 RUN_TASK = "00000000-0000-0000-0000-000000000000"
 """The task under which a run's own `command` is recorded with the checkpoint it acts on."""
-HALF_TASK = "00000000-0000-0000-0000-000000000001"
-"""The task under which the state is recorded that those show who are finished before others."""
+PENDING_TASK = "00000000-0000-0000-0000-000000000001"
+"""The task under which a superstep's pending writes are recorded, applied to the state."""
 
 
 def take(task: NodeTask, returned: Any, channels: Channels, node: Node | None = None) -> None:

@@ -11,7 +11,7 @@ from duragraph.errors import Conflict
 from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Task
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
-from duragraph_worker.executor import halfway
+from duragraph_worker.executor import pending_writes
 from duragraph_worker.executor.execute import perform
 from duragraph_worker.executor.execution import Execution
 from duragraph_worker.executor.run import Clock, Run
@@ -234,7 +234,7 @@ class Local:
         graph.go_on(snapshot.writes, armed=False, quiet=True)
         channels = graph.channels
         if checkpoint_id is None:
-            channels = halfway.state(channels, graph.tasks)
+            channels = pending_writes.state(channels, graph.tasks)
         undone = [task for task in graph.tasks if task.result is None]
         return State(
             values=private_copy(channels.values()),

@@ -8,7 +8,7 @@ import pytest
 
 from duragraph import ids
 from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Write
-from duragraph_worker.executor.writes import HALF_TASK, RUN_TASK
+from duragraph_worker.executor.writes import PENDING_TASK, RUN_TASK
 
 UNKNOWN = "11111111-1111-1111-1111-111111111111"
 AT = "2026-11-20T08:00:00.000001+00:00"
@@ -290,7 +290,7 @@ async def test_finished_siblings_show_at_the_head_and_nowhere_else(plane, hand):
             Write(at, "", "t1", interrupts=b'[{"id":"i","value":"?"}]'),
             Write(at, "", "t2", result=b'{"log":["b"]}'),
             Write(at, "", RUN_TASK, result=b'{"log":["a"],"other":2}'),
-            Write(at, "", HALF_TASK, result=b'{"log":["a","b"]}'),
+            Write(at, "", PENDING_TASK, result=b'{"log":["a","b"]}'),
         ],
     )
     live = await state(plane)

@@ -6,7 +6,7 @@ import pytest
 
 from duragraph.protocol import Checkpoint, Write
 from duragraph_worker import serialize
-from duragraph_worker.executor.writes import HALF_TASK
+from duragraph_worker.executor.writes import PENDING_TASK
 from tests.unit.plans import DEEP, Bench, channels, node, plan, update
 
 MIDDLE, INNERMOST = 1, 2
@@ -106,8 +106,8 @@ async def test_tasks_are_recorded_in_the_order_of_the_graph(bench):
 
 
 def halves(bench):
-    """What is recorded of supersteps that stopped halfway, by namespace."""
-    found = [i for i in bench.items if isinstance(i, Write) and i.task_id == HALF_TASK]
+    """What is recorded of supersteps that stopped with some tasks finished, by namespace."""
+    found = [i for i in bench.items if isinstance(i, Write) and i.task_id == PENDING_TASK]
     return {i.ns: serialize.decode(i.result) for i in found}
 
 

@@ -1,6 +1,6 @@
-"""A superstep some of whose tasks are finished and others not: what it has come to.
+"""Pending writes: what the finished tasks of a superstep wrote while others wait or failed.
 
-Of interest to who looks at a run that waits or failed; nothing goes on from here.
+Shown to who looks at a run that waits or failed; a run goes on from the checkpoint, not from here.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from duragraph.protocol import Write
 from duragraph_worker.errors import InvalidUpdateError
 from duragraph_worker.executor.agenda import NodeTask, in_order
 from duragraph_worker.executor.channels import Channels, Update
-from duragraph_worker.executor.writes import HALF_TASK
+from duragraph_worker.executor.writes import PENDING_TASK
 
 
 def updates(tasks: Sequence[NodeTask]) -> list[Update]:
@@ -19,9 +19,9 @@ def updates(tasks: Sequence[NodeTask]) -> list[Update]:
 
 def state(channels: Channels, tasks: Sequence[NodeTask]) -> Channels:
     """As if the superstep ended with what is finished. Raises InvalidUpdateError."""
-    half = channels.copy()
-    half.apply(updates(tasks))
-    return half
+    applied = channels.copy()
+    applied.apply(updates(tasks))
+    return applied
 
 
 def record(
@@ -34,4 +34,4 @@ def record(
         changed = state(channels, tasks).json({update.channel for update in finished})
     except InvalidUpdateError:  # the superstep's own end will tell
         return None
-    return Write(checkpoint_id, ns, HALF_TASK, result=changed)
+    return Write(checkpoint_id, ns, PENDING_TASK, result=changed)

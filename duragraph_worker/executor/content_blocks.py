@@ -27,7 +27,7 @@ class _Block:
 
 
 @attrs.define(eq=False)
-class Blocks:
+class ContentBlocks:
     """Turns the chunks of the message `id` into events, in the order in which they come."""
 
     id: str

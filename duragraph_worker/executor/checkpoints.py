@@ -41,7 +41,7 @@ class Place:
 ROOT = Place()
 
 
-class Lineage:
+class Checkpoints:
     """Stands at one checkpoint; `step` is that of the superstep after it."""
 
     def __init__(self, run: Run, place: Place) -> None:

@@ -15,14 +15,14 @@ from duragraph.protocol import EventName, Frame
 from duragraph_worker import serialize
 from duragraph_worker.errors import GraphInterrupt, ParentCommand, masked
 from duragraph_worker.executor.agenda import NodeTask
-from duragraph_worker.executor.blocks import Blocks
+from duragraph_worker.executor.content_blocks import ContentBlocks
 from duragraph_worker.executor.frames import Frames, Shown
 from duragraph_worker.executor.run import Run
 from duragraph_worker.messages import AIMessageChunk, Message
 from duragraph_worker.plan import START
 
 
-class ProtocolFrames(Frames):
+class EventStreamingFrames(Frames):
     """Puts one frame an event, whatever the stream modes; subgraphs always show."""
 
     def __init__(self, run: Run, ns: str) -> None:
@@ -30,7 +30,7 @@ class ProtocolFrames(Frames):
         self._namespace = tuple(ns.split("|")) if ns else ()
         self._modes = frozenset({"values", "updates", "tasks"})
         self._tasks = self.messages = True
-        self._open: dict[str, tuple[NodeTask, Blocks]] = {}
+        self._open: dict[str, tuple[NodeTask, ContentBlocks]] = {}
 
     def _put(self, mode: str, data: bytes, *, checkpoint_id: str | None = None) -> None:
         self._event(mode, data, checkpoint_id=checkpoint_id)
@@ -134,7 +134,7 @@ class ProtocolFrames(Frames):
         if not message.id or not isinstance(message, AIMessageChunk):
             return
         if message.id not in self._open:
-            self._open[message.id] = task, Blocks(message.id)
+            self._open[message.id] = task, ContentBlocks(message.id)
         self._messages(task, message.id, self._open[message.id][1].feed(message))
         if message.chunk_position == "last":
             del self._open[message.id]

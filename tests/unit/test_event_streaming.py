@@ -7,7 +7,7 @@ import pytest
 
 from duragraph.protocol import EVENT_MODE, EventName, Frame
 from duragraph_worker import serialize
-from duragraph_worker.executor.blocks import Blocks
+from duragraph_worker.executor.content_blocks import ContentBlocks
 from duragraph_worker.messages import AIMessage, AIMessageChunk
 from tests.unit.plans import (
     ASK,
@@ -190,7 +190,7 @@ def piece(**fields: Any) -> Any:
 
 
 def fed(*chunks: AIMessageChunk) -> list[dict[str, Any]]:
-    blocks = Blocks("m")
+    blocks = ContentBlocks("m")
     return [event for chunk in chunks for event in blocks.feed(chunk)]
 
 
