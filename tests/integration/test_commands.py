@@ -201,6 +201,16 @@ async def test_the_tree_has_the_graphs_of_the_last_run(plane, hand, thread):
     assert grandchild["status"] == "completed"
 
 
+async def test_a_run_of_thousands_of_graphs_has_a_tree(plane, hand, thread):
+    await start(plane, thread, input={})
+    task = await hand.task()
+    for batch in range(30):
+        frames = [life("started", f"a:{batch * 1000 + n}") for n in range(1000)]
+        await hand.report(task, batch=batch + 1, frames=frames)
+    tree = (await send(plane, thread, "agent.getTree"))["result"]["tree"]
+    assert len(tree["children"]) == 30_000
+
+
 def life(event, *namespace):
     data = {"event": event, "graph_name": namespace[-1].partition(":")[0]}
     return Frame(str(EventName("lifecycle", 1, "", namespace)), msgspec.json.encode(data))

@@ -88,9 +88,8 @@ async def tree(call: Call, thread_id: str, params: Json) -> dict[str, Any]:  # n
         story = None if run is None else await events.story(conn, run.run_id)
     if run is None or story is None:
         raise CommandError("no_such_run", "No active run is bound to this thread.")
-    lives = await _lives(call, run)
-    root = thread_events.lifecycle_of(story)
-    return {"tree": _branch((), _Life(root, story.graph_id), lives)}
+    root = _Life(thread_events.lifecycle_of(story), story.graph_id)
+    return {"tree": _grown({(): root} | await _lives(call, run))}
 
 
 async def _lives(call: Call, run: Progress) -> dict[Namespace, _Life]:
@@ -111,9 +110,13 @@ async def _lives(call: Call, run: Progress) -> dict[Namespace, _Life]:
     return lives
 
 
-def _branch(namespace: Namespace, life: _Life, lives: dict[Namespace, _Life]) -> dict[str, Any]:
-    branch = {"namespace": namespace, "status": life.event, "graph_name": life.graph_name}
-    children = [
-        _branch(below, each, lives) for below, each in lives.items() if below[:-1] == namespace
-    ]
-    return branch | ({"children": children} if children else {})
+def _grown(lives: dict[Namespace, _Life]) -> dict[str, Any]:
+    """The branch at the root. In one pass: thousands of tasks may each be a graph."""
+    branches: dict[Namespace, dict[str, Any]] = {
+        namespace: {"namespace": namespace, "status": life.event, "graph_name": life.graph_name}
+        for namespace, life in lives.items()
+    }
+    for namespace, branch in branches.items():
+        if namespace and namespace[:-1] in branches:
+            branches[namespace[:-1]].setdefault("children", []).append(branch)
+    return branches[()]
