@@ -13,6 +13,7 @@ from duragraph.api import sse
 from duragraph.api.event_streaming import sockets
 from duragraph.ids import new_id
 from duragraph.protocol import EventName, Frame, Outcome
+from duragraph.thread_events import Subscription
 from tests.integration.test_commands import send, start
 
 pytestmark = pytest.mark.timeout(30)
@@ -413,6 +414,22 @@ async def test_a_socket_has_so_many_subscriptions_and_no_more(plane, thread, mon
             for n in range(3)
         ]
     assert codes == [None, None, "invalid_argument"]
+
+
+async def test_others_have_their_turn_while_a_log_is_told(plane, hand, thread, monkeypatch):
+    asked, begun = [], asyncio.Event()
+    monkeypatch.setattr(Subscription, "wants", lambda _, event: asked.append(event) or begun.set())
+    await run_of(plane, hand, thread, *(told("values", n) for n in range(1000)))
+    async with socket(plane, thread) as ws:
+        await ask(ws, 1, "subscription.subscribe", channels=["values"])
+        await begun.wait()
+        assert len(asked) < 1000
+
+
+async def test_filters_are_so_many_and_no_more(plane, thread):
+    many = [[str(n)] for n in range(101)]
+    body = {"channels": ["values"], "namespaces": many}
+    assert (await plane.post(f"/threads/{thread}/stream/events", body)).status == 422
 
 
 async def test_a_message_too_big_closes_the_socket(start_plane, thread):

@@ -19,7 +19,7 @@ from duragraph.frames import ALL, Batch, Mark, frame
 from duragraph.pg import events
 from duragraph.thread_events import PER_MS, Event, Story, Subscription
 
-MOST_FILTERS = 1000
+MOST_FILTERS = 100
 
 
 @attrs.frozen

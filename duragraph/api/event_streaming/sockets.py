@@ -171,6 +171,8 @@ class _Connection:
                         if [each for each in self._open.values() if each.takes(event)]:
                             self._through = max(self._through, event.number)
                             await self._send(event.json())
+                        # Neither a filter nor a socket with room makes us wait: others' turn.
+                        await asyncio.sleep(0)
         except (Gone, Unavailable) as error:
             await self._send(dumps(events.failure(error)))
             status = STATUS[error.code]
