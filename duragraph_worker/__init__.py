@@ -2,13 +2,18 @@
 
 Public names only. What needs a network is imported when it is first asked for.
 
-    process/       the worker: polls, attempts, reports, leases
     authoring/     decorated classes become checked plans
-    local/         runs with no server
-    llm/           models and tools; vendors are in integrations/
-    executor/      supersteps, channels, interrupts, frames; the same locally and on a worker
-    state.py       channels of declared types; messages.py, coerce.py: what conversations hold
     plan.py        what the executor runs: plain data
+    executor/      supersteps, channels, checkpoints, interrupts, frames; the same locally and
+                   on a worker: execute.py begins and ends a run, execution.py runs one graph
+    record.py      where the executor puts its progress
+    local/         runs with no server
+    process/       the worker: polls, attempts, reports, leases
+    llm/           models and tools; vendors are in integrations/
+    state.py       channels of declared types; schema.py: their JSON Schemas
+    messages.py    what conversations hold; coerce.py, partial_json.py: how it is read
+    command.py     what nodes return beside updates; serialize.py: how all of it is written
+    testing.py     a model that says what a test told it; example.py: the graph of `dev`
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""One graph of a run at one namespace, the root or a subgraph: supersteps until nothing is left.
+"""Runs one graph of a run, the root or a subgraph: supersteps until nothing is left.
 
 Owns the order of record and frames. What a superstep recorded is put in one go with the frames
 that show it, so both reach the plane in one batch or not at all.
@@ -12,7 +12,6 @@ import attrs
 
 from duragraph.protocol import EVENT_MODE, Snapshot, Write
 from duragraph_worker import serialize
-from duragraph_worker.command import Command
 from duragraph_worker.errors import (
     GraphInterrupt,
     GraphRecursionError,
@@ -20,71 +19,53 @@ from duragraph_worker.errors import (
     masked,
 )
 from duragraph_worker.executor import calling, pending_writes, subgraphs, writes
-from duragraph_worker.executor.agenda import Agenda, Goto, NodeTask, Topology, in_order, load_goto
-from duragraph_worker.executor.channels import Channels, Update
-from duragraph_worker.executor.checkpoints import ROOT, Checkpoints, Place, Source
+from duragraph_worker.executor.agenda import NodeTask, in_order
+from duragraph_worker.executor.channels import Update
+from duragraph_worker.executor.checkpoints import ROOT, Place
 from duragraph_worker.executor.context import Context
 from duragraph_worker.executor.event_streaming import EventStreamingFrames
 from duragraph_worker.executor.frames import Frames
+from duragraph_worker.executor.graph_state import GraphState
 from duragraph_worker.executor.run import Run
-from duragraph_worker.executor.writes import RUN_TASK, RunCommand
 from duragraph_worker.plan import START, Node, Plan
 
 
-class Execution:
-    """See the module. Open it with `enter`, `go_on` or `restore`, then `drive` it."""
+class Execution(GraphState):
+    """Open it with `enter`, or with `restore` and `go_on`; then `drive` it."""
 
     def __init__(
         self, run: Run, plan: Plan, place: Place = ROOT, *, above: "Execution | None" = None
     ) -> None:
-        self.run, self.plan, self.place, self._above = run, plan, place, above
+        super().__init__(run, plan, place)
         of_run = EventStreamingFrames if EVENT_MODE in run.modes else Frames
         self.frames = of_run(run, place.ns)
-        self._topology = Topology.of(plan)
-        self._graphs = frozenset(n for n, node in plan.nodes.items() if node.subgraph is not None)
-        self._outputs = frozenset(plan.output_keys) if plan.output_keys is not None else None
+        self._above = above
         self._children: dict[str, Execution] = {}
         self._snapshots: dict[str, Snapshot] = {}
+        """Where subgraphs stood, by namespace."""
+        self._first_step = self.checkpoints.step
         self._quiet = False
         """What comes next was shown by an earlier attempt."""
         self._armed = True
         """Breakpoints hold; not in the superstep that a run takes up again."""
         self._failing = self._replaying = False
-        self.tasks: list[NodeTask] = []
-        self.checkpoints = Checkpoints(run, place)
-        self.restore(None)
 
     # opening
 
-    def restore(self, snapshot: Snapshot | None) -> None:
-        """Take up the state of `snapshot`, the tasks it left undone and what they recorded."""
-        self.channels = Channels(self.plan, snapshot)
-        self.agenda = Agenda(self._topology)
-        if snapshot is not None:
-            self.agenda = Agenda.load(self._topology, snapshot.opaque)
-            self.checkpoints.take_up(snapshot)
-            self._snapshots = {each.ns: each for each in subgraphs.below(snapshot)}
+    def restore(self, snapshot: Snapshot) -> None:
+        super().restore(snapshot)
+        self._snapshots = {each.ns: each for each in subgraphs.below(snapshot)}
         self._first_step = self.checkpoints.step
 
     def take_below(self, snapshots: Mapping[str, Snapshot]) -> None:
-        """Know those of `snapshots` that are of subgraphs of this graph's own."""
+        """Know those of `snapshots` that are below this graph."""
         own = f"{self.place.ns}|"
         self._snapshots |= {ns: each for ns, each in snapshots.items() if ns.startswith(own)}
-
-    def enter(self, data: bytes, goto: Iterable[Goto] = ()) -> None:
-        """Begin with the input `data`, JSON; what was left undone before is given up."""
-        self.agenda.discard()
-        self.agenda.start, self.agenda.start_goto, self.agenda.ran = data, list(goto), []
-        self.checkpoint("input")
 
     def go_on(self, recorded: Iterable[Write] = (), *, armed: bool, quiet: bool) -> None:
         """Take up the tasks where `recorded` left them."""
         self._armed, self._quiet = armed, quiet
-        self._schedule()
-        by_task = {write.task_id: write for write in recorded}
-        for task in self.tasks:
-            if task.id in by_task:
-                writes.load(task, by_task[task.id], self.channels)
+        self.schedule(recorded)
 
     def retry(self) -> None:
         """Go on after a node failed: only what isn't finished runs again."""
@@ -96,17 +77,9 @@ class Execution:
         """Let finished tasks run again, with the answers they had."""
         self._replaying = True
 
-    def command(self, command: RunCommand) -> None:
-        """Apply a run's own update and jumps to the state taken up."""
-        task = NodeTask(RUN_TASK, START, ("", START), (), "")
-        writes.take(task, Command(update=command.update), self.channels)
-        self.channels.apply(task.updates)
-        self.agenda.jump(load_goto(command.targets), by="The run's command")
-
     def fork(self) -> None:
-        """Branch off the checkpoint taken up: its tasks run again, under ids of their own."""
         self._snapshots = {}
-        self.checkpoint("fork")
+        super().fork()
 
     def show_values(self) -> None:
         if self.frames.wants("values") and not self._quiet:
@@ -173,11 +146,11 @@ class Execution:
             elif due:
                 await self._together(due)
         except Exception:
-            self._keep_half()
+            self._keep_pending()
             raise
         if asked := tuple(i for t in self.tasks if t.result is None for i in t.interrupts):
-            self._keep_half()
-            self._show_half()
+            self._keep_pending()
+            self._show_pending()
             raise GraphInterrupt(asked)
 
     def _waits(self, task: NodeTask) -> bool:
@@ -287,7 +260,7 @@ class Execution:
         """Record the checkpoints that this one and the graphs above stand at."""
         if self._above is not None:
             self._above.anchor()
-        self._store()
+        self.store()
 
     # subgraphs
 
@@ -321,35 +294,15 @@ class Execution:
             child.enter(subgraphs.given(state, node.input))
         return child
 
-    def output_json(self) -> bytes:
-        return self.channels.json(self._outputs)
-
-    def output(self, names: Mapping[str, str] | None) -> dict[str, Any]:
-        """What a subgraph's node returns."""
-        values = self.channels.values()
-        if self._outputs is not None:
-            values = {key: value for key, value in values.items() if key in self._outputs}
-        return subgraphs.returned(values, names)
-
     # the record
 
     def _keep(self, task: NodeTask) -> None:
         if self.run.durability != "exit":
             self.put_write(task)
 
-    def put_write(self, task: NodeTask) -> None:
-        put, checkpoint_id = self.run.recorder.put, self.checkpoints.checkpoint_id or ""
-        put(writes.dump(task, checkpoint_id=checkpoint_id, ns=self.place.ns))
-
-    def _keep_half(self) -> None:
+    def _keep_pending(self) -> None:
         if self.run.durability != "exit":
-            self._put_half()
-
-    def _put_half(self) -> None:
-        at = self.checkpoints.checkpoint_id or ""
-        half = pending_writes.record(self.channels, self.tasks, checkpoint_id=at, ns=self.place.ns)
-        if half is not None:
-            self.run.recorder.put(half)
+            self.put_pending_writes()
 
     def _advance(self) -> None:
         done = in_order(self.tasks)
@@ -368,6 +321,27 @@ class Execution:
         if self.frames.wants("values") and self._visible(updates):
             self._values()
 
+    async def _paced(self) -> None:
+        if self.run.durability == "sync":
+            await self.run.recorder.settled()
+        else:
+            await self.run.recorder.room()
+
+    def close(self) -> None:
+        """With `exit` durability: record where the graph has come to."""
+        for child in self._children.values():
+            child.close()
+        super().close()
+
+    # what is shown
+
+    def _show_checkpoint(self) -> None:
+        if not self.frames.checkpoints or self._quiet:
+            return
+        if (shown := self.checkpoints.shown()) is not None:
+            state = self.channels.json()
+            self.frames.checkpoint(shown, state=state, tasks=self.tasks, subgraphs=self._graphs)
+
     def _visible(self, updates: list[Update]) -> bool:
         outputs = self._outputs
         return any(outputs is None or update.channel in outputs for update in updates)
@@ -380,54 +354,7 @@ class Execution:
             checkpoint_id=self.checkpoints.stored_id if whole else None,
         )
 
-    def checkpoint(self, source: Source) -> None:
-        """The state as it is now becomes a checkpoint; the tasks after it are known."""
-        self.checkpoints.extend(source)
-        self._schedule()
-        if self.run.durability != "exit":
-            self._store()
-
-    def _schedule(self) -> None:
-        at = self.checkpoints
-        if at.checkpoint_id is not None:
-            self.tasks = self.agenda.tasks(at.checkpoint_id, self.place.ns, at.step)
-
-    def _store(self) -> None:
-        tasks = self.tasks
-        if len(tasks) > 1:
-            # Clients find them in the order of the graph; what is sent there comes first.
-            order = list(self.plan.nodes)
-            tasks = sorted(tasks, key=lambda t: -1 if t.pushed else order.index(t.name))
-        self.checkpoints.store(self.channels, self.agenda, tasks, self._graphs)
-
-    async def _paced(self) -> None:
-        if self.run.durability == "sync":
-            await self.run.recorder.settled()
-        else:
-            await self.run.recorder.room()
-
-    def close(self) -> None:
-        """With `exit` durability: record where the graph has come to."""
-        for child in self._children.values():
-            child.close()
-        if self.run.durability != "exit":
-            return
-        self._store()
-        for task in self.tasks:
-            if task.result is not None or task.error is not None or task.interrupts:
-                self.put_write(task)
-        self._put_half()
-
-    # what is shown
-
-    def _show_checkpoint(self) -> None:
-        if not self.frames.checkpoints or self._quiet:
-            return
-        if (shown := self.checkpoints.shown()) is not None:
-            state = self.channels.json()
-            self.frames.checkpoint(shown, state=state, tasks=self.tasks, subgraphs=self._graphs)
-
-    def _show_half(self) -> None:
+    def _show_pending(self) -> None:
         if self.place.ns or not self.frames.wants("values"):
             return
         if self._visible(pending_writes.updates(self.tasks)):

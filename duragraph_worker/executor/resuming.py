@@ -8,7 +8,7 @@ import msgspec
 
 from duragraph.protocol import Snapshot
 from duragraph_worker.errors import UnknownInterruptError
-from duragraph_worker.executor.execution import Execution
+from duragraph_worker.executor.graph_state import GraphState
 from duragraph_worker.executor.run import Answers
 
 SEVERAL = (
@@ -18,7 +18,7 @@ SEVERAL = (
 )
 
 
-def check(root: Execution, snapshot: Snapshot) -> None:
+def check(root: GraphState, snapshot: Snapshot) -> None:
     """Raises UnknownInterruptError for an answer that came too late.
 
     Under `strict_resume` also for one that fits no question, or doesn't say which one.
@@ -26,10 +26,8 @@ def check(root: Execution, snapshot: Snapshot) -> None:
     kwargs = root.run.kwargs
     if kwargs.command is None or kwargs.command.resume is None:
         return
-    answers, waiting = (
-        Answers.of(kwargs.command.resume, root.run.task.run_id),
-        _waiting(root, snapshot),
-    )
+    answers = Answers.of(kwargs.command.resume, root.run.task.run_id)
+    waiting = _waiting(root, snapshot)
     by_id = answers.value is None
     meant = [
         (task_id, interrupt_id)
@@ -57,7 +55,7 @@ def _be_strict(answers: Answers, pending: set[str], *, by_id: bool) -> None:
         raise UnknownInterruptError(f"Unknown or already-consumed interrupt: {unknown[0]}")
 
 
-def _waiting(root: Execution, snapshot: Snapshot) -> dict[str, set[str] | None]:
+def _waiting(root: GraphState, snapshot: Snapshot) -> dict[str, set[str] | None]:
     """By task that is due, the questions it stopped at; None if there is no record of any."""
     at, recorded = root.checkpoints, {write.task_id: write for write in snapshot.writes}
     assert at.checkpoint_id is not None

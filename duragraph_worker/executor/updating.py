@@ -10,7 +10,7 @@ from duragraph_worker.errors import EmptyInputError, InvalidUpdateError
 from duragraph_worker.executor import calling, pending_writes, subgraphs, writes
 from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.checkpoints import Place
-from duragraph_worker.executor.execution import Execution
+from duragraph_worker.executor.graph_state import GraphState
 from duragraph_worker.executor.run import goto
 from duragraph_worker.executor.writes import RUN_TASK, RunCommand
 from duragraph_worker.plan import END, START, Plan
@@ -40,7 +40,7 @@ class _Kwargs(msgspec.Struct):
     supersteps: list[list[_Update]] | None = None
 
 
-async def update_state(root: Execution) -> bool:
+async def update_state(root: GraphState) -> bool:
     """Write the task's `values` as `as_node`, or the updates of `supersteps`, and follow the edges.
 
     Returns whether nodes are left to run. Raises InvalidUpdateError: an unknown node, an ambiguous
@@ -56,13 +56,13 @@ async def update_state(root: Execution) -> bool:
     return bool(graph.tasks or ns)
 
 
-def _recorded(graph: Execution) -> int:
+def _recorded(graph: GraphState) -> int:
     """How many supersteps an earlier attempt at this update has left on record."""
     run_id, number = graph.agenda.update or ("", 0)
     return number if run_id == graph.run.task.run_id else 0
 
 
-def _take_up(root: Execution) -> Execution:
+def _take_up(root: GraphState) -> GraphState:
     if (snapshot := root.run.task.snapshot) is None:
         return root
     # What was written at an older checkpoint belongs to the line that went on from it.
@@ -71,13 +71,13 @@ def _take_up(root: Execution) -> Execution:
     for write in () if addressed else snapshot.writes:
         if write.task_id == RUN_TASK:
             root.command(RunCommand.load(write))
-    root.go_on(snapshot.writes, armed=False, quiet=True)
+    root.schedule(snapshot.writes)
     if not addressed:
         root.channels.apply(pending_writes.updates(root.tasks))
     return root
 
 
-def _take_up_below(root: Execution, ns: str) -> Execution:
+def _take_up_below(root: GraphState, ns: str) -> GraphState:
     """The subgraph at work at namespace `ns`. Raises InvalidUpdateError if there is none."""
     plan: Plan = root.plan
     for segment in ns.split("|"):
@@ -92,14 +92,14 @@ def _take_up_below(root: Execution, ns: str) -> Execution:
     if snapshot is None:
         raise InvalidUpdateError(f"No subgraph is at work at {ns!r}")
     parents = serialize.decode(snapshot.metadata)["parents"]
-    graph = Execution(root.run, plan, Place(ns, parents[""], parents, {"checkpoint_ns": ns}))
+    graph = GraphState(root.run, plan, Place(ns, parents[""], parents, {"checkpoint_ns": ns}))
     graph.restore(snapshot)
-    graph.go_on(snapshot.writes, armed=False, quiet=True)
+    graph.schedule(snapshot.writes)
     graph.channels.apply(pending_writes.updates(graph.tasks))
     return graph
 
 
-async def _superstep(root: Execution, updates: list[_Update], number: int) -> None:
+async def _superstep(root: GraphState, updates: list[_Update], number: int) -> None:
     mark = root.run.task.run_id, number
     _check(updates, "No updates provided")
     answers = any(each.command is not None and each.command.resume is not None for each in updates)
@@ -126,7 +126,7 @@ async def _superstep(root: Execution, updates: list[_Update], number: int) -> No
         root.checkpoint("update")
 
 
-def _enter(root: Execution, update: _Update) -> None:
+def _enter(root: GraphState, update: _Update) -> None:
     if update.command is not None:
         pairs = writes.pairs(update.command.update)
         values = serialize.join_object((key, serialize.encode(value)) for key, value in pairs)
@@ -137,7 +137,7 @@ def _enter(root: Execution, update: _Update) -> None:
         root.enter(serialize.encode(update.values))
 
 
-def _last(root: Execution) -> str:
+def _last(root: GraphState) -> str:
     """The node that wrote last. Raises InvalidUpdateError if that were several."""
     ran = set(root.agenda.ran) or ({START} if root.checkpoints.checkpoint_id is None else set())
     if len(ran) != 1:
@@ -145,7 +145,7 @@ def _last(root: Execution) -> str:
     return ran.pop()
 
 
-async def _speak(root: Execution, updates: list[_Update]) -> None:
+async def _speak(root: GraphState, updates: list[_Update]) -> None:
     """Write as nodes do: each for the first task of its name that is still to run, if any."""
     tasks = [_written(root, each.as_node or _last(root), each) for each in updates]
     root.channels.apply([update for task in tasks for update in task.updates])
@@ -160,7 +160,7 @@ async def _speak(root: Execution, updates: list[_Update]) -> None:
     root.agenda.advance(tasks)
 
 
-def _written(root: Execution, name: str, update: _Update) -> NodeTask:
+def _written(root: GraphState, name: str, update: _Update) -> NodeTask:
     if name != START and name not in root.plan.nodes:
         raise InvalidUpdateError(f"Node {name} does not exist")
     due = next((t for t in root.tasks if t.name == name and t.result is None), None)

@@ -13,7 +13,7 @@ from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
 from duragraph_worker.executor import pending_writes
 from duragraph_worker.executor.execute import perform
-from duragraph_worker.executor.execution import Execution
+from duragraph_worker.executor.graph_state import GraphState
 from duragraph_worker.executor.run import Clock, Run
 from duragraph_worker.local.results import Part, RunResult, State
 from duragraph_worker.local.threads import Thread, Threads
@@ -229,9 +229,9 @@ class Local:
                 checkpoint_id=checkpoint_id, parent_id=None,
             )  # fmt: skip
         run = self._task("run", thread, {}, _Recorder(thread))
-        graph = Execution(run, self._plan)
+        graph = GraphState(run, self._plan)
         graph.restore(snapshot)
-        graph.go_on(snapshot.writes, armed=False, quiet=True)
+        graph.schedule(snapshot.writes)
         channels = graph.channels
         if checkpoint_id is None:
             channels = pending_writes.state(channels, graph.tasks)
