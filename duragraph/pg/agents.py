@@ -134,19 +134,23 @@ async def task(
     return None if record is None else Task(*record)
 
 
-_NEWEST_OF_TASKS = f"""
-select * from (
-    {_TASK} and r.metadata ? 'a2a_task' and ($3::uuid is null or r.thread_id = $3)
-        and not exists (select from run l where l.organization_id = r.organization_id
-            and l.thread_id = r.thread_id and l.created_at > r.created_at
-            and l.metadata ->> 'a2a_task' = r.metadata ->> 'a2a_task' and not l.{_LATE})
-        and not r.{_LATE}
-) as task(context_id, root_id, run_id, assistant_id, state, updated_at, error, interrupts)
-where ($4::text is null or state = $4)
+_RUNS_OF_TASKS = f"""
+{_TASK} and r.metadata ? 'a2a_task' and ($3::uuid is null or r.thread_id = $3) and not r.{_LATE}
 """
+_AS_TASK = (
+    "as task(context_id, root_id, run_id, assistant_id, state, updated_at, error, interrupts)"
+)
 
+# Along the index, until there are enough: a join could read a context's tasks once for each.
 TASKS = f"""
-{_NEWEST_OF_TASKS} and ($5::uuid is null or run_id < $5) order by run_id desc limit $6
+select * from (
+    {_RUNS_OF_TASKS} and ($5::uuid is null or r.run_id < $5) order by r.run_id desc offset 0
+) {_AS_TASK}
+where ($4::text is null or state = $4) and run_id = (
+    select l.run_id from run l where l.organization_id = $1 and l.thread_id = context_id
+        and l.metadata ->> 'a2a_task' = root_id and not l.{_LATE}
+    order by l.created_at desc limit 1)
+order by run_id desc limit $6
 """
 
 
@@ -168,11 +172,18 @@ async def tasks(
 
 
 COUNTED = 10_000
-COUNT = f"select count(*) from ({_NEWEST_OF_TASKS} limit {COUNTED}) as found"
+COUNT = f"""
+select count(*) from (
+    select distinct on (root_id) state from (
+        {_RUNS_OF_TASKS} order by r.run_id desc limit {COUNTED}
+    ) {_AS_TASK} order by root_id, run_id desc
+) newest
+where $4::text is null or state = $4
+"""
 
 
 async def count(conn: Connection, organization_id: str, filter: Filter) -> int:
-    """How many there are, as far as COUNTED."""
+    """How many there are among the newest COUNTED runs."""
     found: int = await conn.fetchval(COUNT, organization_id, *attrs.astuple(filter))
     return found
 

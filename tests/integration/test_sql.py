@@ -5,10 +5,11 @@ import pkgutil
 import re
 
 import asyncpg
+import msgspec
 import pytest
 
 from duragraph import ids, pg
-from duragraph.pg import crons, erasure, events, leases, store, webhooks
+from duragraph.pg import agents, crons, erasure, events, leases, store, webhooks
 from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Write
 
 OTHER = "22222222-2222-2222-2222-222222222222"
@@ -99,6 +100,35 @@ async def test_hot_statements_use_their_index(connect, sql, index):
     found = await plan(await connect("duragraph_engine"), sql)
     assert re.search(rf"Index (Only )?Scan (using|on) {index}", found), found
     assert "Seq Scan" not in found, found
+
+
+CONVERSATION = """
+with t as (insert into thread (organization_id, thread_id) values ($1, $1))
+insert into run (run_id, organization_id, thread_id, assistant_id, graph_id, queue, status, active,
+    multitask_strategy, metadata, kwargs)
+select id, $1, $1, $1, 'g', 'q', 'success', false, 'enqueue', jsonb_build_object('a2a_task', id),
+    '{}'
+from (select gen_random_uuid() as id from generate_series(1, 1000)) made
+"""
+
+
+@pytest.mark.parametrize(("sql", "more"), [(agents.TASKS, "null, 11"), (agents.COUNT, None)])
+async def test_a_long_conversation_is_listed_in_passing(connect, database_url, sql, more):
+    """By the buffers that the generic plan touches: fewer than tasks times tasks."""
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(CONVERSATION, pg.DEFAULT_ORGANIZATION)
+    await owner.close()
+    connection = await connect("duragraph_api")
+    await connection.serve(pg.DEFAULT_ORGANIZATION)
+    await connection.execute(f"prepare probe as {sql}")
+    org = f"'{pg.DEFAULT_ORGANIZATION}'"
+    given = ", ".join([org, org, org, "null", *([more] if more else [])])
+    (plan,) = await connection.fetchrow(
+        f"explain (analyze, buffers, format json) execute probe({given})"
+    )
+    (top,) = msgspec.json.decode(plan)
+    assert top["Plan"]["Actual Rows"] > 0
+    assert top["Plan"]["Shared Hit Blocks"] < 3000
 
 
 async def tenant_tables(connection):
