@@ -234,6 +234,8 @@ create table if not exists webhook_delivery (
     last_error      text,
     created_at      timestamptz not null default clock_timestamp()
 );
+-- What waits is counted in bytes before it is loaded, so they must be all of them.
+alter table webhook_delivery alter column body set storage external;
 create index if not exists webhook_delivery_due on webhook_delivery (due_at) where gave_up_at is null;
 create index if not exists webhook_delivery_given_up on webhook_delivery (gave_up_at)
     where gave_up_at is not null;

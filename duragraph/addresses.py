@@ -24,6 +24,8 @@ def check_url(url: str, allowed: Sequence[Network]) -> None:
     """Raises Invalid, Refused unless `url` can be a webhook; names are looked up at its calls."""
     if len(url) > LONGEST_URL:
         raise Invalid("Webhook URL too long", hint=f"Use {LONGEST_URL} characters at most.")
+    if not url.isprintable() or url != url.strip():  # parsers of URLs skip what is not
+        raise Invalid("Invalid webhook URL", hint="Remove control characters and spaces around it.")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port

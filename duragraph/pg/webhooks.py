@@ -12,7 +12,8 @@ from duragraph.pg import Connection
 KEPT_DAYS = 7
 """How long a delivery that was given up stays to be seen."""
 
-_HOST = "lower(substring(url from '^[a-zA-Z]+://([^/?#]*)'))"
+# Without a name and a password before it; never null, which would compare with nothing.
+_HOST = "coalesce(lower(substring(url from '^[a-zA-Z]+://(?:[^/?#]*@)?([^/?#@]*)')), '')"
 
 
 @attrs.frozen
@@ -60,7 +61,7 @@ async def claim(
 ) -> list[Delivery]:
     """Up to `limit` that are due, at most `per_host` of each host and none of those in `less`.
 
-    No more are taken once their bodies, compressed, have `max_bytes`. They are due again after
+    No more are taken once their bodies have `max_bytes`. They are due again after
     `seconds`, unless `delivered` or `failed` says otherwise.
     """
     records = await conn.fetch(CLAIM, limit, less, per_host, seconds, max_bytes)

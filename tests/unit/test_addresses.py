@@ -79,6 +79,9 @@ def test_named_networks_may_be_reached(address):
         ("https://example.com:99999/", "Port out of range 0-65535"),
         ("https://[::1/", "Invalid IPv6 URL"),
         ("https://example.com/" + "x" * 4077, "Webhook URL too long"),
+        (" https://example.com/", "Invalid webhook URL"),
+        ("ht\ttps://example.com/", "Invalid webhook URL"),
+        ("https://example.com/\r\nX-Header: x", "Invalid webhook URL"),
     ],
 )
 def test_a_url_that_can_be_no_webhook_is_refused(url, problem):
