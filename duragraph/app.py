@@ -1,7 +1,7 @@
 """The composition root: what is made, in which order, and how it ends in reverse."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
 
@@ -98,24 +98,11 @@ async def _apply_schema(config: Config) -> None:
 
 async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack) -> Deps:
     await _apply_schema(config)
-    settings = pg.thread_ttl(config.thread_ttl_minutes, config.thread_ttl_strategy)
-    api, engine = [
-        await stack.enter_async_context(
-            await pg.open_pool(config.database_url, role, size=size, settings=settings)
-        )
-        for role, size in (
-            ("duragraph_api", API_CONNECTIONS),
-            ("duragraph_engine", ENGINE_CONNECTIONS),
-        )
-    ]
+    api = await _pool(config, stack, "duragraph_api", size=API_CONNECTIONS)
+    engine = await _pool(config, stack, "duragraph_engine", size=ENGINE_CONNECTIONS)
     bus = Bus(config.nats_url)
     streams = Streams(engine, bus)
     dispatcher = Dispatcher(config, engine, bus, streams)
-    creates = Creates(engine, dispatcher)
-    reports = Reports(engine, streams, dispatcher)
-    webhooks = Webhooks(config, engine)
-    reaper = Reaper(config, engine, dispatcher, streams)
-    scheduler = Scheduler(config, engine, creates)
     presence = Presence(engine, dispatcher)
     bus.listen(
         batch=streams.arrived,
@@ -123,34 +110,51 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         control=dispatcher.control,
         drain=dispatcher.forget,
     )
-    supervisor = app[SUPERVISOR] = Supervisor()
-    stack.push_async_callback(presence.leave)
-    stack.push_async_callback(supervisor.stop)
-    for name, loop in (
-        ("bus", bus.run()),
-        ("streams", streams.watch()),
-        ("claims", dispatcher.run()),
-        ("creates", creates.run()),
-        ("reports", reports.run()),
-        ("reaper", reaper.run()),
-        ("presence", presence.run()),
-        ("scheduler", scheduler.run()),
-        ("webhooks", webhooks.run()),
-        ("retention", Retention(engine, days=config.event_days).run()),
-        ("keep-alive", sse.keep_alive(app)),
-    ):
-        supervisor.start(name, loop)
-    return Deps(
+    deps = Deps(
         config=config,
         api=api,
         engine=engine,
         assistants=Assistants(api),
-        creates=creates,
+        creates=Creates(engine, dispatcher),
         dispatcher=dispatcher,
-        reports=reports,
+        reports=Reports(engine, streams, dispatcher),
         streams=streams,
         plane_id=presence.plane_id,
     )
+    supervisor = app[SUPERVISOR] = Supervisor()
+    stack.push_async_callback(presence.leave)
+    stack.push_async_callback(supervisor.stop)
+    loops = _loops(deps) | {
+        "bus": bus.run(),
+        "presence": presence.run(),
+        "keep-alive": sse.keep_alive(app),
+    }
+    for name, loop in loops.items():
+        supervisor.start(name, loop)
+    return deps
+
+
+async def _pool(config: Config, stack: AsyncExitStack, role: str, *, size: int) -> pg.Pool:
+    settings = pg.thread_ttl(config.thread_ttl_minutes, config.thread_ttl_strategy)
+    pool = await pg.open_pool(config.database_url, role, size=size, settings=settings)
+    return await stack.enter_async_context(pool)
+
+
+def _loops(deps: Deps) -> dict[str, Awaitable[None]]:
+    """What goes on besides requests, by name."""
+    config, engine = deps.config, deps.engine
+    retention = Retention(engine, event_days=config.event_days)
+    return {
+        "streams": deps.streams.watch(),
+        "claims": deps.dispatcher.run(),
+        "creates": deps.creates.run(),
+        "reports": deps.reports.run(),
+        "reaper": Reaper(config, engine, deps.dispatcher, deps.streams).run(),
+        "scheduler": Scheduler(config, engine, deps.creates).run(),
+        "webhooks": Webhooks(config, engine).run(),
+        "housekeeping": retention.keep_house(),
+        "events": retention.drop_events(),
+    }
 
 
 async def _close_streams(app: web.Application) -> None:
