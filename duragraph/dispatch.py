@@ -282,18 +282,8 @@ class Dispatcher:
         if ended:
             self.look()
         for run in ended:
-            self._streams.publish(
-                Batch(
-                    run.organization_id,
-                    run.thread_id,
-                    run.run_id,
-                    run.kind,
-                    run.ms,
-                    run.last_seq,
-                    (),
-                    "interrupted",
-                )
-            )
+            ids = run.organization_id, run.thread_id, run.run_id
+            self._streams.publish(Batch(*ids, run.kind, run.ms, run.last_seq, (), "interrupted"))
             if run.worker_id is not None:
                 self.revoked(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
 

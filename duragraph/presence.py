@@ -4,17 +4,14 @@ Runs with `on_disconnect: cancel` name the plane that their client hangs on. A c
 back to another plane in time moves its run there.
 """
 
-import asyncio
-import math
-import time
-
 import structlog
 
 from duragraph import pg
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import DuraGraphError
 from duragraph.ids import new_id
-from duragraph.pg import Connection, Pool, planes
+from duragraph.pg import Pool, planes
+from duragraph.sweeps import Patience, every
 
 log = structlog.get_logger(__name__)
 
@@ -27,33 +24,22 @@ class Presence:
     def __init__(self, pool: Pool, dispatcher: Dispatcher) -> None:
         self._pool = pool
         self._dispatcher = dispatcher
-        self._beaten_at = -math.inf
-        self._patient_until = 0.0
+        self._patience = Patience(ALIVE_SECONDS, gap_seconds=2 * BEAT_SECONDS)
         self.plane_id = new_id()
 
     async def run(self) -> None:
-        """Beat for ever; to be supervised."""
-        while True:
-            try:
-                async with pg.acquire(self._pool) as conn:
-                    await planes.seen(conn, self.plane_id, seconds=ALIVE_SECONDS)
-                    orphans = await self._orphans(conn)
-                for organization_id, thread_id, run_id in orphans:
-                    log.info("run ended for a plane that died", run_id=run_id)
-                    await self._dispatcher.cancel(
-                        organization_id, thread_id, run_ids=[run_id], action="interrupt"
-                    )
-            except DuraGraphError as error:
-                log.warning("can't tell that I live", error=str(error), cause=str(error.__cause__))
-            await asyncio.sleep(BEAT_SECONDS)
+        """To be supervised."""
+        await every(BEAT_SECONDS, self._beat, failing="can't tell that I live")
 
-    async def _orphans(self, conn: Connection) -> list[tuple[str, str, str]]:
-        """None at a start and after a gap: the other planes could not beat either."""
-        now = time.monotonic()
-        if now - self._beaten_at > 2 * BEAT_SECONDS:
-            self._patient_until = now + ALIVE_SECONDS
-        self._beaten_at = now
-        return await planes.orphans(conn) if now >= self._patient_until else []
+    async def _beat(self) -> None:
+        async with pg.acquire(self._pool) as conn:
+            await planes.seen(conn, self.plane_id, seconds=ALIVE_SECONDS)
+            orphans = await planes.orphans(conn) if self._patience.is_over() else []
+        for organization_id, thread_id, run_id in orphans:
+            log.info("run ended for a plane that died", run_id=run_id)
+            await self._dispatcher.cancel(
+                organization_id, thread_id, run_ids=[run_id], action="interrupt"
+            )
 
     async def leave(self) -> None:
         """At a stop, after the last beat."""

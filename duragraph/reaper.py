@@ -1,38 +1,21 @@
-"""The sweeps: expired leases, doomed runs, strays, delayed runs that are due, erasures.
+"""Takes back leases that ran out, ends runs that can't go on, starts those due, erases.
 
 Every plane sweeps; rows are taken with SKIP LOCKED, so there is no leader.
 """
-
-import asyncio
-import math
-import time
 
 import structlog
 
 from duragraph import codec, metrics, pg
 from duragraph.config import Config
 from duragraph.dispatch import Dispatcher
-from duragraph.errors import DuraGraphError
 from duragraph.frames import Batch
-from duragraph.pg import (
-    Connection,
-    Pool,
-    erasure,
-    idempotency,
-    partitions,
-    reaping,
-    runs,
-    store,
-    webhooks,
-    workers,
-)
+from duragraph.pg import Connection, Pool, erasure, idempotency, reaping, runs, store
 from duragraph.pg.reaping import Doomed
 from duragraph.protocol import LEASE_SECONDS, Control
 from duragraph.streams import Streams
+from duragraph.sweeps import Patience, every
 
 log = structlog.get_logger(__name__)
-
-HOUSEKEEPING_SECONDS = 60.0
 
 
 class Reaper:
@@ -43,42 +26,22 @@ class Reaper:
         self._pool = pool
         self._dispatcher = dispatcher
         self._streams = streams
-        self._swept_at = -math.inf
-        self._patient_until = 0.0
+        self._patience = Patience(LEASE_SECONDS, gap_seconds=2 * config.sweep_seconds)
 
     async def run(self) -> None:
-        """Sweep for ever; to be supervised."""
-        housekept_at = 0.0
-        while True:
-            try:
-                async with pg.acquire(self._pool) as conn:
-                    await self._sweep(conn)
-                    if time.monotonic() - housekept_at > HOUSEKEEPING_SECONDS:
-                        await workers.forget(conn)
-                        await webhooks.erase(conn)
-                        await partitions.make_ahead(conn)
-                        housekept_at = time.monotonic()
-            except DuraGraphError as error:
-                log.warning("can't sweep", error=str(error), cause=str(error.__cause__))
-            await asyncio.sleep(self._config.sweep_seconds)
+        """To be supervised."""
+        await every(self._config.sweep_seconds, self._sweep, failing="can't sweep")
 
-    async def _sweep(self, conn: Connection) -> None:
-        promoted = await runs.promote_strays(conn)
-        expired = await self._reap(conn) if self._may_judge() else 0
-        if promoted or expired:
-            self._dispatcher.look()
-        await reaping.erase_runs(conn)
-        await idempotency.forget(conn, after_seconds=self._config.idempotency_seconds)
-        await erasure.sweep(conn)
-        await store.sweep(conn)
-
-    def _may_judge(self) -> bool:
-        """At a start, and after a gap, leases may have run out that nobody could renew."""
-        now = time.monotonic()
-        if now - self._swept_at > 2 * self._config.sweep_seconds:
-            self._patient_until = now + LEASE_SECONDS
-        self._swept_at = now
-        return now >= self._patient_until
+    async def _sweep(self) -> None:
+        async with pg.acquire(self._pool) as conn:
+            promoted = await runs.promote_strays(conn)
+            expired = await self._reap(conn) if self._patience.is_over() else 0
+            if promoted or expired:
+                self._dispatcher.look()
+            await reaping.erase_runs(conn)
+            await idempotency.forget(conn, after_seconds=self._config.idempotency_seconds)
+            await erasure.sweep(conn)
+            await store.sweep(conn)
 
     async def _reap(self, conn: Connection) -> int:
         most, seconds = self._config.max_attempts, self._config.run_timeout_seconds
@@ -102,19 +65,8 @@ class Reaper:
         if buried is None:
             return
         log.warning("run given up", run_id=run.run_id, reason=why)
-        ms, last_seq = buried
-        self._streams.publish(
-            Batch(
-                run.organization_id,
-                run.thread_id,
-                run.run_id,
-                run.kind,
-                ms,
-                last_seq,
-                [("error", error)],
-                run.status,
-            )
-        )
+        ids = run.organization_id, run.thread_id, run.run_id
+        self._streams.publish(Batch(*ids, run.kind, *buried, [("error", error)], run.status))
         if run.worker_id is not None:
             self._dispatcher.revoked(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
         await runs.promote(conn, [(run.organization_id, run.thread_id)])

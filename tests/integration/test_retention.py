@@ -47,7 +47,7 @@ def make_partition(owner):
 
 @pytest.fixture
 async def sweep(plane):
-    return Retention(plane.app[DEPS].engine, days=DAYS).sweep
+    return Retention(plane.app[DEPS].engine, event_days=DAYS).sweep_events
 
 
 async def begun(hand, thread, **fields):
