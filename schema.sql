@@ -259,7 +259,12 @@ create table if not exists cron (
     updated_at       timestamptz not null default clock_timestamp(),
     foreign key (organization_id, assistant_id) references assistant on delete cascade
 );
-create index if not exists cron_due on cron (next_run_date) where enabled;
+-- Many are due at midnight: each claim takes the first of them from here, without a look at all.
+drop index if exists cron_due;
+create index if not exists cron_due_free on cron (next_run_date, cron_id)
+    where enabled and thread_id is null;
+create index if not exists cron_due_bound on cron (next_run_date, cron_id)
+    where enabled and thread_id is not null;
 create index if not exists cron_of_assistant on cron (organization_id, assistant_id);
 create index if not exists cron_of_thread on cron (organization_id, thread_id) where thread_id is not null;
 

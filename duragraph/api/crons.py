@@ -15,10 +15,13 @@ from duragraph.addresses import check_url
 from duragraph.api.fields import Limit, Object, Offset, select
 from duragraph.api.idempotency import once
 from duragraph.api.io import Call, Reply, page
-from duragraph.errors import Invalid, NotFound, Refused
+from duragraph.errors import Invalid, NotFound, Refused, TooLarge
 from duragraph.models import Configuration, Cron, CronCreate, CronPatch, Id, SortOrder
 from duragraph.pg import Page, crons
 from duragraph.schedule import Schedule
+
+PAYLOAD_BYTES = 1 << 20
+"""The scheduler holds some dozens at once."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -45,14 +48,14 @@ Field = Literal[
 async def create(call: Call, *, body: CronCreate) -> Cron:
     """Each tick makes a run on a new thread, which goes with it unless `on_run_completed: keep`.
 
-    Raises NotFound (assistant), Invalid, Refused.
+    Raises NotFound (assistant), Invalid, Refused, TooLarge.
     """
     return await _create(call, None, body)
 
 
 @once
 async def create_for_thread(call: Call, thread_id: str, *, body: CronCreate) -> Cron:
-    """Each tick makes a run on this thread. Raises NotFound, Invalid, Refused."""
+    """Each tick makes a run on this thread. Raises as `create`."""
     return await _create(call, thread_id, body)
 
 
@@ -99,7 +102,7 @@ async def get(call: Call, cron_id: str) -> Cron:
 async def update(call: Call, cron_id: str, *, body: CronPatch) -> Cron:
     """What is omitted stays, metadata is merged. It is due anew only if that was changed.
 
-    Raises NotFound, Invalid, Refused.
+    Raises NotFound, Invalid, Refused, TooLarge.
     """
     if body == CronPatch():
         raise Refused("Request body cannot be empty")
@@ -196,7 +199,7 @@ def _given(body: CronPatch) -> Object:
 
 
 def _payload(fields: Object, cron_id: str) -> bytes:
-    """What each tick's run is made from. Raises Invalid and Refused if none could be."""
+    """What each tick's run is made from. Raises Invalid, Refused and TooLarge if none could be."""
     config = fields.get("config", {})
     if isinstance(config, Raw):
         config = msgspec.json.decode(config)
@@ -204,6 +207,8 @@ def _payload(fields: Object, cron_id: str) -> bytes:
     own = intake.own_context(config.get("configurable", {}))
     config = config | {"configurable": own | {"cron_id": cron_id}}
     payload = codec.dumps(fields | {"config": config})
+    if len(payload) > PAYLOAD_BYTES:
+        raise TooLarge(f"Cron too large (limit: {PAYLOAD_BYTES} bytes)")
     body = intake.cron_body(Raw(payload), None)
     intake.mirrored(body.config, body.context)
     return payload

@@ -187,7 +187,11 @@ async def now(conn: Connection) -> datetime:
     return datetime.fromisoformat(await conn.fetchval(NOW))
 
 
-FIRST_DUE = "select min(next_run_date) from cron where enabled"
+FIRST_DUE = """
+select least(
+    (select min(next_run_date) from cron where enabled and thread_id is null),
+    (select min(next_run_date) from cron where enabled and thread_id is not null))
+"""
 
 
 async def first_due(conn: Connection) -> datetime | None:

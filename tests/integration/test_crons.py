@@ -3,9 +3,11 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 
 import asyncpg
 import attrs
+import msgspec
 import pytest
 
 from duragraph import pg
@@ -279,6 +281,16 @@ async def test_no_cron_is_left_by_a_thread_that_is_being_deleted(town):
             pass
     assert (await making).status == 404
     assert await town.database.fetchval("select count(*) from cron") == 0
+
+
+async def test_a_cron_that_would_fill_the_scheduler_is_refused(town):
+    cron_id = await town.cron()
+    body = msgspec.json.encode(
+        {"assistant_id": "g", "schedule": "@daily", "input": "x" * (1 << 20)}
+    )
+    for method, path in (("POST", "/runs/crons"), ("PATCH", f"/runs/crons/{cron_id}")):
+        answer = await town.plane.call(method, path, data=BytesIO(body))
+        assert (answer.status, answer.json["code"]) == (413, "too_large")
 
 
 async def test_a_cron_is_made_once_under_a_key(town):
