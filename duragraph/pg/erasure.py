@@ -80,17 +80,18 @@ async def finish(conn: Connection, organization_id: str, thread_id: str) -> None
     await conn.execute(ERASE_ONE, organization_id, thread_id)
 
 
+# The oldest first, as the index has them: who skips what is locked needs no order of locks.
 EXPIRE = f"""
 update thread set erase_at = now() where (organization_id, thread_id) in (
     select organization_id, thread_id from thread
     where expires_at < now() and ttl_strategy = 'delete' and open_runs = 0 and erase_at is null
-    order by thread_id limit {THREADS_A_BATCH} for update skip locked)
+    order by expires_at limit {THREADS_A_BATCH} for update skip locked)
 """
 
 ERASE = f"""
 with t as materialized (
     select organization_id, thread_id from thread where erase_at < now() and open_runs = 0
-    order by thread_id limit {THREADS_A_BATCH} for update skip locked
+    order by erase_at limit {THREADS_A_BATCH} for update skip locked
 ), big as materialized (
     select * from t where {_BIG}
 ), gone as (
