@@ -7,59 +7,27 @@ its end; a client who hangs up changes nothing.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, TypeAlias
-from uuid import UUID
 
 import attrs
 from aiohttp import web
-from msgspec import UNSET, Meta, Raw
+from msgspec import UNSET
 
 from duragraph import codec
 from duragraph.api import intake, sse
-from duragraph.api.agents import cards, jsonrpc, parts
-from duragraph.api.agents.jsonrpc import INVALID_PARAMS, Failure, Fault, Message, MessageId, Success
+from duragraph.api.agents import cards, jsonrpc, parts, tasks
+from duragraph.api.agents.jsonrpc import INVALID_PARAMS, Failure, Fault, Message, MessageId
 from duragraph.api.agents.parts import TERMINAL, V03, V10, Dialect, Given
+from duragraph.api.agents.tasks import Asked, Length, TaskId
 from duragraph.api.io import Call, EventStream, Reply, Unread, Value
 from duragraph.errors import NotFound, Refused
 from duragraph.frames import Batch
 from duragraph.ids import assistant_id, new_id
 from duragraph.models import RunCreate, StreamMode
 from duragraph.pg import agents
-from duragraph.pg.agents import Agent, Filter, Task
+from duragraph.pg.agents import Agent, Task
 
-NOT_FOUND, NOT_CANCELABLE, UNSUPPORTED, VERSION_UNSUPPORTED = -32001, -32002, -32004, -32009
+UNSUPPORTED, VERSION_UNSUPPORTED = -32004, -32009
 EVENTS = {"Content-Type": "text/event-stream"}
-PAGE = 50
-
-STATES = {V10.state(state): state for state in parts.STATES} | {"TASK_STATE_UNSPECIFIED": ""}
-
-Length: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)] | None
-
-
-@attrs.frozen
-class Asked:
-    """One request, of whom, and how it is to be answered."""
-
-    call: Call
-    agent: Agent
-    dialect: Dialect
-    id: MessageId
-
-    def success(self, result: Any) -> bytes:
-        return codec.dumps(Success(self.id, result))
-
-    def failure(self, fault: Fault) -> bytes:
-        return codec.dumps(Failure(self.id, fault.problem))
-
-    def frame(self, result: Any) -> bytes:
-        return _frame(self.success(result))
-
-
-@attrs.frozen
-class Place:
-    """What a task's id names: its thread, its first run."""
-
-    context_id: str
-    root_id: str
 
 
 @attrs.frozen
@@ -79,24 +47,6 @@ class Configuration:
 class Send:
     message: Given
     configuration: Configuration | None = None
-
-
-@attrs.frozen
-class Named:
-    """A task, by its id."""
-
-    id: str
-    historyLength: Length = None  # noqa: N815
-
-
-@attrs.frozen
-class ListTasks:
-    contextId: str = ""  # noqa: N815 - the wire's names
-    status: str = ""
-    pageSize: Annotated[int, Meta(ge=1, le=100)] = PAGE  # noqa: N815
-    pageToken: str = ""  # noqa: N815
-    historyLength: Length = 0  # noqa: N815
-    includeArtifacts: bool = False  # noqa: N815
 
 
 @attrs.frozen
@@ -140,7 +90,7 @@ async def post(
     except Fault as fault:
         failed = codec.dumps(Failure(asked_id, fault.problem))
     if streams:
-        return await sse.written(call, _one(_frame(failed)), EVENTS)
+        return await sse.written(call, _one(tasks.frame(failed)), EVENTS)
     return web.Response(body=failed, content_type="application/json")
 
 
@@ -168,18 +118,18 @@ async def _send(asked: Asked, message: Message) -> web.StreamResponse:
     streams = asked.call.deps.streams
     with streams.subscribe(run_id) as follower:
         task = await _start(asked, given.message, run_id, ["values"])
-        place = Place(task.context_id, task.root_id)
+        task_id = TaskId(task.context_id, task.root_id)
         batches = streams.follow(run_id, follower, fresh=True) if wants.waits else _nothing()
-        return await sse.value(asked.call, _sent(asked, place, batches, wants.historyLength), {})
+        return await sse.value(asked.call, _sent(asked, task_id, batches, wants.historyLength), {})
 
 
 async def _sent(
-    asked: Asked, place: Place, batches: AsyncIterator[Batch], history: int | None
+    asked: Asked, task_id: TaskId, batches: AsyncIterator[Batch], history: int | None
 ) -> bytes:
     async for _ in batches:
         pass
     try:
-        task, values = await _read(asked, place)
+        task, values = await tasks.read(asked, task_id)
     except Fault as fault:
         return asked.failure(fault)
     shown = asked.dialect.task(task, values, history=history)
@@ -198,7 +148,7 @@ async def _stream(asked: Asked, message: Message) -> web.StreamResponse:
 
 
 async def _resubscribe(asked: Asked, message: Message) -> web.StreamResponse:
-    task, values = await _read(asked, _place(jsonrpc.params(message, Named).id))
+    task, values = await tasks.read(asked, TaskId.parse(jsonrpc.params(message, tasks.Named).id))
     if task.state in TERMINAL:
         raise Fault(UNSUPPORTED, "A task that has ended has no more to tell")
     streams = asked.call.deps.streams
@@ -220,9 +170,9 @@ async def _updates(
             if event == "messages/partial":
                 yield asked.frame(write.status_update(working, text=parts.streamed(data)))
     try:
-        task, values = await _read(asked, Place(task.context_id, task.root_id))
+        task, values = await tasks.read(asked, TaskId(task.context_id, task.root_id))
     except Fault as fault:
-        yield _frame(asked.failure(fault))
+        yield tasks.frame(asked.failure(fault))
         return
     for artifact in write.artifacts(task, values):
         yield asked.frame(write.artifact_update(task, artifact))
@@ -235,28 +185,28 @@ async def _start(asked: Asked, given: Given, run_id: str, stream_mode: list[Stre
     body = RunCreate(asked.agent.assistant_id, stream_mode=stream_mode)
     if not given.taskId:
         _check_input(asked.agent, given)
-        place = Place(_context(given.contextId), run_id)
+        task_id = TaskId(_context(given.contextId), run_id)
         body = attrs.evolve(body, input=given.as_input(), if_not_exists="create")
     else:
-        place = await _answerable(asked, given.taskId, given.contextId)
+        task_id = await _answerable(asked, given.taskId, given.contextId)
         body = attrs.evolve(body, command=given.as_answer(), multitask_strategy="reject")
-    body = attrs.evolve(body, metadata={"a2a_task": place.root_id})
-    run = (await intake.create(asked.call, run_id, place.context_id, body)).run
+    body = attrs.evolve(body, metadata={"a2a_task": task_id.root_id})
+    run = (await intake.create(asked.call, run_id, task_id.context_id, body)).run
     return Task(
-        place.context_id, place.root_id, run_id, run.assistant_id, "submitted", run.created_at
+        task_id.context_id, task_id.root_id, run_id, run.assistant_id, "submitted", run.created_at
     )
 
 
-async def _answerable(asked: Asked, name: str, context_id: str | None) -> Place:
+async def _answerable(asked: Asked, name: str, context_id: str | None) -> TaskId:
     """A task that waits for its user. Raises Fault."""
-    task = await _known(asked, _place(name))
+    task = await tasks.known(asked, TaskId.parse(name))
     if context_id not in {None, "", task.context_id}:
         raise Fault(INVALID_PARAMS, "The task belongs to another context")
     if task.state in TERMINAL:
         raise Fault(UNSUPPORTED, "A terminal task cannot accept another message")
     if task.state != "input-required":
         raise Fault(UNSUPPORTED, "The task is at work and asks for no message")
-    return Place(task.context_id, task.root_id)
+    return TaskId(task.context_id, task.root_id)
 
 
 def _check_input(agent: Agent, given: Given) -> None:
@@ -270,118 +220,14 @@ def _check_input(agent: Agent, given: Given) -> None:
         )
 
 
-async def _get(asked: Asked, message: Message) -> web.Response:
-    named = jsonrpc.params(message, Named)
-    task, values = await _read(asked, _place(named.id))
-    return _answered(asked, asked.dialect.task(task, values, history=named.historyLength))
-
-
-async def _cancel(asked: Asked, message: Message) -> web.Response:
-    place = _place(jsonrpc.params(message, Named).id)
-    task = await _known(asked, place)
-    ended = await asked.call.deps.dispatcher.cancel(
-        asked.call.organization_id, task.context_id, run_ids=[task.run_id], action="interrupt"
-    )
-    if not ended:
-        raise Fault(NOT_CANCELABLE, "Task is not cancelable in its current state")
-    task, values = await _read(asked, place)
-    return _answered(asked, asked.dialect.task(task, values, history=None))
-
-
-async def _list(asked: Asked, message: Message) -> web.Response:
-    wants = jsonrpc.params(message, ListTasks)
-    if wants.pageToken and not _is_uuid(wants.pageToken):
-        raise Fault(INVALID_PARAMS, "Invalid pageToken.")
-    state = STATES.get(wants.status)
-    if wants.status and state is None:
-        raise Fault(INVALID_PARAMS, f"Invalid status value: '{wants.status}'.")
-    found: list[Task] = []
-    total = 0
-    if not wants.contextId or _is_uuid(wants.contextId):
-        org = asked.call.organization_id
-        those = Filter(asked.agent.assistant_id, wants.contextId or None, state or None)
-        async with asked.call.tenant() as conn:
-            before = wants.pageToken or None
-            found = await agents.tasks(conn, org, those, before=before, limit=wants.pageSize + 1)
-            total = await agents.count(conn, org, those)
-    page = found[: wants.pageSize]
-    return _answered(
-        asked,
-        {
-            "tasks": [await _listed(asked, task, wants) for task in page],
-            "totalSize": total,
-            "pageSize": len(page),
-            "nextPageToken": page[-1].run_id if len(found) > len(page) else "",
-        },
-    )
-
-
-async def _listed(asked: Asked, task: Task, wants: ListTasks) -> dict[str, Any]:
-    """States may be big: one is read at a time, and only if it is to be seen."""
-    seen = wants.historyLength != 0 or wants.includeArtifacts
-    values = await _values(asked, task) if seen else None
-    return asked.dialect.task(
-        task, values, history=wants.historyLength, artifacts=wants.includeArtifacts
-    )
-
-
 async def _extended_card(asked: Asked, _message: Message) -> web.Response:
-    return _answered(asked, cards.card(asked.call, asked.agent))
-
-
-async def _known(asked: Asked, place: Place) -> Task:
-    """The task as it stands. Raises Fault."""
-    async with asked.call.tenant() as conn:
-        task = await agents.task(
-            conn,
-            asked.call.organization_id,
-            asked.agent.assistant_id,
-            place.context_id,
-            place.root_id,
-        )
-    if task is None:
-        raise Fault(NOT_FOUND, f"Task not found: {place.context_id}:{place.root_id}")
-    return task
-
-
-async def _values(asked: Asked, task: Task) -> Raw | None:
-    """The state that it came to."""
-    org = asked.call.organization_id
-    async with asked.call.tenant() as conn:
-        return await agents.values(conn, org, task.context_id, task.run_id)
-
-
-async def _read(asked: Asked, place: Place) -> tuple[Task, Raw | None]:
-    task = await _known(asked, place)
-    return task, await _values(asked, task)
-
-
-def _place(name: str) -> Place:
-    context_id, _, root_id = name.partition(":")
-    if not (_is_uuid(context_id) and _is_uuid(root_id)):
-        raise Fault(NOT_FOUND, f"Task not found: {name}")
-    return Place(context_id, root_id)
+    return asked.answer(cards.card(asked.call, asked.agent))
 
 
 def _context(name: str | None) -> str:
-    if name and not _is_uuid(name):
+    if name and not tasks.is_uuid(name):
         raise Fault(INVALID_PARAMS, "Failed to create run: Invalid thread ID")
     return name or new_id()
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
-
-
-def _answered(asked: Asked, result: Any) -> web.Response:
-    return web.Response(body=asked.success(result), content_type="application/json")
-
-
-def _frame(answer: bytes) -> bytes:
-    return b"event: message\r\ndata: %b\r\n\r\n" % answer
 
 
 async def _one(frame: bytes) -> AsyncIterator[bytes]:
@@ -397,15 +243,15 @@ Method: TypeAlias = Callable[[Asked, Message], Awaitable[web.StreamResponse]]
 METHODS: dict[str, tuple[Dialect, Method]] = {
     "message/send": (V03, _send),
     "message/stream": (V03, _stream),
-    "tasks/get": (V03, _get),
-    "tasks/cancel": (V03, _cancel),
+    "tasks/get": (V03, tasks.get),
+    "tasks/cancel": (V03, tasks.cancel),
     "tasks/resubscribe": (V03, _resubscribe),
     "agent/getAuthenticatedExtendedCard": (V03, _extended_card),
     "SendMessage": (V10, _send),
     "SendStreamingMessage": (V10, _stream),
-    "GetTask": (V10, _get),
-    "CancelTask": (V10, _cancel),
-    "ListTasks": (V10, _list),
+    "GetTask": (V10, tasks.get),
+    "CancelTask": (V10, tasks.cancel),
+    "ListTasks": (V10, tasks.list_tasks),
     "SubscribeToTask": (V10, _resubscribe),
     "GetExtendedAgentCard": (V10, _extended_card),
 }

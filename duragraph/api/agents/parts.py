@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import codec
-from duragraph.api.agents.jsonrpc import Fault, in_words
+from duragraph.api.agents.jsonrpc import INVALID_PARAMS, Fault, in_words
 from duragraph.pg.agents import Task
 
 HISTORY = 100
@@ -54,7 +54,7 @@ class Given:
     def check(self) -> None:
         """Raises Fault."""
         if not self.parts:
-            raise Fault(-32602, "Message must contain at least one part")
+            raise Fault(INVALID_PARAMS, "Message must contain at least one part")
         if any(part == Part() for part in self.parts):
             raise Fault(CONTENT_TYPE_NOT_SUPPORTED, "Parts must be of text or data.")
 
