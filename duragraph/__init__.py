@@ -3,19 +3,21 @@
 A request goes `api/` -> `pg/`: a handler parses, one function runs one statement. Around them:
 
     errors ids models codec protocol   the nouns, and what plane and worker say to each other
-    pg/                                PostgreSQL, the only record
-    bus frames                         NATS, hints and copies between planes
+    config logs metrics                what operators set and see
     commit                             many small writes, one COMMIT
-    assistants creates                 from requests to runs
+    frames thread_events               what a run's worker tells, and how each protocol shows it
+    pg/                                PostgreSQL, the only record
+    bus                                NATS, hints and copies between planes
+    assistants intake creates          from requests to runs
+    streams                            following runs and threads, live and from the record
     seats dispatch                     from claimable runs to waiting workers
     inspection reports                 from workers to the record and to whoever follows
-    streams                            following runs and threads, live and from the record
-    thread_events                      what their frames are on the event-streaming protocol
-    reaper                             what nobody reports: lost leases, delays, erasures
-    api/                               HTTP and SSE
-    app deps tasks runtime             what is made, passed and supervised
-    config logs metrics                what operators set and see
-    __main__ dev demo embedded/        the commands, and servers out of wheels
+    schedule scheduler                 from crons that are due to runs
+    webhooks addresses                 from runs that ended to whoever is to be told
+    sweeps reaper presence retention   what nobody reports: what is lost, due, dead or too old
+    api/                               HTTP, SSE and WebSockets
+    deps app tasks runtime             what is passed, made and supervised
+    __main__ dev reload demo embedded/ the commands, and servers out of wheels
 """
 
 __version__ = "0.1.0"

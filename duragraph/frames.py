@@ -5,12 +5,12 @@ from typing import TypeAlias
 
 import attrs
 
+from duragraph.protocol import EventName
+
 Mark: TypeAlias = tuple[int, int]
 """`(ms, seq)`: a place in a thread's order of frames. `(0, 0)` is before the first."""
 ALL = 2**31 - 1
 """As a mark's number: behind all of that run."""
-_EVENT = "event|"
-"""How the name of a frame begins that has no stream mode; see `protocol.EventName`."""
 
 
 @attrs.define
@@ -58,7 +58,7 @@ class Batch:
 
     def shown(self) -> Iterable[tuple[int, str, bytes]]:
         """`numbered`, without what `thread_events.py` alone shows."""
-        return (each for each in self.numbered() if not each[1].startswith(_EVENT))
+        return (each for each in self.numbered() if not each[1].startswith(EventName.PREFIX))
 
     def sse(self) -> bytes:
         """Encoded once for all followers who want every frame."""

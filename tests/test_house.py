@@ -14,8 +14,8 @@ SERVER = sorted((ROOT / "duragraph").rglob("*.py"))
 WORKER = sorted((ROOT / "duragraph_worker").rglob("*.py"))
 
 FLOORS = (
-    {"errors", "ids", "logs", "runtime", "tasks", "frames", "metrics", "protocol", "embedded"},
-    {"codec", "models", "commit", "config", "schedule"},
+    {"errors", "ids", "logs", "runtime", "tasks", "metrics", "protocol", "embedded"},
+    {"codec", "models", "frames", "commit", "config", "schedule", "sweeps"},
     {"thread_events"},
     {"pg", "bus", "addresses"},
     {"assistants", "intake", "streams", "seats", "inspection"},

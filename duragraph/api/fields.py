@@ -1,4 +1,4 @@
-"""The field types that request bodies share."""
+"""What bodies and answers share: field types, selected keys, the error without a thread."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias

@@ -11,7 +11,7 @@ from duragraph.api.middleware import id_of
 from duragraph.creates import INSTEAD
 from duragraph.ids import new_id
 from duragraph.models import Json, RunCreate
-from duragraph.pg import threads
+from duragraph.pg import questions
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import Created
 
@@ -55,7 +55,7 @@ async def _waiting(call: Call, thread_id: str | None, body: RunCreate) -> Json |
     if thread_id is None or not intake.is_resume(body) or intake.start_of(body):
         return None
     async with call.tenant() as conn:
-        return await threads.waiting(conn, call.organization_id, thread_id)
+        return await questions.waiting(conn, call.organization_id, thread_id)
 
 
 async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:

@@ -63,12 +63,13 @@ async def _state(
         )
         if found is None:
             await _check_thread(conn, call, thread_id)
-    (state,) = _selected([found or _empty(thread_id, at.checkpoint_id)], asked.select)
+    state: ThreadState
+    [state] = select([found or _empty(thread_id, at.checkpoint_id)], _fields(asked.select))
     return state
 
 
-def _fields(select: list[str]) -> list[str]:
-    named = {name.partition(".")[0] for name in select}
+def _fields(names: list[str]) -> list[str]:
+    named = {name.partition(".")[0] for name in names}
     return [field.name for field in attrs.fields(ThreadState) if field.name in named]
 
 
@@ -77,10 +78,6 @@ def _only(names: list[str]) -> list[str] | None:
     if not _fields(names) or "values" in names:
         return None
     return [name.removeprefix("values.") for name in names if name.startswith("values.")]
-
-
-def _selected(states: list[ThreadState], names: list[str]) -> list[ThreadState]:
-    return select(states, _fields(names))
 
 
 def _empty(thread_id: str, checkpoint_id: str | None) -> ThreadState:
@@ -138,7 +135,7 @@ async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[Threa
         )
         if not found:
             await _check_thread(conn, call, thread_id)
-    return _selected(found, body.select)
+    return select(found, _fields(body.select))
 
 
 async def update(call: Call, thread_id: str, *, body: StateUpdate) -> Updated:

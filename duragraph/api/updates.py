@@ -17,7 +17,7 @@ from duragraph.api.io import Call
 from duragraph.errors import Conflict, Refused, Unavailable
 from duragraph.ids import new_id
 from duragraph.models import Checkpoint, CheckpointRef, Id, Json
-from duragraph.pg import endings, events, runs, states, threads
+from duragraph.pg import events, runs, states, threads
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import Created
 
@@ -102,10 +102,8 @@ async def _apply(
     task = codec.dumps(kwargs | {"config": {"configurable": configurable}})
 
     async def make(assistant: Resolved) -> Created:
-        hidden = _hidden_run(call, run_id, assistant, binding)
-        return await call.deps.creates.create(
-            attrs.evolve(hidden, kwargs=task, checkpoint_id=start_id)
-        )
+        hidden = _hidden_run(call, run_id, assistant, binding, kwargs=task, start_id=start_id)
+        return await call.deps.creates.create(hidden)
 
     with call.deps.streams.subscribe(run_id) as follower:
         await call.deps.assistants.use(call.organization_id, binding.graph_id, make)
@@ -142,8 +140,15 @@ async def _binding(call: Call, thread_id: str) -> _Bound:
     return _Bound(thread_id, found.graph_id, found.config)
 
 
-def _hidden_run(call: Call, run_id: str, assistant: Resolved, thread: _Bound) -> runs.NewRun:
-    """Without its task."""
+def _hidden_run(
+    call: Call,
+    run_id: str,
+    assistant: Resolved,
+    thread: _Bound,
+    *,
+    kwargs: bytes,
+    start_id: str | None,
+) -> runs.NewRun:
     return runs.NewRun(
         run_id=run_id,
         organization_id=call.organization_id,
@@ -157,10 +162,10 @@ def _hidden_run(call: Call, run_id: str, assistant: Resolved, thread: _Bound) ->
         base_metadata=b"{}",
         thread_metadata=b"{}",
         metadata=b"{}",
-        kwargs=b"{}",
+        kwargs=kwargs,
         thread_config=bytes(thread.config),
         after_seconds=0,
-        checkpoint_id=None,
+        checkpoint_id=start_id,
         on_disconnect="continue",
         on_completion="keep",
         make_thread=False,
@@ -169,12 +174,9 @@ def _hidden_run(call: Call, run_id: str, assistant: Resolved, thread: _Bound) ->
 
 
 async def _take_back(call: Call, run_id: str, thread: _Bound) -> None:
-    async with call.tenant() as conn, conn.transaction():
-        ended = await endings.cancel(
-            conn, call.organization_id, thread.thread_id, run_ids=[run_id], action="rollback"
-        )
-        await runs.promote(conn, [(call.organization_id, thread.thread_id)])
-    call.deps.dispatcher.ended(ended)
+    ended = await call.deps.dispatcher.cancel(
+        call.organization_id, thread.thread_id, run_ids=[run_id], action="rollback"
+    )
     if ended:
         raise Unavailable(
             f"No worker applied the update in {PATIENCE_SECONDS:.0f} s.",

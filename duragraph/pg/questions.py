@@ -2,9 +2,8 @@
 
 import attrs
 import msgspec
-from msgspec import Raw
 
-from duragraph.models import ThreadStatus
+from duragraph.models import Json, ThreadStatus
 from duragraph.pg import Connection
 
 
@@ -14,7 +13,7 @@ class Asking:
 
     status: ThreadStatus
     assistant_id: str | None
-    interrupts: Raw
+    interrupts: Json
 
     @property
     def ids(self) -> set[str]:
@@ -35,3 +34,17 @@ where organization_id = $1 and thread_id = $2 and erase_at is null
 async def asking(conn: Connection, organization_id: str, thread_id: str) -> Asking | None:
     record = await conn.fetchrow(ASKING, organization_id, thread_id)
     return None if record is None else Asking(*record)
+
+
+WAITING = """
+select json_object_agg(e.key,
+    (select json_agg(i.value -> 'id') from json_array_elements(e.value) i))
+from thread t cross join json_each(t.interrupts) e
+where t.organization_id = $1 and t.thread_id = $2
+"""
+
+
+async def waiting(conn: Connection, organization_id: str, thread_id: str) -> Json | None:
+    """`{task_id: [interrupt_id]}` of the interrupts its last run ended with; None if none."""
+    found: Json | None = await conn.fetchval(WAITING, organization_id, thread_id)
+    return found

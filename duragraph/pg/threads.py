@@ -73,20 +73,6 @@ async def binding(conn: Connection, organization_id: str, thread_id: str) -> Bin
     return None if record is None else Binding(*record)
 
 
-WAITING = """
-select json_object_agg(e.key,
-    (select json_agg(i.value -> 'id') from json_array_elements(e.value) i))
-from thread t cross join json_each(t.interrupts) e
-where t.organization_id = $1 and t.thread_id = $2
-"""
-
-
-async def waiting(conn: Connection, organization_id: str, thread_id: str) -> Json | None:
-    """`{task_id: [interrupt_id]}` of the interrupts its last run ended with; None if none."""
-    found: Json | None = await conn.fetchval(WAITING, organization_id, thread_id)
-    return found
-
-
 _MATCHING = f"""
 t.organization_id = $1 and not t.temporary and t.erase_at is null
     and ($2::uuid[] is null or t.thread_id = any($2))
