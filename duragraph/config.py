@@ -169,6 +169,9 @@ class Config:
     def auth(self) -> bool:
         return bool(self.api_keys)
 
+    def allows_origin(self, origin: str) -> bool:
+        return "*" in self.cors_origins or origin in self.cors_origins
+
     @property
     def loopback(self) -> bool:
         """Whether only this machine reaches `host`."""

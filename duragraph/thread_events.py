@@ -2,7 +2,7 @@
 
 Pure, and the same for every replay on every plane: an event's number is made of its frame's
 place in the log. Contract: the protocol's CDDL as `@langchain/protocol` has it. Payloads are
-joined as bytes; only what runs of the older API call otherwise is looked into.
+joined as bytes; only frames of stream modes, which the protocol writes otherwise, are decoded.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +30,8 @@ Namespace: TypeAlias = tuple[str, ...]
 
 
 @attrs.frozen
-class Story:
-    """What the plane knows of a run. `asked`: it stopped at a question."""
+class RunSummary:
+    """Of a run, what its lifecycle events show. `asked`: it stopped at an interrupt."""
 
     graph_id: str
     status: RunStatus
@@ -116,25 +116,25 @@ def number(mark: Mark) -> int:
     return ms * PER_MS + seq
 
 
-def needs_story(batch: Batch) -> bool:
-    """Whether `events` has to be told of the run."""
+def needs_summary(batch: Batch) -> bool:
+    """Whether `events` needs the run's summary for this batch."""
     return batch.ended or any(name == "metadata" for name, _ in batch.frames)
 
 
-def events(batch: Batch, story: Story | None) -> Iterator[Event]:
-    """The events of a run's frames, and of its end. Without a story the run was erased."""
+def events(batch: Batch, summary: RunSummary | None) -> Iterator[Event]:
+    """The events of a run's frames, and of its end. Without a summary the run is erased."""
     for seq, name, data in batch.numbered():
         mark = batch.ms, seq
         try:
             if name.startswith(EventName.PREFIX):
                 known = EventName.parse(name)
                 yield Event(mark, known.method, known.at_ms, data, known.namespace, known.node)
-            elif (event := _older(mark, name, data, story)) is not None:
+            elif (event := _of_stream_mode(mark, name, data, summary)) is not None:
                 yield event
         except (ValueError, msgspec.DecodeError):
             continue  # a worker's own invention: nobody can have subscribed to it
     if batch.ended:
-        yield _end(batch, story)
+        yield _end(batch, summary)
 
 
 class _Began(msgspec.Struct):
@@ -150,12 +150,12 @@ class _Asked(msgspec.Struct):
     value: Raw
 
 
-def _older(mark: Mark, name: str, data: bytes, story: Story | None) -> Event | None:
-    """The event of a frame as stream modes have it; messages of theirs are none."""
+def _of_stream_mode(mark: Mark, name: str, data: bytes, summary: RunSummary | None) -> Event | None:
+    """The event that a stream mode's frame is; None for modes that the protocol has not."""
     mode, *namespace = name.split("|")
-    make = _OLDER.get(mode)
+    make = _BY_STREAM_MODE.get(mode)
     if mode == "metadata" and msgspec.json.decode(data, type=_Began).attempt == 1:
-        return Event(mark, "lifecycle", mark[0], _lifecycle("running", story))
+        return Event(mark, "lifecycle", mark[0], _lifecycle("running", summary))
     return None if make is None else make(Event(mark, mode, mark[0], data, tuple(namespace)))
 
 
@@ -192,7 +192,7 @@ def _tasks(event: Event) -> Event:
     return event
 
 
-_OLDER: dict[str, Callable[[Event], Event | None]] = {
+_BY_STREAM_MODE: dict[str, Callable[[Event], Event | None]] = {
     "values": _values,
     "updates": _updates,
     "custom": _custom,
@@ -200,34 +200,34 @@ _OLDER: dict[str, Callable[[Event], Event | None]] = {
 }
 
 
-def lifecycle_of(story: Story) -> str:
+def lifecycle_of(summary: RunSummary) -> str:
     """Where a run stands, in the protocol's words."""
-    match story.status:
+    match summary.status:
         case "pending" | "running":
             return "running"
         case "success":
-            return "interrupted" if story.asked else "completed"
+            return "interrupted" if summary.asked else "completed"
         case "error" | "timeout":
             return "failed"
         case "interrupted":
             return "interrupted"
         case _:
-            assert_never(story.status)
+            assert_never(summary.status)
 
 
-def _end(batch: Batch, story: Story | None) -> Event:
+def _end(batch: Batch, summary: RunSummary | None) -> Event:
     at_ms, ended = batch.ms, "interrupted"
-    if story is not None:
-        at_ms, ended = story.updated_ms, lifecycle_of(story)
-    return Event(batch.mark, "lifecycle", at_ms, _lifecycle(ended, story))
+    if summary is not None:
+        at_ms, ended = summary.updated_ms, lifecycle_of(summary)
+    return Event(batch.mark, "lifecycle", at_ms, _lifecycle(ended, summary))
 
 
-def _lifecycle(event: str, story: Story | None) -> bytes:
+def _lifecycle(event: str, summary: RunSummary | None) -> bytes:
     data: dict[str, Any] = {"event": event}
-    if story is not None:
-        data["graph_name"] = story.graph_id
-        if event == "failed" and story.error is not None:
-            data["error"] = msgspec.json.decode(story.error)["message"]
+    if summary is not None:
+        data["graph_name"] = summary.graph_id
+        if event == "failed" and summary.error is not None:
+            data["error"] = msgspec.json.decode(summary.error)["message"]
     return codec.dumps(data)
 
 

@@ -50,12 +50,11 @@ def gate(config: Config, mounts: Iterable[str]) -> Middleware:
     """The one middleware: three checks in a row would cost three frames on every request."""
     keys = [hashlib.sha256(key.encode()).digest() for key in config.api_keys]
     free = frozenset(mount + path for mount in mounts for path in OPEN)
-    anyone = "*" in config.cors_origins
 
     @web.middleware
     async def gate(request: web.Request, handler: Next) -> web.StreamResponse:
         origin = request.headers.get("Origin")
-        allowed = origin is not None and (anyone or origin in config.cors_origins)
+        allowed = origin is not None and config.allows_origin(origin)
         if request.method == "OPTIONS" and allowed:
             response: web.StreamResponse = web.Response(headers=_preflight(request))
         else:
@@ -76,7 +75,7 @@ def gate(config: Config, mounts: Iterable[str]) -> Middleware:
 def cors(request: web.Request, config: Config) -> dict[str, str]:
     """For responses that are prepared before the middleware sees them again, as streams are."""
     origin = request.headers.get("Origin")
-    if origin is None or not ({"*", origin} & set(config.cors_origins)):
+    if origin is None or not config.allows_origin(origin):
         return {}
     allowed = "*" if "*" in config.cors_origins else origin
     return {"Access-Control-Allow-Origin": allowed, "Access-Control-Expose-Headers": EXPOSED}

@@ -9,7 +9,7 @@ from duragraph.frames import ALL, Batch, Mark
 from duragraph.models import TERMINAL, RunStatus
 from duragraph.pg import Connection, columns
 from duragraph.protocol import RunKind
-from duragraph.thread_events import Story
+from duragraph.thread_events import RunSummary
 
 BATCHES_A_READ = 100
 BYTES_A_READ = 1 << 20
@@ -161,10 +161,10 @@ from run where run_id = $1
 """
 
 
-async def story(conn: Connection, run_id: str) -> Story | None:
+async def summary(conn: Connection, run_id: str) -> RunSummary | None:
     """What is to be told of a run besides its frames; None if it was erased."""
     record = await conn.fetchrow(STORY, run_id)
-    return None if record is None else Story(*record)
+    return None if record is None else RunSummary(*record)
 
 
 NEWEST = f"""

@@ -111,7 +111,7 @@ def refuse_strangers(call: Call) -> None:
     MCP's transport demands it, against DNS rebinding.
     """
     origin = call.request.headers.get("Origin")
-    if origin is not None and not {"*", origin} & set(call.deps.config.cors_origins):
+    if origin is not None and not call.deps.config.allows_origin(origin):
         raise Forbidden(hint="DURAGRAPH_CORS_ORIGINS lists those that may.")
 
 

@@ -17,7 +17,7 @@ from duragraph.api.io import Call, EventStream
 from duragraph.errors import Gone, Refused
 from duragraph.frames import ALL, Batch, Mark, frame
 from duragraph.pg import events
-from duragraph.thread_events import PER_MS, Event, Story, Subscription
+from duragraph.thread_events import PER_MS, Event, RunSummary, Subscription
 
 MOST_FILTERS = 100
 
@@ -102,11 +102,11 @@ async def follow(
     with streams.subscribe_thread(call.organization_id, thread_id) as follower:
         async for batch in streams.follow_thread(follower, after=after):
             if batch.kind == "run":
-                yield list(thread_events.events(batch, await _story(call, batch)))
+                yield list(thread_events.events(batch, await _summary(call, batch)))
 
 
-async def _story(call: Call, batch: Batch) -> Story | None:
-    if not thread_events.needs_story(batch):
+async def _summary(call: Call, batch: Batch) -> RunSummary | None:
+    if not thread_events.needs_summary(batch):
         return None
     async with call.tenant() as conn:
-        return await events.story(conn, batch.run_id)
+        return await events.summary(conn, batch.run_id)

@@ -58,7 +58,7 @@ async def connect(call: Call, thread_id: str) -> Socket:
     if not socket.can_prepare(call.request).ok:
         raise web.HTTPMethodNotAllowed("GET", ["POST"])
     await socket.prepare(call.request)
-    if origin is not None and not {"*", origin} & set(config.cors_origins):
+    if origin is not None and not config.allows_origin(origin):
         await socket.close(code=STATUS_CODES + 403, message=b"Origin not allowed")
         return socket
     with sse.begun(call.request, socket, None):
@@ -68,29 +68,29 @@ async def connect(call: Call, thread_id: str) -> Socket:
 
 @attrs.define
 class _Open:
-    """A subscription, and the number of the last event that it was asked about."""
+    """A subscription of this socket, and the number of the last event that it has seen."""
 
     subscription: Subscription
-    at: int
+    seen: int
 
     def takes(self, event: Event) -> bool:
-        """Whether the event is new to it and wanted; it is asked about each once."""
-        new = event.number > self.at
-        self.at = max(self.at, event.number)
+        """Whether the event is new to it and wanted. From now on it has seen the event."""
+        new = event.number > self.seen
+        self.seen = max(self.seen, event.number)
         return new and self.subscription.wants(event)
 
 
 class _Connection:
     """One socket. Events go out in their order, each once to all subscriptions that want it.
 
-    A new subscription has the thread told again from where it begins; the older ones, which
-    know that part, take up with what they have not seen.
+    A new subscription starts the reading of the thread again, from where it begins; older ones
+    take no event that they have seen.
     """
 
     def __init__(self, call: Call, thread_id: str, socket: web.WebSocketResponse) -> None:
         self._call, self._thread_id, self._socket = call, thread_id, socket
         self._open: dict[str, _Open] = {}
-        self._telling: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._through = 0
 
     async def serve(self) -> None:
@@ -100,7 +100,7 @@ class _Connection:
                 async for message in self._socket:
                     if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                         await self._send(dumps(await self._answer(group, message.data)))
-                self._hush()
+                self._stop_sending()
         except* (ConnectionError, TimeoutError):
             if (connection := self._call.request.transport) is not None:
                 connection.abort()
@@ -143,11 +143,11 @@ class _Connection:
         subscription_id = subscription_id or new_id()
         if len(self._open.keys() - {subscription_id}) >= MOST_SUBSCRIPTIONS:
             raise Refused(f"A connection has at most {MOST_SUBSCRIPTIONS} subscriptions.")
-        at = -1 if wanted.since is None else wanted.since
-        self._open[subscription_id] = _Open(wanted.subscription(), at)
-        self._hush()
-        since = min(each.at for each in self._open.values())
-        self._telling = group.create_task(self._tell(None if since < 0 else since))
+        seen = -1 if wanted.since is None else wanted.since
+        self._open[subscription_id] = _Open(wanted.subscription(), seen)
+        self._stop_sending()
+        since = min(each.seen for each in self._open.values())
+        self._sending = group.create_task(self._send_events(None if since < 0 else since))
         return subscription_id
 
     def _unsubscribe(self, command: Command, subscription_id: str) -> Answer:
@@ -156,11 +156,11 @@ class _Connection:
             return Failure(command.id, "no_such_subscription", unknown)
         return Success(command.id, {})
 
-    def _hush(self) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
+    def _stop_sending(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
 
-    async def _tell(self, since: int | None) -> None:
+    async def _send_events(self, since: int | None) -> None:
         """Send what is behind `since`, and what comes, to whom it is new."""
         call, thread_id = self._call, self._thread_id
         try:

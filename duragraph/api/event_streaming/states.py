@@ -85,10 +85,10 @@ async def tree(call: Call, thread_id: str, params: Json) -> dict[str, Any]:  # n
     """The graphs of the thread's last run, each under the one that it works for."""
     async with call.tenant() as conn:
         run = await events.newest(conn, call.organization_id, thread_id)
-        story = None if run is None else await events.story(conn, run.run_id)
-    if run is None or story is None:
+        summary = None if run is None else await events.summary(conn, run.run_id)
+    if run is None or summary is None:
         raise CommandError("no_such_run", "No active run is bound to this thread.")
-    root = _Life(thread_events.lifecycle_of(story), story.graph_id)
+    root = _Life(thread_events.lifecycle_of(summary), summary.graph_id)
     return {"tree": _grown({(): root} | await _lives(call, run))}
 
 
