@@ -44,6 +44,14 @@ async def connect(database_url):
         pool.terminate()
 
 
+@pytest.fixture
+async def owner(database_url):
+    """The database as its owner sees it."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
 async def plan(connection, sql):
     """The generic plan, as the planes have it. Permissions are checked on the way."""
     parameters = (await connection.prepare(sql)).get_parameters()
@@ -106,8 +114,17 @@ async def test_hot_statements_use_their_index(connect, sql, index):
     assert "Seq Scan" not in found, found
 
 
+PAST = """
+insert into thread (organization_id, thread_id, expires_at, erase_at)
+select $1, gen_random_uuid(), now() - n * interval '1 s', case when n % 2 = 0 then now() end
+from generate_series(1, 10000) n
+"""
+
+
 @pytest.mark.parametrize("sql", [erasure.EXPIRE, erasure.ERASE])
-async def test_sweeps_take_a_batch_without_sorting_all_that_is_due(connect, sql):
+async def test_a_sweep_takes_a_batch_without_sorting_all_that_is_due(connect, owner, sql):
+    await owner.execute(PAST, pg.DEFAULT_ORGANIZATION)
+    await owner.execute("analyze thread")
     assert "Sort" not in await plan(await connect("duragraph_engine"), sql)
 
 
@@ -122,11 +139,9 @@ from (select gen_random_uuid() as id from generate_series(1, 1000)) made
 
 
 @pytest.mark.parametrize(("sql", "more"), [(agents.TASKS, "null, 11"), (agents.COUNT, None)])
-async def test_a_long_conversation_is_listed_in_passing(connect, database_url, sql, more):
+async def test_a_long_conversation_is_listed_in_passing(connect, owner, sql, more):
     """By the buffers that the generic plan touches: fewer than tasks times tasks."""
-    owner = await asyncpg.connect(database_url)
     await owner.execute(CONVERSATION, pg.DEFAULT_ORGANIZATION)
-    await owner.close()
     connection = await connect("duragraph_api")
     await connection.serve(pg.DEFAULT_ORGANIZATION)
     await connection.execute(f"prepare probe as {sql}")
@@ -173,9 +188,8 @@ async def fill(plane):
     )
 
 
-async def test_a_tenant_meets_no_other(plane, database_url, connect):
+async def test_a_tenant_meets_no_other(plane, owner, connect):
     await fill(plane)
-    owner = await asyncpg.connect(database_url)
     await owner.execute("insert into organization values ($1, 'other')", OTHER)
     tables = await tenant_tables(owner)
     assert len(tables) >= 11
@@ -195,7 +209,6 @@ async def test_a_tenant_meets_no_other(plane, database_url, connect):
     foreign = "insert into thread (organization_id, thread_id) values ($1, $2)"
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
         await connection.execute(foreign, pg.DEFAULT_ORGANIZATION, OTHER)
-    await owner.close()
 
 
 async def test_a_connection_that_serves_nobody_sees_nothing(plane, database_url):
