@@ -126,7 +126,7 @@ create table if not exists thread (
     state_updated_at timestamptz not null default statement_timestamp(),
     primary key (organization_id, thread_id)
 ) with (fillfactor = 80);
--- The planes' settings are the defaults: threads come from more than one statement.
+-- Planes set the defaults for their sessions, since more than one statement makes threads.
 alter table thread
     add column if not exists ttl_minutes float8
         default nullif(current_setting('app.thread_ttl_minutes', true), '')::float8,
@@ -135,7 +135,7 @@ alter table thread
         check (ttl_strategy in ('delete', 'keep_latest')),
     add column if not exists expires_at timestamptz default statement_timestamp()
         + make_interval(secs => 60 * nullif(current_setting('app.thread_ttl_minutes', true), '')::float8);
--- Partial, so that no plan made while the table is small can take it for a look-up by id.
+-- Partial, so that no plan made while the table is small uses it to look up a thread by its id.
 create index if not exists thread_by_time on thread (organization_id, updated_at desc) where not temporary;
 create index if not exists thread_without_active_run on thread (organization_id, thread_id)
     where open_runs > 0 and active_run_id is null;
@@ -184,6 +184,12 @@ create table if not exists run (
     updated_at         timestamptz not null default clock_timestamp(),
     foreign key (organization_id, thread_id) references thread on delete cascade
 ) with (fillfactor = 70);
+-- `asked`: it ended with success at an interrupt. `plane_id`: where its client's connection is, if
+-- the run is to end with that.
+alter table run
+    add column if not exists webhook text,
+    add column if not exists asked boolean not null default false,
+    add column if not exists plane_id uuid;
 create unique index if not exists run_active on run (organization_id, thread_id) where active;
 create index if not exists run_claimable on run (organization_id, graph_id, priority desc, run_id)
     where status = 'pending' and active;
@@ -193,19 +199,13 @@ create index if not exists run_scheduled on run (not_before)
     where status = 'pending' and not active and not_before is not null;
 create index if not exists run_leased on run (run_id) where status = 'running';
 create index if not exists run_of_thread on run (organization_id, thread_id, created_at desc);
--- The plane that its client hangs on, if the run is to end with that connection.
-alter table run add column if not exists plane_id uuid;
 create index if not exists run_attended on run (plane_id)
     where plane_id is not null and status in ('pending', 'running');
 create index if not exists run_to_erase on run (erase_at) where erase_at is not null;
--- `asked`: it ended at a question, with success, and its thread interrupted.
-alter table run
-    add column if not exists webhook text,
-    add column if not exists asked boolean not null default false;
 
 -- Written by: clients. `path` is the namespace with a dot before, between and after its labels,
--- which have none: items under a prefix are one range of the key. What full text finds is `words`.
--- It has no index: under row-level security none would be used, its operators not being leakproof.
+-- which have none: items under a prefix are one range of the key. Full text searches `words`, which
+-- has no index: row-level security would not use it, since its operators are not leakproof.
 create table if not exists store_item (
     organization_id uuid not null references organization on delete cascade,
     path            text collate "C" not null,
@@ -221,8 +221,8 @@ create table if not exists store_item (
 create index if not exists store_item_expired on store_item (expires_at) where expires_at is not null;
 
 -- Written by: the trigger `owe_webhook`, in the transaction in which a run ends; then webhooks.
--- A run ends once, so its id is the delivery's. A claim puts `due_at` beyond the try that it is
--- for; who gave up leaves the row for some days.
+-- A run ends once, so its id is the delivery's. A claim is a lease until `due_at`. A delivery that
+-- was given up stays for some days.
 create table if not exists webhook_delivery (
     run_id          uuid primary key,
     organization_id uuid not null references organization on delete cascade,
@@ -486,9 +486,8 @@ do $$
 declare t text;
 begin
     foreach t in array array['graph', 'worker', 'assistant', 'assistant_version', 'thread', 'run',
-        'idempotency_key',
-        'event', 'event_default', 'checkpoint', 'channel_value', 'step_write', 'effect',
-        'store_item', 'webhook_delivery', 'cron']
+        'store_item', 'webhook_delivery', 'cron', 'idempotency_key', 'event', 'event_default',
+        'checkpoint', 'channel_value', 'step_write', 'effect']
     loop
         execute format('alter table %I enable row level security', t);
         if not exists (select from pg_policies where tablename = t and policyname = 'tenant') then

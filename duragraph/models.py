@@ -4,7 +4,6 @@
 Contract: the LangGraph server's OpenAPI document and recorded answers.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
@@ -274,39 +273,6 @@ class Cron:
     updated_at: str
     user_id: str = ""
     """Always empty here: requests carry a key, no user."""
-
-
-@attrs.frozen(kw_only=True)
-class CronPatch:
-    """What of a cron can be changed, all of it optional; unknown keys are ignored."""
-
-    schedule: str | UnsetType = UNSET
-    timezone: str | UnsetType = UNSET
-    end_time: datetime | UnsetType | None = UNSET
-    """UTC unless it says otherwise; null clears it."""
-    enabled: bool | UnsetType = UNSET
-    on_run_completed: OnCompletion | UnsetType = UNSET
-    input: Json | UnsetType = UNSET
-    metadata: dict[str, Any] | UnsetType = UNSET
-    config: RunnableConfig | UnsetType = UNSET
-    context: dict[str, Any] | UnsetType = UNSET
-    stream_mode: StreamMode | list[StreamMode] | UnsetType = UNSET
-    stream_subgraphs: bool | UnsetType = UNSET
-    stream_resumable: bool | UnsetType = UNSET
-    interrupt_before: Literal["*"] | list[str] | UnsetType = UNSET
-    interrupt_after: Literal["*"] | list[str] | UnsetType = UNSET
-    multitask_strategy: MultitaskStrategy | UnsetType = UNSET
-    durability: Durability | UnsetType = UNSET
-    checkpoint_during: bool | UnsetType = UNSET
-    webhook: str | UnsetType = UNSET
-
-
-@attrs.frozen(kw_only=True)
-class CronCreate(CronPatch):
-    """The body of both requests that create crons."""
-
-    assistant_id: str
-    schedule: str
 
 
 @attrs.frozen

@@ -16,7 +16,18 @@ from duragraph.api.fields import Limit, Object, Offset, select
 from duragraph.api.idempotency import once
 from duragraph.api.io import Call, Reply, page
 from duragraph.errors import Invalid, NotFound, Refused, TooLarge
-from duragraph.models import Configuration, Cron, CronCreate, CronPatch, Id, SortOrder
+from duragraph.models import (
+    Configuration,
+    Cron,
+    Durability,
+    Id,
+    Json,
+    MultitaskStrategy,
+    OnCompletion,
+    RunnableConfig,
+    SortOrder,
+    StreamMode,
+)
 from duragraph.pg import Page, crons
 from duragraph.schedule import Schedule
 
@@ -42,6 +53,39 @@ Field = Literal[
     "created_at",
     "updated_at",
 ]
+
+
+@attrs.frozen(kw_only=True)
+class CronPatch:
+    """What of a cron can be changed, all of it optional; unknown keys are ignored."""
+
+    schedule: str | UnsetType = UNSET
+    timezone: str | UnsetType = UNSET
+    end_time: datetime | UnsetType | None = UNSET
+    """UTC unless it says otherwise; null clears it."""
+    enabled: bool | UnsetType = UNSET
+    on_run_completed: OnCompletion | UnsetType = UNSET
+    input: Json | UnsetType = UNSET
+    metadata: Object | UnsetType = UNSET
+    config: RunnableConfig | UnsetType = UNSET
+    context: Object | UnsetType = UNSET
+    stream_mode: StreamMode | list[StreamMode] | UnsetType = UNSET
+    stream_subgraphs: bool | UnsetType = UNSET
+    stream_resumable: bool | UnsetType = UNSET
+    interrupt_before: Literal["*"] | list[str] | UnsetType = UNSET
+    interrupt_after: Literal["*"] | list[str] | UnsetType = UNSET
+    multitask_strategy: MultitaskStrategy | UnsetType = UNSET
+    durability: Durability | UnsetType = UNSET
+    checkpoint_during: bool | UnsetType = UNSET
+    webhook: str | UnsetType = UNSET
+
+
+@attrs.frozen(kw_only=True)
+class CronCreate(CronPatch):
+    """The body of both requests that create crons."""
+
+    assistant_id: str
+    schedule: str
 
 
 @once
