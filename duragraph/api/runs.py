@@ -93,14 +93,15 @@ async def stream_stateless(call: Call, *, body: RunCreate) -> EventStream:
 
 async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.StreamResponse:
     run_id, cancel = new_id(), body.on_disconnect == "cancel"
+    query = StreamQuery(cancel_on_disconnect=cancel, last_event_id=cursors.BEGINNING)
     with call.deps.streams.subscribe(run_id) as follower:
         run = (await intake.create(call, run_id, thread_id, body, attended=True)).run
         path = f"/runs/{run.run_id}" if thread_id is None else _path(run)
         if run.run_id == run_id:
             batches = call.deps.streams.follow(run_id, follower, fresh=True)
+            headers = _stream_at(path, cursors.BEGINNING, query)
             async with sse.while_connected(call, run, cancel=cancel):
-                return await sse.stream(call, batches, _stream_at(path, cursors.BEGINNING))
-    query = StreamQuery(cancel_on_disconnect=cancel, last_event_id=cursors.BEGINNING)
+                return await sse.stream(call, batches, headers)
     return await _join_stream(call, run, query, path)
 
 
@@ -177,7 +178,7 @@ async def delete(call: Call, thread_id: str, run_id: str) -> None:
 
 
 async def join(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> Value:
-    run = await _joined(call, thread_id, run_id)
+    run = await _joined(call, thread_id, run_id, query)
     if run is None:
         return web.Response(body=results.failed(NOT_FOUND), content_type="application/json")
     return await _join(call, run, thread_id, cancel=query.cancel_on_disconnect)
@@ -192,19 +193,24 @@ async def _join(call: Call, run: Run, thread_id: str | None, *, cancel: bool) ->
 async def join_stream(
     call: Call, thread_id: str, run_id: str, *, query: StreamQuery
 ) -> EventStream:
-    run = await _joined(call, thread_id, run_id)
+    run = await _joined(call, thread_id, run_id, query)
     return await _join_stream(call, run, query, _path(run) if run else None)
 
 
 async def join_stream_stateless(call: Call, run_id: str, *, query: StreamQuery) -> EventStream:
-    run = await _joined(call, None, run_id)
+    run = await _joined(call, None, run_id, query)
     return await _join_stream(call, run, query, f"/runs/{run_id}")
 
 
-async def _joined(call: Call, thread_id: str | None, run_id: str) -> Run | None:
+async def _joined(call: Call, thread_id: str | None, run_id: str, query: JoinQuery) -> Run | None:
     async with call.tenant() as conn:
         return await runs.join(
-            conn, call.organization_id, thread_id, run_id, plane_id=call.deps.plane_id
+            conn,
+            call.organization_id,
+            thread_id,
+            run_id,
+            plane_id=call.deps.plane_id,
+            attended=query.cancel_on_disconnect,
         )
 
 
@@ -301,8 +307,8 @@ def _locate(path: str, verb: str) -> dict[str, str]:
     return {"Location": f"{path}/{verb}", "Content-Location": path}
 
 
-def _stream_at(path: str, event_id: str, asked: StreamQuery | None = None) -> dict[str, str]:
-    query = {} if asked is None else attrs.asdict(asked) | {"last_event_id": None}
+def _stream_at(path: str, event_id: str, asked: StreamQuery) -> dict[str, str]:
+    query = attrs.asdict(asked) | {"last_event_id": None}
     return {
         "Location": cursors.location(f"{path}/stream", event_id, **query),
         "Content-Location": path,

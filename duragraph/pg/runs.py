@@ -230,11 +230,13 @@ async def get(conn: Connection, organization_id: str, thread_id: str, run_id: st
     return _run(await conn.fetchrow(GET, organization_id, thread_id, run_id))
 
 
-# What was to end with its client's connection hangs on this plane from now on.
+# What was to end with its client's connection on another plane hangs on this one from now on, if
+# this connection's end is to end it, too. Else who came may be its client, or only looks on: then
+# no plane's death ends it.
 JOIN = f"""
 with moved as (
-    update run set plane_id = $4
-    where organization_id = $1 and run_id = $3 and plane_id is not null
+    update run set plane_id = case when $5 then $4::uuid end
+    where organization_id = $1 and run_id = $3 and plane_id <> $4
         and status in ('pending', 'running')
 )
 select {COLUMNS} from run
@@ -244,13 +246,20 @@ where organization_id = $1 and run_id = $3 and kind = 'run'
 
 
 async def join(
-    conn: Connection, organization_id: str, thread_id: str | None, run_id: str, *, plane_id: str
+    conn: Connection,
+    organization_id: str,
+    thread_id: str | None,
+    run_id: str,
+    *,
+    plane_id: str,
+    attended: bool,
 ) -> Run | None:
-    """`get`, for a client of this plane.
+    """`get`, for a client of this plane; `attended` if the run is to end with its connection.
 
     Without a thread by its id alone, also within the grace of an erasure: a stream may come back.
     """
-    return _run(await conn.fetchrow(JOIN, organization_id, thread_id, run_id, plane_id))
+    found = await conn.fetchrow(JOIN, organization_id, thread_id, run_id, plane_id, attended)
+    return _run(found)
 
 
 ANY_OF = """

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 
-import asyncpg
 import pytest
 
 from duragraph import ids, pg, presence
@@ -14,13 +13,6 @@ from duragraph.pg import planes as pg_planes
 pytestmark = pytest.mark.timeout(60)
 
 RUN = {"assistant_id": "g", "input": {}, "if_not_exists": "create"}
-
-
-@pytest.fixture
-async def database(database_url):
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -96,6 +88,28 @@ async def test_a_client_that_comes_back_to_another_plane_keeps_its_run(
         assert await status(survivor, kept) == "pending"
 
 
+async def test_who_looks_on_from_a_plane_that_dies_ends_nothing(start_quick, survivor, stream):
+    dying = await start_quick()
+    watched, lost = await stream(survivor, **CANCEL), await stream(dying, **CANCEL)
+    async with dying.http.get(f"{watched}/stream") as response:
+        assert response.status == 200
+        await die(dying)
+        assert await ends(survivor, lost) == "interrupted"
+        assert await status(survivor, watched) == "pending"
+
+
+async def test_a_client_that_comes_back_to_the_location_may_still_leave_for_good(
+    start_quick, survivor
+):
+    first, second = await start_quick(), await start_quick()
+    asked = first.http.post(f"/threads/{ids.new_id()}/runs/stream", json=RUN | CANCEL)
+    async with asked as response, second.http.get(response.headers["Location"]) as again:
+        assert again.status == 200
+        await die(first)
+        await die(second)
+        assert await ends(survivor, response.headers["Content-Location"]) == "interrupted"
+
+
 async def test_a_plane_that_stops_is_no_client_that_left(start_quick, survivor, stream):
     stopping, dying = await start_quick(), await start_quick()
     kept, lost = await stream(stopping, **CANCEL), await stream(dying, **CANCEL)
@@ -108,9 +122,9 @@ async def test_a_plane_that_stops_is_no_client_that_left(start_quick, survivor, 
     assert await status(survivor, kept) == "pending"
 
 
-async def test_a_run_that_nobody_waits_for_hangs_on_no_plane(survivor, stream, database):
+async def test_a_run_that_nobody_waits_for_hangs_on_no_plane(survivor, stream, owner):
     for path in ("/runs", f"/threads/{ids.new_id()}/runs"):
         assert (await survivor.post(path, RUN | CANCEL)).status == 200
-    assert await database.fetchval("select count(plane_id) from run") == 0
+    assert await owner.fetchval("select count(plane_id) from run") == 0
     await stream(survivor, **CANCEL)
-    assert await database.fetchval("select count(plane_id) from run") == 1
+    assert await owner.fetchval("select count(plane_id) from run") == 1
