@@ -28,6 +28,7 @@ from a2a.utils.errors import (
 )
 
 from duragraph.ids import system_assistant_id
+from duragraph.protocol import GraphSpec
 from tests.conformance.graphs import EchoGraph, TokensGraph
 from tests.integration.talking import IN_TIME, Chat, serving
 
@@ -345,6 +346,17 @@ async def test_a_card_says_who_it_is_and_where(served):
     async with agent(served) as client:
         extended = await client.get_extended_agent_card(GetExtendedAgentCardRequest())
     assert extended.name == "chat"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [b"true", b"[]", b'{"properties": null}', b'{"required": 5}', b'{"required": [1, "a"]}'],
+)
+async def test_whatever_a_worker_says_it_takes_there_is_a_card(plane, schema):
+    await plane.worker(GraphSpec("chat", "1", input_schema=schema))
+    (skill,) = (await plane.get(f"/a2a/{CHAT}")).json["skills"]
+    taken = {"required": [], "properties": [], "supportsA2A": False}
+    assert skill["metadata"]["inputSchema"] == taken
 
 
 async def test_a_card_tells_of_the_key(start_plane):

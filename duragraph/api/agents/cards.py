@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import attrs
 import msgspec
 from aiohttp import web
+from msgspec import Raw
 
 from duragraph import __version__
 from duragraph.api.io import Call
@@ -52,19 +54,31 @@ def card(call: Call, agent: Agent) -> dict[str, Any]:
     return shown
 
 
-def _schema(agent: Agent) -> dict[str, Any]:
-    return msgspec.json.decode(agent.input_schema or b"{}", type=dict[str, Any] | None) or {}
+@attrs.frozen
+class _Schema:
+    """What of a graph's input schema is shown."""
+
+    properties: dict[str, Raw] = attrs.field(factory=dict)
+    required: list[str] = attrs.field(factory=list)
+
+
+def _schema(agent: Agent) -> _Schema:
+    """Of what a worker says anything can come; what is no such schema tells nothing."""
+    try:
+        return msgspec.json.decode(agent.input_schema or b"{}", type=_Schema)
+    except msgspec.ValidationError:
+        return _Schema()
 
 
 def fields(agent: Agent) -> list[str]:
     """What its graph takes, by name; nothing where no worker has said."""
-    return list(_schema(agent).get("properties", {}))
+    return list(_schema(agent).properties)
 
 
 def _taken(agent: Agent) -> dict[str, Any]:
     taken = fields(agent)
     return {
-        "required": sorted(_schema(agent).get("required", [])),
+        "required": sorted(_schema(agent).required),
         "properties": sorted(taken),
         "supportsA2A": "messages" in taken,
     }
