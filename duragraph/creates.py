@@ -63,7 +63,7 @@ class Creates:
         raise Conflict(TAKEN) if new.multitask_strategy == "reject" else Busy(hint=CHANGED)
 
     async def _submit(self, new: NewRun) -> Created | None:
-        """What is under way can't be taken back: who left meanwhile may still want it ended."""
+        """A flush can't be cancelled: if its client leaves meanwhile, the run is ended after it."""
         made = self._commit.submit(new)
         if new.on_disconnect != "cancel":
             return await made

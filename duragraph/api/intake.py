@@ -1,4 +1,4 @@
-"""From a run-creating request to runs: merge with the assistant's configuration, create."""
+"""From a run-creating request to runs: what `../intake.py` makes of its body, created."""
 
 from collections.abc import Mapping, Sequence
 
@@ -51,7 +51,7 @@ async def create(
 
 
 async def _waiting(call: Call, thread_id: str | None, body: RunCreate) -> Json | None:
-    """The interrupts of the thread's head that a resume may mean: it answers no later ones."""
+    """The interrupts that the thread waits at now: a resume answers these, and no later ones."""
     if thread_id is None or not intake.is_resume(body) or intake.start_of(body):
         return None
     async with call.tenant() as conn:

@@ -62,9 +62,9 @@ class Reply(Generic[T]):
 
 @attrs.frozen
 class Unread:
-    """In the annotation of `body`: bytes that the handler reads by itself, shaped as `type`.
+    """In the annotation of `body`: the handler gets the bytes, and parses them as `type`.
 
-    `refusal` is what it answers, with 400, where they are not.
+    `refusal` is its answer, with 400, to bytes that don't fit.
     """
 
     type: Any
@@ -72,20 +72,20 @@ class Unread:
 
 
 def unread(annotation: Any) -> Unread | None:
-    """What says that the handler reads this body by itself, if so."""
+    """The annotation's `Unread`, if it has one."""
     return next((note for note in get_args(annotation)[1:] if isinstance(note, Unread)), None)
 
 
 @attrs.frozen
 class Media:
-    """In a handler's return annotation: what a response that it makes by itself holds."""
+    """In a handler's return annotation: the content type of a response that it builds itself."""
 
     type: str
 
 
 @attrs.frozen
 class Status:
-    """In a handler's return annotation: the status of an answer that has not the route's."""
+    """In a handler's return annotation: the status of an answer, where it is not the route's."""
 
     code: int
 
@@ -110,7 +110,7 @@ class Route:
 
     @property
     def live(self) -> bool:
-        """Whether the answer comes bit by bit, so that HEAD could not tell of it."""
+        """Whether the handler streams its answer: then its path has no HEAD."""
         returned = inspect.get_annotations(self.handler, eval_str=True)["return"]
         return get_args(returned)[:1] == (web.StreamResponse,)
 

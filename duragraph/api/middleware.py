@@ -109,7 +109,7 @@ def failure(request: web.Request, error: Exception) -> web.Response:
 
 
 def id_of(request: web.Request) -> str:
-    """As its client calls it, if that can be logged, stored and sent back; else one of its own."""
+    """The client's `x-request-id`, if it can be logged, stored and sent back; else a new one."""
     if REQUEST_ID not in request:
         given = request.headers.get("x-request-id", "")
         request[REQUEST_ID] = given if _is_plain(given) else new_id()

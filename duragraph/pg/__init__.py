@@ -30,6 +30,10 @@ Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 Pool: TypeAlias = "asyncpg.Pool[Any]"
 SortBy = TypeVar("SortBy", bound=str)
 
+SEARCH_SECONDS = 10
+BOUND = f"set local statement_timeout = '{SEARCH_SECONDS}s'"
+"""For searches through what users stored: they end in time, with Unavailable."""
+
 
 @attrs.frozen
 class Page(Generic[SortBy]):

@@ -24,7 +24,7 @@ where a.organization_id = $1 and g.input_schema ->> 'type' = 'object'
 
 @attrs.frozen
 class Tool:
-    """An assistant whose graph takes an object; `name` is unique but for 32 bits of luck."""
+    """An assistant whose graph takes an object; `name` is unique unless ids end alike."""
 
     assistant_id: str
     name: str

@@ -31,8 +31,8 @@ class Target:
     now: datetime
 
 
-# What is locked stays until the cron is there, so that deletions find it: first the assistant,
-# as they do. A temporary thread is gone before it could be of use.
+# Both are locked until the cron is there, so that whoever deletes them deletes it too; in the order
+# in which deletions lock them. A temporary thread would be gone before its first tick.
 TARGET = """
 select
     exists (select from assistant

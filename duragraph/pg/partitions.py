@@ -96,7 +96,7 @@ delete from event_default where run_id in (
 
 async def erase_old(conn: Connection, *, days: int) -> None:
     """The same of the default partition, some runs at a time."""
-    last, end = str(UUID(int=0)), _first(_now() - days * DAY_MS)
+    last, end = _first(0), _first(_now() - days * DAY_MS)
     while runs := [r["run_id"] for r in await conn.fetch(STRAY, last, end)]:
         await conn.execute(ERASE, runs, days)
         last = runs[-1]

@@ -39,6 +39,6 @@ LEAVE = "delete from plane where plane_id = $1 or until < now() - interval '1 da
 
 
 async def leave(conn: Connection, plane_id: str) -> None:
-    """A plane that stops is no client that left: its runs go on."""
+    """A plane stops. Its clients did not leave, so their runs go on."""
     await conn.execute(LET_GO, plane_id)
     await conn.execute(LEAVE, plane_id)

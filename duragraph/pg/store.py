@@ -14,9 +14,8 @@ import attrs
 from duragraph import codec
 from duragraph.errors import Invalid
 from duragraph.models import Item, SearchItem
-from duragraph.pg import Connection
+from duragraph.pg import BOUND, Connection
 
-SEARCH_SECONDS = 10
 INDEXED_CHARACTERS = 131_072
 """Of a value's text; a longer one is found by its beginning."""
 
@@ -102,7 +101,7 @@ async def get(
     return Item(*item)
 
 
-# Who can't have a row at once leaves it: another reader is refreshing it.
+# Rows that are locked are skipped: another reader is refreshing them.
 REFRESH = f"""
 with x as materialized (
     select s.path, s.key from unnest($2::text[], $3::text[]) as read(path, key)
@@ -173,7 +172,6 @@ from store_item s, asked
 where {_UNDER} and s.words @@ query
 order by score desc, s.updated_at desc, s.path, s.key limit $5 offset $6
 """
-BOUND = f"set local statement_timeout = '{SEARCH_SECONDS}s'"
 
 
 async def search(
@@ -189,7 +187,7 @@ async def search(
 ) -> list[SearchItem]:
     """The last changed first, or, with a `query`, the best first.
 
-    Raises Unavailable when it takes longer than SEARCH_SECONDS.
+    Raises Unavailable when it takes longer than `pg.SEARCH_SECONDS`.
     """
     first = path(prefix)
     arguments = (
@@ -254,7 +252,7 @@ async def namespaces(
 ) -> list[list[str]]:
     """Those that hold items, in order, cut to `max_depth`; `*` stands for any label.
 
-    Raises Unavailable when it takes longer than SEARCH_SECONDS.
+    Raises Unavailable when it takes longer than `pg.SEARCH_SECONDS`.
     """
     known = prefix[: prefix.index("*")] if "*" in prefix else prefix
     first = path(known)

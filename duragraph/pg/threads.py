@@ -6,13 +6,11 @@ from typing import Literal, TypeAlias, get_args
 import attrs
 
 from duragraph.models import Json, SortOrder, Thread, ThreadStatus, TimeLeft, TtlStrategy
-from duragraph.pg import Connection, Page
+from duragraph.pg import BOUND, Connection, Page
 
 SortBy = Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"]
 
 ExtractRoot = Literal["values", "metadata", "config", "interrupts"]
-
-SEARCH_SECONDS = 10
 
 _FOLDED = """
 case when c.checkpoint_id is not null then shown(c) end
@@ -108,7 +106,6 @@ order by t.{column} {order}, t.thread_id
     for column in get_args(SortBy)
     for order in get_args(SortOrder)
 }
-BOUND = f"set local statement_timeout = '{SEARCH_SECONDS}s'"
 
 
 @attrs.frozen
@@ -136,7 +133,7 @@ async def search(
 ) -> list[Thread]:
     """`extract` by alias; what a path doesn't find is null. Without `values` those are None.
 
-    Raises Unavailable when a search through values takes longer than SEARCH_SECONDS.
+    Raises Unavailable when a search through values takes longer than `pg.SEARCH_SECONDS`.
     """
     aliases = roots = paths = None
     if extract:
