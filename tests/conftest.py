@@ -69,6 +69,20 @@ async def plane(start_plane):
     return await start_plane()
 
 
+@pytest.fixture
+async def hand(plane):
+    """A worker of the graph `g`, whose every message the test sends."""
+    return await plane.worker("g")
+
+
+@pytest.fixture
+async def owner(database_url):
+    """A connection as the database's owner, whom no row is hidden from."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
 def database_named(url, name):
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 

@@ -14,11 +14,6 @@ ONE, OTHER = "1" * 32, "2" * 32
 
 
 @pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
-@pytest.fixture
 def thread():
     return new_id()
 

@@ -41,11 +41,6 @@ def grown(parent, value):
 
 
 @pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
-@pytest.fixture
 async def history(plane, hand):
     """A thread at an interrupt, with a growing list, a subgraph and an effect; oldest first."""
     body = {"assistant_id": "g", "input": {}, "if_not_exists": "create", "metadata": {"m": 1}}

@@ -22,11 +22,6 @@ IN_TIME = 10
 
 
 @pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
-@pytest.fixture
 def thread():
     return new_id()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from duragraph import ids
@@ -13,18 +12,6 @@ pytestmark = pytest.mark.timeout(30)
 
 RUN = {"assistant_id": "g", "input": {}}
 VALUES = Frame("values", b'{"a":1}')
-
-
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
-@pytest.fixture
-async def database(database_url):
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -77,14 +64,14 @@ async def test_the_answer_stays_what_it_was(plane, hand, thread):
     assert (await plane.post(f"/threads/{thread}/runs", RUN, **under("k"))).body == first.body
 
 
-async def test_equal_requests_at_once_make_one_run(start_plane, thread, database):
+async def test_equal_requests_at_once_make_one_run(start_plane, thread, owner):
     planes = [await start_plane(), await start_plane()]
     await planes[0].worker("g")
     requests = (planes[n % 2].post(f"/threads/{thread}/runs", RUN, **under("k")) for n in range(30))
     answers = await asyncio.gather(*requests)
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
-    assert await database.fetchval("select count(*) from run") == 1
+    assert await owner.fetchval("select count(*) from run") == 1
 
 
 async def test_a_run_that_its_own_request_made_is_no_reason_to_reject(plane, hand, thread):
@@ -106,14 +93,14 @@ async def test_a_run_in_place_of_others_does_not_take_its_own(plane, hand, threa
     assert (await hand.task()).run_id == first.json["run_id"]
 
 
-async def test_another_request_under_the_key_is_a_conflict(plane, hand, thread, database):
+async def test_another_request_under_the_key_is_a_conflict(plane, hand, thread, owner):
     path = f"/threads/{thread}/runs"
     assert (await plane.post(path, RUN, **under("k"))).status == 200
     for other, body in ((path, RUN | {"input": 1}), (f"{path}/wait", RUN), ("/runs", RUN)):
         answer = await plane.post(other, body, **under("k"))
         assert (answer.status, answer.json["code"]) == (409, "conflict")
         assert "key" in answer.json["hint"]
-    assert await database.fetchval("select count(*) from run") == 1
+    assert await owner.fetchval("select count(*) from run") == 1
 
 
 async def test_a_request_that_failed_leaves_its_key_free(plane, hand):
@@ -124,20 +111,20 @@ async def test_a_request_that_failed_leaves_its_key_free(plane, hand):
     assert (await plane.post(path, RUN, **under("k"))).status == 200
 
 
-async def test_a_crash_before_the_commit_leaves_neither_key_nor_run(plane, hand, thread, database):
+async def test_a_crash_before_the_commit_leaves_neither_key_nor_run(plane, hand, thread, owner):
     path = f"/threads/{thread}/runs"
-    async with database.transaction():
-        await database.execute("select from thread for update")
+    async with owner.transaction():
+        await owner.execute("select from thread for update")
         request = asyncio.create_task(plane.post(path, RUN, **under("k")))
         waiting = "select pid from pg_locks where not granted"
         async with asyncio.timeout(10):
-            while not (pid := await database.fetchval(waiting)):
+            while not (pid := await owner.fetchval(waiting)):
                 pass
-        await database.execute("select pg_terminate_backend($1)", pid)
+        await owner.execute("select pg_terminate_backend($1)", pid)
         assert (await request).status == 503
-    assert await database.fetchval("select count(*) from idempotency_key") == 0
+    assert await owner.fetchval("select count(*) from idempotency_key") == 0
     assert (await plane.post(path, RUN, **under("k"))).status == 200
-    assert await database.fetchval("select count(*) from run") == 1
+    assert await owner.fetchval("select count(*) from run") == 1
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -187,10 +174,10 @@ async def test_keys_are_bounded(plane, hand):
     assert (await plane.post("/threads", {}, **under("k" * 255))).status == 200
 
 
-async def test_old_keys_are_forgotten(start_plane, database):
+async def test_old_keys_are_forgotten(start_plane, owner):
     plane = await start_plane(idempotency_seconds=0.01, sweep_seconds=0.01)
     first = await plane.post("/threads", {}, **under("k"))
     async with asyncio.timeout(10):
-        while await database.fetchval("select count(*) from idempotency_key"):
+        while await owner.fetchval("select count(*) from idempotency_key"):
             pass
     assert (await plane.post("/threads", {}, **under("k"))).body != first.body

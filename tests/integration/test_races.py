@@ -42,11 +42,6 @@ async def plane(start_plane):
     return await start_plane(sweep_seconds=3600)
 
 
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
 async def thread_of(plane):
     return (await plane.post("/threads", {})).json["thread_id"]
 

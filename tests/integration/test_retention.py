@@ -4,7 +4,6 @@ import asyncio
 import time
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from duragraph.deps import DEPS
@@ -19,18 +18,6 @@ pytestmark = pytest.mark.timeout(30)
 DAYS = 90
 LONG_AGO_MS = time.time_ns() // 1_000_000 - 2 * DAYS * partitions.DAY_MS
 WEEK = LONG_AGO_MS // partitions.WEEK_MS
-
-
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
-@pytest.fixture
-async def owner(database_url):
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -50,15 +37,8 @@ async def sweep(plane):
     return Retention(plane.app[DEPS].engine, event_days=DAYS).sweep_events
 
 
-async def begun(hand, thread, **fields):
-    body = {"assistant_id": "g", "input": {}, "if_not_exists": "create", **fields}
-    answer = await hand.plane.post(f"/threads/{thread}/runs", body)
-    assert answer.status == 200, answer.body
-    return answer.json["run_id"]
-
-
 async def run_of(hand, thread, *numbers):
-    await begun(hand, thread)
+    await hand.plane.start_run(thread)
     task = await hand.task()
     await hand.finish(task, frames=[Frame("custom", str(n).encode()) for n in numbers])
     return task.run_id
@@ -134,7 +114,7 @@ async def test_events_of_open_runs_and_of_runs_that_ended_lately_are_kept(
     await sweep()
     assert await asked(hand.plane, f"/runs/{lately}/stream", "-") == (200, 1)
     await owner.execute("delete from event")
-    await begun(hand, thread)
+    await hand.plane.start_run(thread)
     task = await hand.task()
     await hand.report(task, frames=[Frame("custom", b"2")])
     await aged(owner, task.run_id)
@@ -164,7 +144,7 @@ async def test_a_thread_stream_begins_with_what_is_kept_or_refuses(plane, hand, 
 
 async def test_who_follows_a_run_that_is_erased_is_told(plane, hand, owner):
     thread = new_id()
-    run_id = await begun(hand, thread)
+    run_id = await hand.plane.start_run(thread)
     async with plane.http.get(f"/threads/{thread}/runs/{run_id}/stream") as response:
         await owner.execute("delete from run")
         async with asyncio.timeout(10):
@@ -174,7 +154,7 @@ async def test_who_follows_a_run_that_is_erased_is_told(plane, hand, owner):
 async def test_where_the_answer_has_begun_the_stream_says_so(plane, hand, owner):
     """The log loses what a follower never heard of."""
     thread = new_id()
-    run_id = await begun(hand, thread)
+    run_id = await hand.plane.start_run(thread)
     task = await hand.task()
     await hand.report(task, frames=[Frame("custom", b"1")])
     for path in f"/threads/{thread}/runs/{run_id}/stream", f"/threads/{thread}/stream":

@@ -24,11 +24,6 @@ def memory():
     tracemalloc.stop()
 
 
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
 async def next_frame(response):
     """Read to the next frame's id."""
     while not (line := await response.content.readline()).startswith(b"id: "):

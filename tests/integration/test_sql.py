@@ -44,14 +44,6 @@ async def connect(database_url):
         pool.terminate()
 
 
-@pytest.fixture
-async def owner(database_url):
-    """The database as its owner sees it."""
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
 async def plan(connection, sql):
     """The generic plan, as the planes have it. Permissions are checked on the way."""
     parameters = (await connection.prepare(sql)).get_parameters()

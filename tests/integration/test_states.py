@@ -4,7 +4,6 @@ import asyncio
 
 import attrs
 import msgspec
-import pytest
 
 from duragraph import ids
 from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Write
@@ -37,11 +36,6 @@ def checkpoint(
 
 def task_of(name, id, **more):
     return {"id": id, "name": name, "path": ["__pregel_pull", name], **more}
-
-
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
 
 
 async def start(plane, hand, thread_id=UNKNOWN):

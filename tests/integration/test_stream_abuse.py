@@ -13,11 +13,6 @@ pytestmark = pytest.mark.timeout(30)
 IN_TIME = 5
 
 
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
 async def begun(hand):
     """A task, and its run's path."""
     thread = (await hand.plane.post("/threads", {})).json["thread_id"]

@@ -18,11 +18,6 @@ SECOND = {
 BODY = {"metadata": {"graph_id": "g"}, "supersteps": [INPUT, SECOND]}
 
 
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
 def create(plane, body=BODY, **options):
     return asyncio.ensure_future(plane.post("/threads", body, **options))
 

@@ -54,16 +54,9 @@ class Reader:
         return [what for *_, what in self.seen]
 
 
-async def begun(hand, thread_id, **body):
-    body = {"assistant_id": "g", "input": {}, "if_not_exists": "create", **body}
-    answer = await hand.plane.post(f"/threads/{thread_id}/runs", body)
-    assert answer.status == 200, answer.body
-    return answer.json["run_id"]
-
-
 async def run_of(hand, thread_id, *numbers):
     """A run with these frames, to its end."""
-    await begun(hand, thread_id)
+    await hand.plane.start_run(thread_id)
     await hand.finish(await hand.task(), frames=frames(*numbers))
 
 
@@ -77,7 +70,7 @@ async def test_a_thread_is_followed_before_it_exists_and_through_all_its_runs(pl
         await run_of(hand, thread, 1, 2)
         await run_of(hand, thread, 3)
         assert await reader.ends(2) == [1, 2, "success", 3, "success"]
-        await begun(hand, thread)
+        await hand.plane.start_run(thread)
         task = await hand.task()
         await hand.report(task, frames=frames(4))
         await plane.post(f"/threads/{thread}/runs/{task.run_id}/cancel")
@@ -102,7 +95,7 @@ async def test_from_any_mark_comes_what_is_behind_it(plane):
 async def test_from_now_on_nothing_is_replayed(plane):
     hand, thread = await plane.worker("g"), new_id()
     await run_of(hand, thread, 1)
-    await begun(hand, thread)
+    await hand.plane.start_run(thread)
     task = await hand.task()
     await hand.report(task, frames=frames(2))
     now = await plane.app[DEPS].streams.thread_mark(DEFAULT_ORGANIZATION, thread)
@@ -115,7 +108,7 @@ async def test_from_now_on_nothing_is_replayed(plane):
 async def test_runs_in_line_come_in_their_turn_and_those_cancelled_before_it_never(plane):
     hand, thread = await plane.worker("g"), new_id()
     async with Reader(plane, thread) as reader:
-        first, second, third = [await begun(hand, thread) for _ in range(3)]
+        first, second, third = [await hand.plane.start_run(thread) for _ in range(3)]
         await plane.post(f"/threads/{thread}/runs/{second}/cancel")
         for n in 1, 2:
             await hand.finish(await hand.task(), frames=frames(n))
@@ -170,7 +163,7 @@ async def test_what_comes_again_is_seen_once(plane):
     async with Reader(plane, thread) as reader:
         expected = []
         for n in range(3):
-            await begun(hand, thread)
+            await hand.plane.start_run(thread)
             task = await hand.task()
             for batch in 1, 2, 3:
                 await hand.report(task, batch=batch, frames=frames(batch))

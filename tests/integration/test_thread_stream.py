@@ -15,11 +15,6 @@ pytestmark = pytest.mark.timeout(30)
 FRAME = re.compile(rb"event: (.*)\r\ndata: (.*)\r\nid: (\d+)-(\d+)\r\n\r\n")
 
 
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
 class Stream:
     """An open thread stream, read as far as asked."""
 
@@ -65,16 +60,9 @@ async def follow(plane):
         response.close()
 
 
-async def begun(hand, thread, **fields):
-    body = {"assistant_id": "g", "input": {}, "if_not_exists": "create", **fields}
-    answer = await hand.plane.post(f"/threads/{thread}/runs", body)
-    assert answer.status == 200, answer.body
-    return answer.json["run_id"]
-
-
 async def run_of(hand, thread, *numbers):
     """A run with these frames after its first; returns its id."""
-    run_id = await begun(hand, thread)
+    run_id = await hand.plane.start_run(thread)
     await hand.finish(await hand.task(), frames=[started(run_id), *map(custom, numbers)])
     return run_id
 
@@ -208,7 +196,7 @@ def place(event_id):
 async def test_a_cancelled_run_ends_too(hand, follow, action):
     thread = new_id()
     stream = await follow(thread)
-    run_id = await begun(hand, thread)
+    run_id = await hand.plane.start_run(thread)
     await hand.report(await hand.task(), frames=[started(run_id)])
     await hand.plane.post(f"/threads/{thread}/runs/{run_id}/cancel?action={action}")
     assert (await stream.data(2))[1] == done(run_id)

@@ -4,7 +4,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-import asyncpg
 import pytest
 
 from duragraph import ids, pg
@@ -12,18 +11,6 @@ from duragraph.pg import erasure
 from duragraph.protocol import ChannelWrite, Checkpoint
 
 RUN = {"assistant_id": "g", "input": {}}
-
-
-@pytest.fixture
-async def database(database_url):
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
 
 
 @asynccontextmanager
@@ -68,9 +55,9 @@ async def left(plane, path):
     return ttl["strategy"], ttl["ttl_minutes"], round(since / timedelta(minutes=1), 1)
 
 
-async def age(database, minutes):
+async def age(owner, minutes):
     """As if so much time had passed."""
-    await database.execute(
+    await owner.execute(
         "update thread set expires_at = expires_at - make_interval(mins => $1)", minutes
     )
 
@@ -135,34 +122,34 @@ async def test_the_configuration_has_a_default(start_plane):
     assert (await left(plane, f"/threads/{copied['thread_id']}"))[:2] == ("keep_latest", 7.5)
 
 
-async def test_a_thread_goes_when_its_time_is_over(plane, hand, database, sweep):
+async def test_a_thread_goes_when_its_time_is_over(plane, hand, owner, sweep):
     going, staying = await make(plane, ttl={"ttl": 5}), await make(plane)
     await recorded(plane, hand, going)
-    await age(database, 4)
+    await age(owner, 4)
     await sweep()
     assert (await plane.get(going)).status == 200
-    await age(database, 2)
+    await age(owner, 2)
     await sweep()
     assert (await plane.get(going)).status == 404
     assert (await plane.get(staying)).status == 200
     for table in ("thread", "run", "checkpoint", "channel_value"):
-        count = await database.fetchval(f"select count(*) from {table}")
+        count = await owner.fetchval(f"select count(*) from {table}")
         assert count == (table == "thread"), table
 
 
-async def test_the_reaper_sweeps(start_plane, database):
+async def test_the_reaper_sweeps(start_plane, owner):
     plane = await start_plane(sweep_seconds=0.01)
     path = await make(plane, ttl={"ttl": 5})
-    await age(database, 6)
+    await age(owner, 6)
     while (await plane.get(path)).status != 404:
         pass
 
 
-async def test_a_thread_with_an_open_run_stays_until_that_ends(plane, hand, database, sweep):
+async def test_a_thread_with_an_open_run_stays_until_that_ends(plane, hand, owner, sweep):
     path = await make(plane, ttl={"ttl": 5})
     assert (await plane.post(f"{path}/runs", RUN)).status == 200
     task = await hand.task()
-    await age(database, 6)
+    await age(owner, 6)
     await sweep()
     assert (await plane.get(path)).json["status"] == "busy"
     assert (await hand.finish(task)).verdict == "accepted"
@@ -170,72 +157,72 @@ async def test_a_thread_with_an_open_run_stays_until_that_ends(plane, hand, data
     assert (await plane.get(path)).status == 404
 
 
-async def test_keep_latest_prunes_each_time(plane, hand, database, sweep):
+async def test_keep_latest_prunes_each_time(plane, hand, owner, sweep):
     path = await make(plane, ttl={"ttl": 5, "strategy": "keep_latest"})
     for runs in (1, 2):
         await recorded(plane, hand, path)
         assert await history(plane, path) == 2 + runs
-        await age(database, 6)
+        await age(owner, 6)
         for _ in range(3):
             await sweep()
         assert await history(plane, path) == 1
         assert (await left(plane, path))[:2] == ("keep_latest", 5)
-        due = await database.fetchval("select count(*) from thread where expires_at < now()")
+        due = await owner.fetchval("select count(*) from thread where expires_at < now()")
         assert due == 0, "its time is counted anew"
     assert (await plane.get(f"{path}/state")).json["values"] == {"a": 1}
 
 
-async def test_keep_latest_leaves_a_thread_with_an_open_run_alone(plane, hand, database, sweep):
+async def test_keep_latest_leaves_a_thread_with_an_open_run_alone(plane, hand, owner, sweep):
     path = await make(plane, ttl={"ttl": 5, "strategy": "keep_latest"})
     await recorded(plane, hand, path)
     assert (await plane.post(f"{path}/runs", RUN)).status == 200
-    await age(database, 6)
+    await age(owner, 6)
     await sweep()
     assert await history(plane, path) == 3
 
 
-async def test_planes_sweep_side_by_side(plane, hand, database, sweep, sweep_too):
+async def test_planes_sweep_side_by_side(plane, hand, owner, sweep, sweep_too):
     for strategy in ("delete", "keep_latest"):
         for _ in range(5):
             path = await make(plane, ttl={"ttl": 5, "strategy": strategy})
             await recorded(plane, hand, path)
-    await age(database, 6)
+    await age(owner, 6)
     for _ in range(4):
         await asyncio.gather(sweep(), sweep_too(), sweep())
-    assert await database.fetchval("select count(*) from thread") == 5
-    assert await database.fetchval("select count(*) from checkpoint") == 5
-    assert await database.fetchval("select count(*) from channel_value") == 5
+    assert await owner.fetchval("select count(*) from thread") == 5
+    assert await owner.fetchval("select count(*) from checkpoint") == 5
+    assert await owner.fetchval("select count(*) from channel_value") == 5
 
 
-async def test_a_thread_in_use_holds_up_no_sweep(plane, hand, database, sweep):
+async def test_a_thread_in_use_holds_up_no_sweep(plane, hand, owner, sweep):
     held = await make(plane, ttl={"ttl": 5, "strategy": "keep_latest"})
     other = await make(plane, ttl={"ttl": 5})
     await recorded(plane, hand, held)
-    await age(database, 6)
-    async with database.transaction():
-        await database.execute("select from thread where ttl_strategy = 'keep_latest' for update")
+    await age(owner, 6)
+    async with owner.transaction():
+        await owner.execute("select from thread where ttl_strategy = 'keep_latest' for update")
         await sweep()
         assert (await plane.get(other)).status == 404
         assert await history(plane, held) == 3
 
 
-async def test_what_a_crash_left_half_erased_goes_with_the_next_sweep(plane, database, sweep):
+async def test_what_a_crash_left_half_erased_goes_with_the_next_sweep(plane, owner, sweep):
     path = await make(plane)
-    await database.execute("update thread set erase_at = now()")
+    await owner.execute("update thread set erase_at = now()")
     assert (await plane.get(path)).status == 404
     await sweep()
-    assert await database.fetchval("select count(*) from thread") == 0
+    assert await owner.fetchval("select count(*) from thread") == 0
 
 
-async def test_a_long_history_goes_over_some_batches(plane, hand, database, sweep, monkeypatch):
+async def test_a_long_history_goes_over_some_batches(plane, hand, owner, sweep, monkeypatch):
     path = await make(plane, ttl={"ttl": 5})
     for _ in range(3):
         await recorded(plane, hand, path, checkpoints=230)
-    await age(database, 6)
+    await age(owner, 6)
     monkeypatch.setattr(erasure, "BATCHES_A_SWEEP", 2)
     await sweep()
-    assert 0 < await database.fetchval("select count(*) from checkpoint") < 690
+    assert 0 < await owner.fetchval("select count(*) from checkpoint") < 690
     assert (await plane.get(path)).status == 404
     monkeypatch.setattr(erasure, "BATCHES_A_SWEEP", 25)
     await sweep()
-    assert await database.fetchval("select count(*) from checkpoint") == 0
+    assert await owner.fetchval("select count(*) from checkpoint") == 0

@@ -7,8 +7,8 @@ import socket
 import sys
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
+from uuid import UUID
 
-import asyncpg
 import attrs
 import msgspec
 import pytest
@@ -19,7 +19,7 @@ from standardwebhooks import Webhook
 from duragraph import codec, ids, pg, webhooks
 from duragraph.pg import reaping
 from duragraph.pg import webhooks as deliveries
-from duragraph.protocol import ChannelWrite, Checkpoint, Outcome
+from duragraph.protocol import ChannelWrite, Checkpoint, Outcome, Write
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 SECRETS = (b"a secret of thirty-two bytes....", b"another secret of enough bytes..")
@@ -93,14 +93,6 @@ async def receiver():
 async def plane(start_plane, monkeypatch):
     monkeypatch.setattr(webhooks, "LOOK_SECONDS", 0.05)
     return await start_plane(webhook_networks=LOOPBACK, webhook_secrets=SECRETS)
-
-
-@pytest.fixture
-async def owner(database_url):
-    """The database as its owner sees it."""
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture
@@ -286,6 +278,19 @@ async def test_a_delivery_stands_with_the_end_or_not_at_all(start_plane, receive
     await hand.finish(task)
     row = await owner.fetchrow(OWED)
     assert (str(row["run_id"]), row["url"]) == (run["run_id"], url)
+
+
+async def test_a_state_that_can_not_be_shown_keeps_no_run_from_its_end(plane, receiver):
+    _, task, hand = await running(plane, receiver.url)
+    at = ids.checkpoint_id()
+    beyond = ChannelWrite("a", b"1e400000")
+    verdict = await hand.finish(
+        task,
+        checkpoints=[Checkpoint(at, None, "", "loop", 0, "", [], [beyond], {"a": at})],
+        writes=[Write(at, "", str(UUID(int=0)), result=b'{"b": 1}')],
+    )
+    assert verdict.verdict == "accepted"
+    assert (await receiver.accept()).json["values"] is None
 
 
 async def test_a_run_without_a_webhook_owes_nothing(plane, owner):

@@ -29,11 +29,6 @@ LONG = "".join(chr(0x4E00 + n * 7919 % 20000) for n in range(3000))
 """More than an index takes, and hard to compress."""
 
 
-@pytest.fixture
-async def hand(plane):
-    return await plane.worker("g")
-
-
 async def begun(hand):
     """A task on a thread of its own, and the thread's path."""
     thread = (await hand.plane.post("/threads", {})).json["thread_id"]
