@@ -448,6 +448,15 @@ language sql stable parallel safe as $$
     select to_char(moment at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
 $$;
 
+-- What can't be shown, a huge state or a number beyond all bounds, may keep no run from its end.
+create or replace function shown_if_possible(c checkpoint) returns json
+language plpgsql stable as $$
+begin
+    return shown(c);
+exception when others then
+    return null;
+end $$;
+
 -- However a run ends, and only if somebody is to be told: the body is the run as clients see it,
 -- and its thread's values at that moment, which later runs and erasures may change.
 create or replace function owe_webhook() returns trigger language plpgsql as $$
@@ -459,7 +468,7 @@ begin
         'multitask_strategy', new.multitask_strategy, 'created_at', on_wire(new.created_at),
         'updated_at', on_wire(new.updated_at), 'run_started_at', on_wire(new.leased_at),
         'run_ended_at', on_wire(new.updated_at), 'error', new.error,
-        'values', case when c.checkpoint_id is not null then shown(c) end)
+        'values', case when c.checkpoint_id is not null then shown_if_possible(c) end)
     from thread t left join checkpoint c using (organization_id, thread_id, checkpoint_id)
     where t.organization_id = new.organization_id and t.thread_id = new.thread_id;
     return null;
