@@ -5,14 +5,16 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from langgraph_sdk import get_sync_client
+from langgraph_sdk import get_client, get_sync_client
 
 from duragraph.embedded import Servers
+from tests.conformance.sdk_cases import Threaded
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("Echo", "FanOut", "Router", "Cycle", "Interrupt", "Error", "Tokens", "Subgraph", "Nested")
@@ -26,6 +28,17 @@ def server_url(servers: Servers) -> Iterator[str]:
     """The address, once the worker has registered every graph."""
     with serving(servers, TARGETS) as url:
         yield url
+
+
+@pytest.fixture(params=["async", "sync"])
+async def client(server_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """The official client, in each of its two forms."""
+    if request.param == "async":
+        async with get_client(url=server_url) as client:
+            yield client
+    else:
+        with get_sync_client(url=server_url) as client:
+            yield Threaded(client)
 
 
 @contextmanager

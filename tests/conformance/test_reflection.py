@@ -1,7 +1,6 @@
 """Every public method of the official client, in both its halves, answers as on the reference."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,20 +8,9 @@ from langgraph_sdk import get_client, get_sync_client
 
 from tests.conformance.compare import differences
 from tests.conformance.explained import explanation
-from tests.conformance.sdk_cases import Threaded
 from tests.conformance.sdk_methods import CASES, CLOSING, RECORDED, answer, methods
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(params=["async", "sync"])
-async def client(server_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    if request.param == "async":
-        async with get_client(url=server_url) as client:
-            yield client
-    else:
-        with get_sync_client(url=server_url) as client:
-            yield Threaded(client)
 
 
 @pytest.mark.parametrize("make", [get_client, get_sync_client])

@@ -1,13 +1,11 @@
 """The unmodified official client, in both its halves, against a running server and worker."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 
@@ -22,19 +20,8 @@ from tests.conformance.sdk_cases import (
     TAGS,
     TITLE,
     Streamed,
-    Threaded,
     holds,
 )
-
-
-@pytest.fixture(params=["async", "sync"])
-async def client(server_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    if request.param == "async":
-        async with get_client(url=server_url) as client:
-            yield client
-    else:
-        with get_sync_client(url=server_url) as client:
-            yield Threaded(client)
 
 
 @pytest.fixture
