@@ -49,7 +49,7 @@ API_SHARED = {
     "middleware",
     "openapi",
     "docs",
-    "intake",
+    "creation",
     "idempotency",
     "updates",
     "cursors",

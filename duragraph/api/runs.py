@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
-from duragraph.api import cursors, fields, intake, results, sse
+from duragraph.api import creation, cursors, fields, results, sse
 from duragraph.api.io import Call, EventStream, Reply, Value
 from duragraph.errors import Invalid, NotFound
 from duragraph.frames import Batch
@@ -74,12 +74,12 @@ class CancelMany:
 
 
 async def create(call: Call, thread_id: str, *, body: RunCreate) -> Reply[Run]:
-    created = await intake.create(call, new_id(), thread_id, body)
+    created = await creation.create(call, new_id(), thread_id, body)
     return Reply(created.run, headers={"Content-Location": _path(created.run)})
 
 
 async def create_stateless(call: Call, *, body: RunCreate) -> Reply[Run]:
-    created = await intake.create(call, new_id(), None, body)
+    created = await creation.create(call, new_id(), None, body)
     return Reply(created.run, headers={"Content-Location": f"/runs/{created.run.run_id}"})
 
 
@@ -95,7 +95,7 @@ async def _stream(call: Call, thread_id: str | None, body: RunCreate) -> web.Str
     run_id, cancel = new_id(), body.on_disconnect == "cancel"
     query = StreamQuery(cancel_on_disconnect=cancel, last_event_id=cursors.BEGINNING)
     with call.deps.streams.subscribe(run_id) as follower:
-        run = (await intake.create(call, run_id, thread_id, body, attended=True)).run
+        run = (await creation.create(call, run_id, thread_id, body, attended=True)).run
         path = f"/runs/{run.run_id}" if thread_id is None else _path(run)
         if run.run_id == run_id:
             batches = call.deps.streams.follow(run_id, follower, fresh=True)
@@ -116,7 +116,7 @@ async def wait_stateless(call: Call, *, body: RunCreate) -> Value:
 async def _wait(call: Call, thread_id: str | None, body: RunCreate) -> web.StreamResponse:
     run_id, cancel = new_id(), body.on_disconnect == "cancel"
     with call.deps.streams.subscribe(run_id) as follower:
-        run = (await intake.create(call, run_id, thread_id, body, attended=True)).run
+        run = (await creation.create(call, run_id, thread_id, body, attended=True)).run
         if run.run_id == run_id:
             batches = call.deps.streams.follow(run_id, follower, fresh=True)
             return await _value(call, run, thread_id, batches, cancel=cancel)
@@ -140,7 +140,7 @@ async def batch(
     call: Call, *, body: Annotated[list[RunCreate], Meta(min_length=1, max_length=10_000)]
 ) -> list[Run]:
     """Create a run on a temporary thread for each body; all of them or none."""
-    return [created.run for created in await intake.create_all(call, body)]
+    return [created.run for created in await creation.create_all(call, body)]
 
 
 async def search(call: Call, thread_id: str, *, query: SearchQuery) -> Reply[list[Run]]:

@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from duragraph import codec
-from duragraph.api import intake, sse
+from duragraph.api import creation, sse
 from duragraph.api.agents import cards, jsonrpc, parts, tasks
 from duragraph.api.agents.jsonrpc import INVALID_PARAMS, Failure, Fault, Message, MessageId
 from duragraph.api.agents.parts import TERMINAL, V03, V10, Dialect, Given
@@ -191,7 +191,7 @@ async def _start(asked: Asked, given: Given, run_id: str, stream_mode: list[Stre
         task_id = await _answerable(asked, given.taskId, given.contextId)
         body = attrs.evolve(body, command=given.as_answer(), multitask_strategy="reject")
     body = attrs.evolve(body, metadata={"a2a_task": task_id.root_id})
-    run = (await intake.create(asked.call, run_id, task_id.context_id, body)).run
+    run = (await creation.create(asked.call, run_id, task_id.context_id, body)).run
     return Task(
         task_id.context_id, task_id.root_id, run_id, run.assistant_id, "submitted", run.created_at
     )

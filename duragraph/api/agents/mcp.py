@@ -15,7 +15,7 @@ from aiohttp import web
 from msgspec import UNSET, Raw
 
 from duragraph import __version__, codec
-from duragraph.api import intake, sse
+from duragraph.api import creation, sse
 from duragraph.api.agents import jsonrpc
 from duragraph.api.agents.jsonrpc import Failure, Fault, Message, MessageId, Success
 from duragraph.api.io import Call, Reply, Unread, Value
@@ -180,7 +180,7 @@ async def _call_tool(call: Call, message: Message, version: str | None) -> web.S
     run_id = new_id()
     body = RunCreate(found[0].assistant_id, input=asked.arguments, on_disconnect="cancel")
     with call.deps.streams.subscribe(run_id) as follower:
-        run = (await intake.create(call, run_id, None, body)).run
+        run = (await creation.create(call, run_id, None, body)).run
         batches = call.deps.streams.follow(run_id, follower, fresh=True)
         async with sse.while_connected(call, run, cancel=True):
             return await sse.value(call, _called(message.id, version, batches), {})

@@ -7,7 +7,7 @@ import attrs
 from msgspec import Meta, Raw
 
 from duragraph import codec
-from duragraph.api import intake
+from duragraph.api import creation
 from duragraph.api.event_streaming.envelope import CommandError, fitted
 from duragraph.api.io import Call
 from duragraph.errors import Invalid
@@ -149,7 +149,7 @@ async def _run(
     command: Json = NULL,
     strategy: MultitaskStrategy,
 ) -> str:
-    """Create a run whose frames are events; raises as `intake.create`."""
+    """Create a run whose frames are events; raises as `creation.create`."""
     body = RunCreate(
         assistant_id=assistant_id,
         input=input,
@@ -163,7 +163,7 @@ async def _run(
         strict_resume=command != NULL,
         if_not_exists="create",
     )
-    return (await intake.create(call, new_id(), thread_id, body)).run.run_id
+    return (await creation.create(call, new_id(), thread_id, body)).run.run_id
 
 
 async def _asking(call: Call, thread_id: str) -> Asking | None:

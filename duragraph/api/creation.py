@@ -1,4 +1,4 @@
-"""From a run-creating request to runs: what `../intake.py` makes of its body, created."""
+"""Creates the runs that requests ask for; `intake.py` says what their bodies mean."""
 
 from collections.abc import Mapping, Sequence
 
