@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Annotated, Any, TypeAlias
 
@@ -87,15 +87,7 @@ def dev(
         )
         jobs: list[Job] = [partial(development.watch, servers.children)]
         if worker:
-            url, environ = development.address(config), child_environ(config)
-            edited = asyncio.Event() if reload else None
-            if edited is not None:
-                # Bytecode is told from its source by size and second: two quick saves are alike.
-                environ["PYTHONDONTWRITEBYTECODE"] = "1"
-                jobs.append(partial(reloading.watch, targets, edited))
-            jobs.append(
-                partial(development.keep_worker, url, targets, environ=environ, edited=edited)
-            )
+            jobs += _worker_jobs(config, targets, reload=reload)
         banner = development.banner(config, servers, targets if worker else None)
         run(_serve(config, listener, banner=banner, jobs=jobs))
 
@@ -162,6 +154,19 @@ def _listen(config: Config) -> socket.socket:
             f"Can't listen on {config.host} port {config.port}: {os.strerror(error.errno or 0)}. "
             "Stop what runs there, or choose another --port."
         ) from error
+
+
+def _worker_jobs(config: Config, targets: Sequence[str], *, reload: bool) -> list[Job]:
+    url, environ = development.address(config), child_environ(config)
+    if not reload:
+        return [partial(development.keep_worker, url, targets, environ=environ)]
+    edited = asyncio.Event()
+    # Bytecode counts as fresh by its source's size and second: of two quick saves it has the first.
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    return [
+        partial(reloading.watch, targets, edited),
+        partial(development.keep_worker, url, targets, environ=environ, edited=edited),
+    ]
 
 
 async def _serve(

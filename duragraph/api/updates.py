@@ -159,17 +159,9 @@ def _hidden_run(
         queue=assistant.queue,
         kind="update_state",
         multitask_strategy="reject",
-        base_metadata=b"{}",
-        thread_metadata=b"{}",
-        metadata=b"{}",
         kwargs=kwargs,
         thread_config=bytes(thread.config),
-        after_seconds=0,
         checkpoint_id=start_id,
-        on_disconnect="continue",
-        on_completion="keep",
-        make_thread=False,
-        temporary=False,
     )
 
 

@@ -13,7 +13,7 @@ from duragraph.protocol import LEASE_SECONDS, RunKind
 COLUMNS = columns(Run)
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class NewRun:
     """A run to create. `worker_id` names the waiting worker it is matched to, if any.
 
@@ -30,17 +30,17 @@ class NewRun:
     queue: str
     kind: RunKind
     multitask_strategy: MultitaskStrategy
-    base_metadata: bytes
-    thread_metadata: bytes
-    metadata: bytes
+    base_metadata: bytes = b"{}"
+    thread_metadata: bytes = b"{}"
+    metadata: bytes = b"{}"
     kwargs: bytes
     thread_config: bytes
-    after_seconds: float
-    checkpoint_id: str | None
-    on_disconnect: OnDisconnect
-    on_completion: OnCompletion
-    make_thread: bool
-    temporary: bool
+    after_seconds: float = 0
+    checkpoint_id: str | None = None
+    on_disconnect: OnDisconnect = "continue"
+    on_completion: OnCompletion = "keep"
+    make_thread: bool = False
+    temporary: bool = False
     worker_id: str | None = None
     graph_version: str | None = None
     webhook: str | None = None
