@@ -41,7 +41,7 @@ class Reaper:
             await reaping.erase_runs(conn)
             await idempotency.forget(conn, after_seconds=self._config.idempotency_seconds)
             await erasure.sweep(conn)
-            await store.sweep(conn)
+            await store.forget(conn)
 
     async def _reap(self, conn: Connection) -> int:
         most, seconds = self._config.max_attempts, self._config.run_timeout_seconds

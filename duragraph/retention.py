@@ -31,7 +31,7 @@ class Retention:
     async def _housekeep(self) -> None:
         async with pg.acquire(self._pool) as conn:
             await workers.forget(conn)
-            await webhooks.erase(conn)
+            await webhooks.forget(conn)
             await partitions.make_ahead(conn)
 
     async def sweep_events(self) -> None:

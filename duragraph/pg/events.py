@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import attrs
-from msgspec import Raw
 
 from duragraph.frames import ALL, Batch, Mark
-from duragraph.models import TERMINAL, RunStatus
+from duragraph.models import TERMINAL, Json, RunStatus
 from duragraph.pg import Connection, columns
 from duragraph.protocol import RunKind
 from duragraph.thread_events import RunSummary
@@ -40,7 +39,7 @@ class Progress:
     status: RunStatus
     ms: int
     last_seq: int
-    error: Raw | None
+    error: Json | None
     created_at: str
 
     @property

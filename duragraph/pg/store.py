@@ -272,16 +272,16 @@ async def namespaces(
     return [r["namespace"] for r in records]
 
 
-SWEEP = """
+FORGET = """
 delete from store_item where (organization_id, path, key) in (
     select organization_id, path, key from store_item where expires_at < now()
     order by expires_at limit 1000 for update skip locked)
 """
 
 
-async def sweep(conn: Connection) -> None:
+async def forget(conn: Connection) -> None:
     """Erase what has expired."""
-    await conn.execute(SWEEP)
+    await conn.execute(FORGET)
 
 
 def _jsonpath(given: str) -> str:

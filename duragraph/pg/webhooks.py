@@ -91,13 +91,13 @@ async def failed(
     await conn.execute(FAILED, run_id, attempt, why, retry_seconds)
 
 
-ERASE = f"""
+FORGET = f"""
 delete from webhook_delivery where run_id in (
     select run_id from webhook_delivery where gave_up_at < now() - interval '{KEPT_DAYS} days'
     limit 1000 for update skip locked)
 """
 
 
-async def erase(conn: Connection) -> None:
+async def forget(conn: Connection) -> None:
     """Deliveries that were given up and have been seen long enough."""
-    await conn.execute(ERASE)
+    await conn.execute(FORGET)

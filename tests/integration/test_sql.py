@@ -83,7 +83,7 @@ async def test_every_statement_fits_the_schema(connect, role):
         (crons.CLAIM, "cron_due_free"),
         (crons.CLAIM, "cron_due_bound"),
         (webhooks.CLAIM, "webhook_delivery_due"),
-        (store.SWEEP, "store_item_expired"),
+        (store.FORGET, "store_item_expired"),
     ],
     ids=[
         "claim",

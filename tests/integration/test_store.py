@@ -380,7 +380,7 @@ async def test_a_sweep_erases_what_has_expired(plane, connection, database_url):
     await connection.execute("update store_item set expires_at = now() where key = $1", KEY)
     pool = await pg.open_pool(database_url, "duragraph_engine", size=1)
     async with pg.acquire(pool) as engine:
-        await store.sweep(engine)
+        await store.forget(engine)
     await pool.close()
     rows = await connection.fetch("select key from store_item order by key")
     assert [row["key"] for row in rows] == ["eternal", "kept"]

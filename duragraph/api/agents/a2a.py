@@ -18,7 +18,7 @@ from duragraph.api.agents import cards, jsonrpc, parts, tasks
 from duragraph.api.agents.jsonrpc import INVALID_PARAMS, Failure, Fault, Message, MessageId
 from duragraph.api.agents.parts import TERMINAL, V03, V10, Dialect, Given
 from duragraph.api.agents.tasks import Asked, Length, TaskId
-from duragraph.api.io import Call, EventStream, Reply, Unread, Value
+from duragraph.api.io import Call, EventStream, Reply, Unread, Value, reply
 from duragraph.errors import NotFound, Refused
 from duragraph.frames import Batch
 from duragraph.ids import assistant_id, new_id
@@ -57,7 +57,7 @@ class CardQuery:
 async def card(call: Call, assistant: str) -> Value:
     """The assistant's agent card."""
     agent = await _agent(call, assistant)
-    return web.Response(body=codec.dumps(cards.card(call, agent)), content_type="application/json")
+    return reply(cards.card(call, agent), 200)
 
 
 async def get(call: Call, assistant: str) -> Value:

@@ -18,7 +18,7 @@ from duragraph import __version__, codec
 from duragraph.api import creation, sse
 from duragraph.api.agents import jsonrpc
 from duragraph.api.agents.jsonrpc import Failure, Fault, Message, MessageId, Success
-from duragraph.api.io import Call, Reply, Unread, Value
+from duragraph.api.io import Call, Reply, Unread, Value, reply
 from duragraph.errors import Refused
 from duragraph.frames import Batch
 from duragraph.ids import new_id
@@ -94,12 +94,8 @@ async def post(call: Call, *, body: Annotated[bytes, Unread(Message)]) -> Value 
     except Fault as fault:
         failure = Failure(message.id, fault.problem)
         enveloped = version not in {None, *HANDSHAKE}
-        return _answer(failure, STATUS.get(fault.problem.code, 200) if enveloped else 200)
-    return _answer(Success(message.id, result), 200)
-
-
-def _answer(answer: Success | Failure, status: int) -> web.Response:
-    return web.Response(body=codec.dumps(answer), status=status, content_type="application/json")
+        return reply(failure, STATUS.get(fault.problem.code, 200) if enveloped else 200)
+    return reply(Success(message.id, result), 200)
 
 
 def _check_version(call: Call, message: Message, version: str | None) -> None:
