@@ -115,7 +115,10 @@ class Found:
 
 
 async def search(call: Call, *, body: ItemSearch) -> Found:
-    """The last changed first; with a `query`, those that have any of its words, the best first."""
+    """The last changed first; with a `query`, those that have any of its words, the best first.
+
+    Raises Refused, Invalid, TooLarge.
+    """
     prefix = body.namespace_prefix or []
     _check(prefix)
     conditions = list(_conditions((), body.filter or {}))

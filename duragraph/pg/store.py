@@ -10,14 +10,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
+from asyncpg import Record
 
 from duragraph import codec
-from duragraph.errors import Invalid
+from duragraph.errors import Invalid, TooLarge
 from duragraph.models import Item, SearchItem
 from duragraph.pg import BOUND, Connection
 
 INDEXED_CHARACTERS = 131_072
 """Of a value's text; a longer one is found by its beginning."""
+SEARCH_BYTES, AT_ONCE = 64 << 20, 10
+"""What a search may find in all, and how many items it fetches at a time."""
 
 _step = re.compile(r"(?:^|\.)(?:(\*)|([^.\[\]*]+))|\[(?:(\*)|(-?\d{1,9}))\]").match
 
@@ -187,7 +190,7 @@ async def search(
 ) -> list[SearchItem]:
     """The last changed first, or, with a `query`, the best first.
 
-    Raises Unavailable when it takes longer than `pg.SEARCH_SECONDS`.
+    Raises Unavailable when it takes longer than `pg.SEARCH_SECONDS`, and TooLarge.
     """
     first = path(prefix)
     arguments = (
@@ -201,13 +204,28 @@ async def search(
     async with conn.transaction():
         await conn.execute(BOUND)
         if query is None:
-            records = await conn.fetch(LIST, *arguments)
+            records = await _within_bounds(conn, LIST, *arguments)
         else:
-            records = await conn.fetch(FIND, *arguments, query)
+            records = await _within_bounds(conn, FIND, *arguments, query)
         mortal = [(path(r["namespace"]), r["key"]) for r in records if refresh and r["mortal"]]
         if mortal:
             await conn.execute(REFRESH, organization_id, *zip(*mortal, strict=True))
     return [SearchItem(*tuple(r)[:-1]) for r in records]
+
+
+async def _within_bounds(conn: Connection, sql: str, *arguments: Any) -> list[Record]:
+    """All rows, fetched some at a time, if their values have SEARCH_BYTES. Raises TooLarge."""
+    records: list[Record] = []
+    left = SEARCH_BYTES
+    async for record in conn.cursor(sql, *arguments, prefetch=AT_ONCE):
+        left -= len(record["value"])
+        if left < 0:
+            raise TooLarge(
+                f"The items found are too large together (limit: {SEARCH_BYTES} bytes)",
+                hint="Search with a lower limit.",
+            )
+        records.append(record)
+    return records
 
 
 _FITS = """

@@ -438,6 +438,16 @@ def buffers(plan):
     return top["Plan"]["Shared Hit Blocks"] + top["Plan"]["Shared Read Blocks"]
 
 
+@pytest.mark.parametrize("query", [None, "tea"])
+async def test_a_search_finds_so_much(plane, monkeypatch, query):
+    monkeypatch.setattr(store, "SEARCH_BYTES", 5000)
+    for n in range(30):
+        await put(plane, "a", str(n), {"text": "tea" + " " * 290})
+    assert len(await found(plane, "a", query=query, limit=16)) == 16
+    answer = await plane.post("/store/items/search", {"query": query, "limit": 17})
+    assert (answer.status, answer.json["code"]) == (413, "too_large")
+
+
 @pytest.mark.parametrize("fields", [{"filter": {"a": 1}}, {"query": "tea"}])
 async def test_a_search_has_so_long(plane, connection, monkeypatch, fields):
     await connection.execute(MANY, pg.DEFAULT_ORGANIZATION)
