@@ -24,6 +24,8 @@ class Cutter:
     ports: list[int]
     cuts: int
     """So many are still to come."""
+    heads: bool = True
+    """Whether heads are cut, too: then some clients give up that only open a stream."""
     url: str = ""
     _turn: int = 0
     _barren: int = 0
@@ -87,7 +89,7 @@ class Cutter:
         if not came_back:
             self._barren = 1
             return head + random.randrange(FRAME)
-        if self._barren < 2 and random.random() < 0.1:
+        if self.heads and self._barren < 2 and random.random() < 0.1:
             self._barren += 1
             return random.randrange(head)
         body = random.randrange(SHORT if self._barren >= 2 else 0, LONG)

@@ -53,7 +53,7 @@ def numbers(events):
 
 async def test_each_event_once_through_cuts_at_random_bytes(planes, hand):
     ports = [urlsplit(plane.url).port for plane in planes]
-    async with Cutter(ports, CUTS) as cutter, get_client(url=cutter.url) as client:
+    async with Cutter(ports, CUTS, heads=False) as cutter, get_client(url=cutter.url) as client:
         async with client.threads.stream(assistant_id="g") as thread:
             await thread.run.start(input={})
             working = asyncio.create_task(work(hand))
@@ -75,7 +75,7 @@ async def test_each_event_once_with_the_sync_client(planes, hand):
             thread.run.start(input={})
             return list(thread.subscribe(["custom"]))
 
-    async with Cutter(ports, CUTS) as cutter:
+    async with Cutter(ports, CUTS, heads=False) as cutter:
         working = asyncio.create_task(work(hand))
         seen = await asyncio.to_thread(follow, cutter.url)
         await working
