@@ -116,10 +116,13 @@ async def test_a_crash_before_the_commit_leaves_neither_key_nor_run(plane, hand,
     async with owner.transaction():
         await owner.execute("select from thread for update")
         request = asyncio.create_task(plane.post(path, RUN, **under("k")))
-        waiting = "select pid from pg_locks where not granted"
+        waiting = (
+            "select pid from pg_stat_activity where wait_event_type = 'Lock' "
+            "and datname = current_database() and query like '%insert into run%'"
+        )
         async with asyncio.timeout(10):
             while not (pid := await owner.fetchval(waiting)):
-                pass
+                await owner.execute("select pg_stat_clear_snapshot()")
         await owner.execute("select pg_terminate_backend($1)", pid)
         assert (await request).status == 503
     assert await owner.fetchval("select count(*) from idempotency_key") == 0
