@@ -1,6 +1,6 @@
 """Which addresses the plane may be sent to: public ones, and those that its operator names.
 
-A URL is looked at twice: by its words as it is given, by the address as it is connected to.
+A URL is checked twice: its text when it is given, its address at each connection.
 """
 
 import errno

@@ -253,18 +253,19 @@ class Dispatcher:
         many, cursor, until = 0, (NIL, NIL), new_id()
         threads: list[str] = []
         while True:
-            async with pg.acquire(self._pool) as conn, conn.transaction():
-                found = await runs.open_after(
-                    conn, organization_id, status, cursor, until=until, limit=CANCELLED_AT_ONCE
-                )
-                threads = list(dict.fromkeys([*threads[-1:], *(thread for thread, _ in found)]))
-                run_ids = [run_id for _, run_id in found]
-                ended = await endings.cancel_many(
-                    conn, organization_id, threads, run_ids=run_ids, action=action
-                )
-                # The last thread may have more to end, of which none is to start meanwhile.
-                settled = threads[:-1] if found else threads
-                if settled:
+            async with pg.acquire(self._pool) as conn:
+                async with conn.transaction():
+                    found = await runs.open_after(
+                        conn, organization_id, status, cursor, until=until, limit=CANCELLED_AT_ONCE
+                    )
+                    threads = list(dict.fromkeys([*threads[-1:], *(each for each, _ in found)]))
+                    run_ids = [run_id for _, run_id in found]
+                    ended = await endings.cancel_many(
+                        conn, organization_id, threads, run_ids=run_ids, action=action
+                    )
+                # Apart: a thread made anew meanwhile would be locked out of turn. The last one may
+                # have more to end, of which none is to start.
+                if settled := threads[:-1] if found else threads:
                     await runs.promote(conn, [(organization_id, thread) for thread in settled])
             self.ended(ended)
             many += len(ended)
@@ -273,7 +274,7 @@ class Dispatcher:
             cursor = found[-1]
 
     async def abandon(self, organization_id: str, thread_id: str, run_id: str) -> None:
-        """End a run whose *peer* closed. At a shutdown it is we who do: that is no disconnect."""
+        """End a run whose client hung up. At a shutdown the plane does that, and runs go on."""
         if not self._streams.closing:
             await self.cancel(organization_id, thread_id, run_ids=[run_id], action="interrupt")
 
@@ -298,7 +299,7 @@ class Dispatcher:
             seat.offers.pop(control.run_id, None)
             seat.control.append(control)
             if control.action == "fenced":
-                # It may be stopped, its polls held by a dead socket: no work before it polls anew.
+                # It may be gone, its poll on a dead socket: no work before it polls again.
                 self.forget(worker_id)
             else:
                 seat.wake()

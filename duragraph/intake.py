@@ -172,7 +172,7 @@ def _merge(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The run's config and context over the assistant's. Raises Refused, Invalid.
 
-    What is configurable stands in for a context that is not given, not the other way round.
+    Without a context what is configurable is the context; a context is never made configurable.
     """
     _, context = mirrored(body.config, body.context)
     base = assistant.config.get("configurable") or {}

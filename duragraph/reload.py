@@ -34,7 +34,7 @@ def check() -> None:
 
 async def watch(targets: Sequence[str], edited: asyncio.Event) -> None:
     """Set `edited` at each change; until cancelled."""
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts what we name
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it logs numbers, we log names
     while True:
         watched = set(directories(targets))
         # Not recursive: the database of `dev` may lie in there, and it changes all the time.

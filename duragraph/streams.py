@@ -98,7 +98,7 @@ class Streams:
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[Follower]:
-        """To a run: stand before it is made, since it can end before its creator resumes."""
+        """To a run: subscribe before it is made, since it can end before its creator goes on."""
         follower = Follower(topic)
         self._followers.setdefault(topic, set()).add(follower)
         self._bus.follow(topic)

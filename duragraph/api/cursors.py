@@ -35,7 +35,7 @@ def in_thread(event_id: str) -> Mark:
 
 
 def in_run(event_id: str | None, run: Progress) -> int:
-    """The number to go on after; what is no id of the run's is taken for its last."""
+    """The number to go on after: 0 for older ids, the last for what is no id of the run."""
     if event_id in {BEGINNING, "-1"}:
         return 0
     mark = None if event_id is None else _mark(event_id)

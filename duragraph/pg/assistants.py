@@ -255,7 +255,7 @@ async def schemas(conn: Connection, organization_id: str, assistant_id: str) -> 
     return None if record is None else GraphSchema(*record)
 
 
-# A graph has as many drawings as its subgraphs are deep; deeper is the last.
+# There is a drawing for each depth to which subgraphs can be unfolded; the last is the deepest.
 DRAWING = f"""
 select coalesce(case when $3 > 0 and json_typeof(g.drawing_xray) = 'array'
     then g.drawing_xray -> (least($3::int, json_array_length(g.drawing_xray)) - 1) end, g.drawing)

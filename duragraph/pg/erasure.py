@@ -45,8 +45,8 @@ async def delete(
 ) -> dict[str, bool]:
     """Erase threads with all that hangs on them, and hide those that are too big for one batch.
 
-    Cancel their runs first, in that transaction, and `finish` the big ones after it. Returns
-    those that there were, and whether they are big.
+    Cancel their runs first, in that transaction, and `finish` the big ones after it. Returns, by
+    the id of each that there was, whether it is big.
     """
     return dict(await conn.fetch(DELETE, organization_id, thread_ids))
 

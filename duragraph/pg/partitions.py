@@ -47,8 +47,8 @@ select exists (
         and (status in ('pending', 'running') or updated_at > now() - make_interval(days => $3)))
 """
 
-# PostgreSQL detaches concurrently only where there is no default partition. This needs the whole
-# log for an instant, so it does not wait for it while others wait behind.
+# PostgreSQL detaches concurrently only where there is no default partition. This detaching locks
+# the whole log for a moment, and whoever comes waits behind it: so it waits for the lock briefly.
 THERE = "select to_regclass($1) is not null"
 PATIENCE = "set local lock_timeout = '500ms'"
 DETACH = "alter table event detach partition {partition}"

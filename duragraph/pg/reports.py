@@ -36,7 +36,7 @@ class Recorded:
 
 # The fence names no status: that would walk the partial index of all active runs. The
 # finishing report bumps the epoch and keeps its own number, so that a resend is a duplicate.
-# What stands `apart` from its thread's story leaves it as it was when it fails.
+# Who is `apart`, an update or a run that was refused, leaves its thread as it was when it fails.
 RECORD = f"""
 with x as materialized (
     select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::bytea[],

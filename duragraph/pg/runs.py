@@ -65,7 +65,7 @@ r.organization_id = t.organization_id and r.thread_id = t.thread_id
     and r.status = 'pending' and not r.active and (r.not_before is null or r.not_before <= now())
 """
 
-# Free, and not just about to be given to who waits for it.
+# Free, with no run in line that is due.
 _PLACE_FREE = f"""
 x.after_seconds <= 0 and t.active_run_id is null
     and (t.open_runs = 0 or not exists (select from run r where {_DUE_IN_LINE}))
