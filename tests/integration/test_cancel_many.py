@@ -7,6 +7,7 @@ import pytest
 
 from duragraph import dispatch, ids
 from tests.crash.evidence import audit
+from tests.integration.test_races import blocked
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -169,3 +170,26 @@ async def test_cancelling_all_meets_creations_and_other_cancels(start_plane, dat
     assert {answer.status for answer in answers} <= {200, 204, 404}
     await planes[0].post("/runs/cancel", {"status": "all"})
     assert await audit(database_url, deletions=True) == 0
+
+
+async def test_a_thread_made_anew_meanwhile_is_no_deadlock(plane, database_url):
+    """Its lock was not taken with the others, in their order."""
+    await plane.worker("g", slots=1)
+    first, again, last = sorted(ids.new_id() for _ in range(3))
+    for thread_id in (first, again, last):
+        await create(plane, thread_id)
+    lock = "select from thread where thread_id = $1 for update"
+    async with asyncpg.create_pool(database_url, min_size=3) as pool, pool.acquire() as other:
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute(lock, first)
+            cancelling = asyncio.create_task(plane.post("/runs/cancel", {"status": "all"}))
+            await blocked(pool)
+            assert (await plane.delete(f"/threads/{again}")).status == 204
+            await create(plane, again, after_seconds=0.001)
+            held = other.transaction()
+            await held.start()
+            await other.execute(lock, again)
+        await other.execute(lock, first)  # raises if the cancel holds this and waits for that
+        await held.rollback()
+    assert (await cancelling).status == 204
+    assert await audit(database_url) == 1
