@@ -118,7 +118,7 @@ async def test_a_crash_before_the_commit_leaves_neither_key_nor_run(plane, hand,
         request = asyncio.create_task(plane.post(path, RUN, **under("k")))
         waiting = (
             "select pid from pg_stat_activity where wait_event_type = 'Lock' "
-            "and datname = current_database() and query like '%insert into run%'"
+            "and datname = current_database() and query like '%organization_id, thread_id%'"
         )
         async with asyncio.timeout(10):
             while not (pid := await owner.fetchval(waiting)):
