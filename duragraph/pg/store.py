@@ -22,6 +22,8 @@ INDEXED_CHARACTERS = 131_072
 SEARCH_BYTES, AT_ONCE = 64 << 20, 10
 """What a search may find in all, and how many items it fetches at a time."""
 
+# Dashes that exclude nothing, of which PostgreSQL fails over some dozens in a row.
+_idle_dash = re.compile(r'-(?![^\W_]|")')
 _step = re.compile(r"(?:^|\.)(?:(\*)|([^.\[\]*]+))|\[(?:(\*)|(-?\d{1,9}))\]").match
 
 _ITEM = """
@@ -206,7 +208,7 @@ async def search(
         if query is None:
             records = await _within_bounds(conn, LIST, *arguments)
         else:
-            records = await _within_bounds(conn, FIND, *arguments, query)
+            records = await _within_bounds(conn, FIND, *arguments, _idle_dash.sub(" ", query))
         mortal = [(path(r["namespace"]), r["key"]) for r in records if refresh and r["mortal"]]
         if mortal:
             await conn.execute(REFRESH, organization_id, *zip(*mortal, strict=True))

@@ -261,9 +261,13 @@ QUERIES = [
     ('"tea green"', []),
     ("tea -biscuits", []),
     ("rain -biscuits", ["run"]),
+    ('rain -"green tea"', ["run"]),
+    ("größer -кошка", ["haus"]),
     ("the", []),
     ("likes", []),
     ("'; :*&|!()<->", []),
+    (f"tea\n{'-' * 80}\n", ["tea"]),
+    ("-( " * 80, []),
 ]
 
 
