@@ -1,4 +1,4 @@
-"""A thousand events through two hundred cuts, on planes that die meanwhile: each once (I8)."""
+"""A thousand events through two hundred cuts, on planes that die meanwhile: each once."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Streams cut at random bytes, through the official client's own reconnecting (I8).
+"""Streams cut at random bytes, through the official client's own reconnecting.
 
 The long one, with planes that die, is in `tests/crash/test_cuts.py`.
 """

@@ -1,4 +1,4 @@
-"""Thread events through the official client's own reconnecting: cuts, replicas, restarts (I8)."""
+"""Thread events through the official client's own reconnecting: cuts, replicas, restarts."""
 
 import asyncio
 import random

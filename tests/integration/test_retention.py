@@ -1,4 +1,4 @@
-"""Events are kept for so many days after their run's end; who comes for older ones is told (I9)."""
+"""Events are kept for so many days after their run's end; who comes for older ones is told."""
 
 import asyncio
 import time

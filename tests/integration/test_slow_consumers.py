@@ -1,4 +1,4 @@
-"""What a client that reads slowly, or not at all, costs the plane (I10)."""
+"""What a client that reads slowly, or not at all, costs the plane."""
 
 import tracemalloc
 

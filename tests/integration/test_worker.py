@@ -171,6 +171,7 @@ async def test_a_node_that_ends_its_process_is_run_by_another(spawn, start, witn
     assert [name for _, name in witness.met] == ["first", "second", "second", "third"]
 
 
+@pytest.mark.slow
 async def test_a_worker_stopped_past_its_lease_loses_the_run_and_lives_on(spawn, start, witness):
     sleeper = await spawn()
     run = await start()

@@ -481,9 +481,9 @@ async def test_a_thread_can_be_written_to_and_read_back():
 
 IMPORTS = """
 import sys, time
-began = time.perf_counter()
+began = time.process_time()
 import duragraph_worker
-took = time.perf_counter() - began
+took = time.process_time() - began
 heavy = {"aiohttp", "asyncpg", "nats", "openai", "pydantic", "structlog"} & sys.modules.keys()
 print(took, ",".join(sorted(heavy)))
 """
@@ -495,7 +495,7 @@ def test_the_import_is_light():
     )
     took, _, heavy = ran.stdout.strip("\n").partition(" ")
     assert heavy == ""
-    # Twice what is promised: test machines are busy.
+    # Of the processor's seconds, and twice what is promised: test machines are busy.
     assert float(took) < 0.4
 
 
