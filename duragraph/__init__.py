@@ -11,6 +11,7 @@ A request goes `api/` -> `pg/`: a handler parses, one function runs one statemen
     assistants intake creates          from requests to runs
     streams                            following runs and threads, live and from the record
     seats dispatch                     from claimable runs to waiting workers
+    cancels                            from whoever ends a run to whoever works on it or follows it
     inspection reports                 from workers to the record and to whoever follows
     schedule scheduler                 from crons that are due to runs
     webhooks addresses                 from runs that ended to whoever is to be told

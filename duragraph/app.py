@@ -13,6 +13,7 @@ from duragraph.api import MOUNTS, ROUTES, middleware, openapi, sse, system
 from duragraph.api.io import Route
 from duragraph.assistants import Assistants
 from duragraph.bus import Bus
+from duragraph.cancels import Cancels
 from duragraph.config import Config
 from duragraph.creates import Creates
 from duragraph.deps import DEPS, Deps
@@ -103,7 +104,8 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     bus = Bus(config.nats_url)
     streams = Streams(engine, bus)
     dispatcher = Dispatcher(config, engine, bus, streams)
-    presence = Presence(engine, dispatcher)
+    cancels = Cancels(engine, streams, dispatcher)
+    presence = Presence(engine, cancels)
     bus.listen(
         batch=streams.arrived,
         work=dispatcher.looked_at,
@@ -115,7 +117,8 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         api=api,
         engine=engine,
         assistants=Assistants(api),
-        creates=Creates(engine, dispatcher),
+        cancels=cancels,
+        creates=Creates(engine, dispatcher, cancels),
         dispatcher=dispatcher,
         reports=Reports(engine, streams, dispatcher),
         streams=streams,

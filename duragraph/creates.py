@@ -11,6 +11,7 @@ import msgspec
 
 from duragraph import codec, metrics, pg
 from duragraph.assistants import Stale
+from duragraph.cancels import Cancels
 from duragraph.commit import MOST, GroupCommit
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, Conflict, NotFound
@@ -38,9 +39,10 @@ class Changed(Exception):
 
 
 class Creates:
-    def __init__(self, pool: Pool, dispatcher: Dispatcher) -> None:
+    def __init__(self, pool: Pool, dispatcher: Dispatcher, cancels: Cancels) -> None:
         self._pool = pool
         self._dispatcher = dispatcher
+        self._cancels = cancels
         self._commit: GroupCommit[NewRun, Created | None] = GroupCommit(
             self._flush, key=lambda new: (new.organization_id, new.thread_id)
         )
@@ -71,7 +73,7 @@ class Creates:
             return await asyncio.shield(made)
         except asyncio.CancelledError:
             if await made is not None:
-                await self._dispatcher.abandon(new.organization_id, new.thread_id, new.run_id)
+                await self._cancels.abandon(new.organization_id, new.thread_id, new.run_id)
             raise
 
     async def create_all(self, new: Sequence[NewRun], *, key: Key | None = None) -> list[Created]:
@@ -103,7 +105,7 @@ class Creates:
         self, new: Sequence[NewRun], created: Sequence[Created], ended: Sequence[Ended]
     ) -> None:
         """After the COMMIT of what `place` did: tell who waits for it."""
-        self._dispatcher.ended(ended)
+        self._cancels.tell(ended)
         metrics.CREATED.inc(len(created))
         for one, made in zip(new, created, strict=True):
             if made.claimable:

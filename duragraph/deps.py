@@ -4,6 +4,7 @@ import attrs
 from aiohttp import web
 
 from duragraph.assistants import Assistants
+from duragraph.cancels import Cancels
 from duragraph.config import Config
 from duragraph.creates import Creates
 from duragraph.dispatch import Dispatcher
@@ -18,6 +19,7 @@ class Deps:
     api: Pool
     engine: Pool
     assistants: Assistants
+    cancels: Cancels
     creates: Creates
     dispatcher: Dispatcher
     reports: Reports

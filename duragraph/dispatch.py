@@ -15,11 +15,7 @@ from duragraph import metrics, pg
 from duragraph.bus import Bus
 from duragraph.config import Config
 from duragraph.errors import DuraGraphError, NotFound
-from duragraph.frames import Batch
-from duragraph.ids import new_id
-from duragraph.models import CancelAction, OpenStatus
-from duragraph.pg import Pool, checkpoints, endings, leases, runs, workers
-from duragraph.pg.endings import Ended
+from duragraph.pg import Pool, checkpoints, leases, workers
 from duragraph.pg.leases import Claimed
 from duragraph.protocol import Control, Lease, Poll, Polled, Task
 from duragraph.seats import REOFFER_SECONDS, Needs, Offer, Seat, Seats, deal, serves
@@ -212,7 +208,7 @@ class Dispatcher:
         seat.offers[task.run_id] = Offer(task)
         seat.wake()
 
-    # ending
+    # slots and leases that end
 
     def finished(self, worker_id: str, run_id: str) -> None:
         """A slot is free again."""

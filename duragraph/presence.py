@@ -7,7 +7,7 @@ back to another plane in time moves its run there.
 import structlog
 
 from duragraph import pg
-from duragraph.dispatch import Dispatcher
+from duragraph.cancels import Cancels
 from duragraph.errors import DuraGraphError
 from duragraph.ids import new_id
 from duragraph.pg import Pool, planes
@@ -21,9 +21,9 @@ ALIVE_SECONDS = 15.0
 
 
 class Presence:
-    def __init__(self, pool: Pool, dispatcher: Dispatcher) -> None:
+    def __init__(self, pool: Pool, cancels: Cancels) -> None:
         self._pool = pool
-        self._dispatcher = dispatcher
+        self._cancels = cancels
         self._patience = Patience(ALIVE_SECONDS, gap_seconds=2 * BEAT_SECONDS)
         self.plane_id = new_id()
 
@@ -37,7 +37,7 @@ class Presence:
             orphans = await planes.orphans(conn) if self._patience.is_over() else []
         for organization_id, thread_id, run_id in orphans:
             log.info("run ended for a plane that died", run_id=run_id)
-            await self._dispatcher.cancel(
+            await self._cancels.cancel(
                 organization_id, thread_id, run_ids=[run_id], action="interrupt"
             )
 

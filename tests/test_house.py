@@ -20,6 +20,7 @@ FLOORS = (
     {"pg", "bus", "addresses"},
     {"assistants", "intake", "streams", "seats", "inspection"},
     {"dispatch"},
+    {"cancels"},
     {"creates", "reports", "reaper", "presence", "retention", "webhooks"},
     {"scheduler"},
     {"deps"},

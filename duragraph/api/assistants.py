@@ -153,7 +153,7 @@ async def delete(call: Call, assistant_id: str, *, query: DeleteQuery) -> None:
             ended += await endings.cancel(conn, org, thread_id, run_ids=run_ids)
             await runs.promote(conn, [(org, thread_id)])
         await erasure.delete(conn, org, erased)
-    call.deps.dispatcher.ended(ended)
+    call.deps.cancels.tell(ended)
 
 
 XRAY = Meta(pattern="^([Tt]rue|[Ff]alse|0*[1-9][0-9]*)?$", max_length=100)

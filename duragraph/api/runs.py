@@ -174,7 +174,7 @@ async def delete(call: Call, thread_id: str, run_id: str) -> None:
         await runs.promote(conn, [(org, thread_id)])
     if not deleted:
         raise NotFound("Run not found")
-    call.deps.dispatcher.ended(ended)
+    call.deps.cancels.tell(ended)
 
 
 async def join(call: Call, thread_id: str, run_id: str, *, query: JoinQuery) -> Value:
@@ -249,7 +249,7 @@ async def cancel(
 
 async def _cancel(call: Call, thread_id: str, run_ids: Sequence[str], action: str) -> None:
     """End those of these runs that are open. Raises NotFound if none is."""
-    ended = await call.deps.dispatcher.cancel(
+    ended = await call.deps.cancels.cancel(
         call.organization_id, thread_id, run_ids=run_ids, action=_action(action)
     )
     if ended:
@@ -269,8 +269,8 @@ async def cancel_many(call: Call, *, body: CancelMany, query: CancelManyQuery) -
     match body:
         case CancelMany(str(status), msgspec.UNSET, msgspec.UNSET):
             action = _action(query.action)
-            org, dispatcher = call.organization_id, call.deps.dispatcher
-            if not await dispatcher.cancel_all(org, status=status, action=action):
+            org, cancels = call.organization_id, call.deps.cancels
+            if not await cancels.cancel_all(org, status=status, action=action):
                 raise NotFound(NOTHING_TO_CANCEL)
         case CancelMany(msgspec.UNSET, str(thread_id), list(run_ids)):
             await _cancel(call, thread_id, run_ids, query.action)

@@ -86,7 +86,7 @@ async def while_connected(call: Call, run: Run, *, cancel: bool) -> AsyncIterato
         yield
     except (asyncio.CancelledError, ConnectionError):
         if cancel:
-            await call.deps.dispatcher.abandon(call.organization_id, run.thread_id, run.run_id)
+            await call.deps.cancels.abandon(call.organization_id, run.thread_id, run.run_id)
         raise
 
 

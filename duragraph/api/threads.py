@@ -204,7 +204,7 @@ async def _delete(call: Call, thread_id: str) -> bool:
         async with conn.transaction():
             ended = await endings.cancel(conn, org, thread_id)
             found = await erasure.delete(conn, org, [thread_id])
-        call.deps.dispatcher.ended(ended)
+        call.deps.cancels.tell(ended)
         if found.get(thread_id):
             await erasure.finish(conn, org, thread_id)
     return bool(found)

@@ -166,7 +166,7 @@ def _hidden_run(
 
 
 async def _take_back(call: Call, run_id: str, thread: _Bound) -> None:
-    ended = await call.deps.dispatcher.cancel(
+    ended = await call.deps.cancels.cancel(
         call.organization_id, thread.thread_id, run_ids=[run_id], action="rollback"
     )
     if ended:

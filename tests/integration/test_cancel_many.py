@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from duragraph import dispatch, ids
+from duragraph import cancels, ids
 from tests.crash.evidence import audit
 from tests.integration.test_races import blocked
 
@@ -125,7 +125,7 @@ async def test_exactly_one_way_to_say_which(plane, body):
 
 
 async def test_thousands_are_cancelled_a_chunk_at_a_time(plane, hand, database_url, monkeypatch):
-    monkeypatch.setattr(dispatch, "CANCELLED_AT_ONCE", 7)
+    monkeypatch.setattr(cancels, "AT_ONCE", 7)
     threads = [ids.new_id() for _ in range(20)]
     await asyncio.gather(*(create(plane, threads[n % 20]) for n in range(60)))
     long = ids.new_id()
@@ -138,7 +138,7 @@ async def test_thousands_are_cancelled_a_chunk_at_a_time(plane, hand, database_u
 
 
 async def test_of_what_is_being_cancelled_nothing_starts(plane, database_url, monkeypatch):
-    monkeypatch.setattr(dispatch, "CANCELLED_AT_ONCE", 1)
+    monkeypatch.setattr(cancels, "AT_ONCE", 1)
     hand, thread_id = await plane.worker("g"), ids.new_id()
     for _ in range(30):
         await create(plane, thread_id)

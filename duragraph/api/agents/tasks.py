@@ -93,7 +93,7 @@ async def get(asked: Asked, message: Message) -> web.Response:
 async def cancel(asked: Asked, message: Message) -> web.Response:
     task_id = TaskId.parse(jsonrpc.params(message, Named).id)
     task = await known(asked, task_id)
-    ended = await asked.call.deps.dispatcher.cancel(
+    ended = await asked.call.deps.cancels.cancel(
         asked.call.organization_id, task.context_id, run_ids=[task.run_id], action="interrupt"
     )
     if not ended:
