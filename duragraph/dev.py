@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,21 +58,16 @@ async def keep_worker(
     When `edited` is set, a new one takes its place; one that could not start waits for that.
     """
     command = [sys.executable, "-m", "duragraph_worker", *(targets or [EXAMPLE]), "--url", url]
-    run = partial(
-        running,
-        "worker",
-        command,
-        stop=(signal.SIGTERM, signal.SIGKILL),
-        grace=DRAIN_SECONDS,
-        environ=environ,
-    )
+    stop = signal.SIGTERM, signal.SIGKILL
     delay, reloads = FIRST_DELAY_SECONDS, edited is not None
     edited = edited or asyncio.Event()
     while True:
         started = time.monotonic()
         edited.clear()
         with contextlib.ExitStack() as stack:
-            worker = stack.enter_context(run())
+            worker = stack.enter_context(
+                running("worker", command, stop=stop, grace=DRAIN_SECONDS, environ=environ)
+            )
             try:
                 await _first(_ended(worker), edited.wait())
             finally:
