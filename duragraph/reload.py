@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -38,13 +39,14 @@ async def watch(targets: Sequence[str], edited: asyncio.Event) -> None:
     while True:
         watched = set(directories(targets))
         # Not recursive: the database of `dev` may lie in there, and it changes all the time.
-        async for changes in watchfiles.awatch(
-            *watched, watch_filter=watchfiles.PythonFilter(), recursive=False
-        ):
-            log.info("files changed", files=sorted({path for _, path in changes}))
-            edited.set()
-            if set(directories(targets)) != watched:
-                break
+        with suppress(FileNotFoundError):  # a directory went away since, as in a checkout
+            async for changes in watchfiles.awatch(
+                *watched, watch_filter=watchfiles.PythonFilter(), recursive=False
+            ):
+                log.info("files changed", files=sorted({path for _, path in changes}))
+                edited.set()
+                if set(directories(targets)) != watched:
+                    break
 
 
 def directories(targets: Sequence[str]) -> Iterator[Path]:

@@ -1,5 +1,8 @@
 """What `dev --reload` watches."""
 
+import asyncio
+
+from duragraph import reload
 from duragraph.reload import directories
 
 
@@ -21,3 +24,16 @@ def test_code_is_watched_and_nothing_else(tmp_path, monkeypatch):
     assert set(directories([f"{tmp_path}/tools/search.py:B"])) == code - {tmp_path}
     monkeypatch.chdir(tmp_path)
     assert set(directories(["graphs:A"])) == code
+
+
+async def test_a_directory_that_goes_before_it_is_watched_is_no_end(tmp_path, monkeypatch):
+    looks = iter([[tmp_path / "gone"]])
+    monkeypatch.setattr(reload, "directories", lambda _targets: next(looks, [tmp_path]))
+    edited = asyncio.Event()
+    watching = asyncio.create_task(reload.watch([f"{tmp_path}/graphs.py:A"], edited))
+    async with asyncio.timeout(20):
+        while not edited.is_set():
+            (tmp_path / "graphs.py").touch()
+            await asyncio.wait([watching], timeout=0.05)
+            assert not watching.done()
+    watching.cancel()
