@@ -76,7 +76,7 @@ async def post(
     call: Call, assistant: str, *, body: Annotated[bytes, Unread(Message)]
 ) -> Value | EventStream | Reply[None]:
     """One JSON-RPC message. A streaming method is answered with Server-Sent Events."""
-    jsonrpc.refuse_strangers(call)
+    jsonrpc.check_origin(call)
     asked_id: MessageId = None
     streams = False
     try:
@@ -85,8 +85,9 @@ async def post(
             return Reply(status=202)
         asked_id, streams = message.id, message.method in STREAMING
         dialect, method = _method(call, message.method)
-        agent = await jsonrpc.met(_agent(call, assistant))
-        return await jsonrpc.met(method(Asked(call, agent, dialect, asked_id), message))
+        with jsonrpc.faults():
+            agent = await _agent(call, assistant)
+            return await method(Asked(call, agent, dialect, asked_id), message)
     except Fault as fault:
         failed = codec.dumps(Failure(asked_id, fault.problem))
     if streams:

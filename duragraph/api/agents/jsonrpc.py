@@ -1,10 +1,11 @@
 """JSON-RPC 2.0 over POST, as MCP and A2A speak it: one message in, one answer out, no batches.
 
-What is wrong with a call is told inside the answer, under HTTP 200; only what is wrong with the
-plane (429, 503) keeps its status, which clients know to wait for.
+Errors of a call are answers under HTTP 200; only those of the plane (429, 503) keep their status,
+so that clients wait and try again.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -13,7 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from duragraph import codec
 from duragraph.api.io import Call
-from duragraph.errors import Conflict, DuraGraphError, Forbidden, Invalid, NotFound, Refused
+from duragraph.errors import Conflict, Forbidden, Invalid, NotFound, Refused
 from duragraph.models import EMPTY, NULL
 
 T = TypeVar("T")
@@ -87,16 +88,14 @@ def params(message: Message, type: type[T]) -> T:
         raise Fault(INVALID_PARAMS, str(error).replace("`$", "`params")) from None
 
 
-async def met(result: Awaitable[T]) -> T:
-    """The result. Raises Fault for what the caller has asked wrongly."""
+@contextmanager
+def faults() -> Iterator[None]:
+    """Turns what the caller has asked wrongly into a Fault."""
     try:
-        return await result
+        yield
     except (Conflict, Invalid, NotFound, Refused) as error:
-        raise Fault(INVALID_PARAMS, told(error)) from None
-
-
-def told(error: DuraGraphError) -> str:
-    return f"{error.message} {error.hint}" if error.hint else error.message
+        message = f"{error.message} {error.hint}" if error.hint else error.message
+        raise Fault(INVALID_PARAMS, message) from None
 
 
 def in_words(error: bytes) -> str:
@@ -105,7 +104,7 @@ def in_words(error: bytes) -> str:
     return f"{told['error']}: {told['message']}"
 
 
-def refuse_strangers(call: Call) -> None:
+def check_origin(call: Call) -> None:
     """Raises Forbidden for a page of another site, in a browser that reaches this plane.
 
     MCP's transport demands it, against DNS rebinding.

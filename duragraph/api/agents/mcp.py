@@ -76,7 +76,7 @@ class CallTool:
 
 async def post(call: Call, *, body: Annotated[bytes, Unread(Message)]) -> Value | Reply[None]:
     """One JSON-RPC message: `initialize`, `server/discover`, `ping`, `tools/list`, `tools/call`."""
-    jsonrpc.refuse_strangers(call)
+    jsonrpc.check_origin(call)
     if not jsonrpc.accepts(call, "application/json", "text/event-stream"):
         raise Refused("Accept header must include application/json or text/event-stream")
     try:
@@ -89,7 +89,8 @@ async def post(call: Call, *, body: Annotated[bytes, Unread(Message)]) -> Value 
     try:
         _check_version(call, message, version)
         if message.method == "tools/call":
-            return await jsonrpc.met(_call_tool(call, message, version))
+            with jsonrpc.faults():
+                return await _call_tool(call, message, version)
         result = await _result(call, message, version)
     except Fault as fault:
         failure = Failure(message.id, fault.problem)
@@ -130,7 +131,7 @@ async def _result(call: Call, message: Message, version: str | None) -> dict[str
 
 
 def _stale(version: str | None) -> dict[str, Any]:
-    """Assistants come and go: what is told of them is not to be kept."""
+    """Assistants come and go: clients may not cache the answer."""
     if version != ENVELOPE:
         return {}
     return {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}

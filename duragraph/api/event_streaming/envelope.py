@@ -71,7 +71,7 @@ def read(call: Call, body: bytes) -> Command:
     return codec.loads(body, Command, max_depth=call.deps.config.max_depth)
 
 
-def fitted(params: Json, type: type[P]) -> P:
+def read_params(params: Json, type: type[P]) -> P:
     """A command's parameters. Raises Invalid."""
     try:
         return msgspec.json.decode(EMPTY if params == NULL else params, type=type)

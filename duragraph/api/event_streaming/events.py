@@ -1,7 +1,7 @@
 """A thread's events as Server-Sent Events: of all its runs, past and to come, for ever.
 
-What is told of runs started through `commands.py` is what their workers call events; of other
-runs, what stream modes have in common with them.
+Workers send the events of runs that `commands.py` started; those of other runs are made from the
+frames of their stream modes.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -62,12 +62,12 @@ async def stream(call: Call, thread_id: str, *, body: Wanted) -> EventStream:
 async def _frames(
     call: Call, thread_id: str, subscription: Subscription, after: Mark | None
 ) -> AsyncIterator[bytes]:
-    async with aclosing(follow(call, thread_id, after)) as told:
+    async with aclosing(follow(call, thread_id, after)) as batches:
         try:
-            async for some in told:
+            async for batch in batches:
                 yield b"".join(
                     frame(event.method, event.json(), str(event.number))
-                    for event in some
+                    for event in batch
                     if subscription.wants(event)
                 )
         except Gone as error:

@@ -8,7 +8,7 @@ from msgspec import Meta, Raw
 
 from duragraph import codec
 from duragraph.api import creation
-from duragraph.api.event_streaming.envelope import CommandError, fitted
+from duragraph.api.event_streaming.envelope import CommandError, read_params
 from duragraph.api.io import Call
 from duragraph.errors import Invalid
 from duragraph.ids import new_id
@@ -27,7 +27,7 @@ from duragraph.pg.questions import Asking
 from duragraph.protocol import EVENT_MODE
 
 SETTLE_SECONDS = 5.0
-"""How long an answer waits for the run that asks to end: its question travels ahead of that."""
+"""How long an answer waits for the run that asks to end: the interrupt's event comes before."""
 MOST_ANSWERS = 1000
 
 
@@ -70,13 +70,13 @@ class Fork:
 
 
 async def start(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
-    given = fitted(params, RunStart)
+    """Run the graph on an input, or answer the interrupt at which the thread waits with it."""
+    given = read_params(params, RunStart)
     strategy = given.multitask_strategy or given.multitaskStrategy
     answers: dict[str, Json] = {}
     if given.input != NULL:
         asking = await _asking(call, thread_id)
         if asking is not None and asking.status == "interrupted" and asking.ids:
-            # What is given to a thread that asks is the answer.
             answers, strategy = {"resume": given.input}, strategy or "reject"
     run_id = await _run(
         call,
@@ -92,7 +92,8 @@ async def start(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
 
 
 async def respond(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
-    given = fitted(params, Respond)
+    """Answer interrupts that wait. Raises CommandError if there is none, or not these."""
+    given = read_params(params, Respond)
     responses = given.responses
     if responses is None:
         if given.interrupt_id is None:
@@ -124,7 +125,8 @@ async def respond(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
 
 
 async def fork(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
-    given = fitted(params, Fork)
+    """Run the graph from an older checkpoint. Raises CommandError if the thread has none."""
+    given = read_params(params, Fork)
     codec.check(given.config or {}, Configuration, where="$.params.config")
     asking = await _asking(call, thread_id)
     if asking is None or asking.assistant_id is None:

@@ -19,8 +19,8 @@ from duragraph.api.event_streaming.envelope import (
     Command,
     Failure,
     Success,
-    fitted,
     read,
+    read_params,
     refusal,
 )
 from duragraph.api.event_streaming.events import Wanted
@@ -124,13 +124,13 @@ class _Connection:
     async def _carry_out(self, group: asyncio.TaskGroup, command: Command) -> Answer:
         match command.method:
             case "subscription.subscribe":
-                subscription_id = self._subscribe(group, fitted(command.params, Wanted))
+                subscription_id = self._subscribe(group, read_params(command.params, Wanted))
             case "subscription.reconnect":
-                wanted = fitted(command.params, Wanted)
-                again = fitted(command.params, Reconnect)
+                wanted = read_params(command.params, Wanted)
+                again = read_params(command.params, Reconnect)
                 subscription_id = self._subscribe(group, wanted, again.subscription_id)
             case "subscription.unsubscribe":
-                given = fitted(command.params, Unsubscribe)
+                given = read_params(command.params, Unsubscribe)
                 return self._unsubscribe(command, given.subscription_id)
             case _:
                 return await commands.answer(self._call, self._thread_id, command)
@@ -165,9 +165,9 @@ class _Connection:
         call, thread_id = self._call, self._thread_id
         try:
             after = await events.beginning(call, thread_id, since)
-            async with aclosing(events.follow(call, thread_id, after)) as told:
-                async for some in told:
-                    for event in some:
+            async with aclosing(events.follow(call, thread_id, after)) as batches:
+                async for batch in batches:
+                    for event in batch:
                         if [each for each in self._open.values() if each.takes(event)]:
                             self._through = max(self._through, event.number)
                             await self._send(event.json())

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from duragraph import thread_events
-from duragraph.api.event_streaming.envelope import CommandError, fitted
+from duragraph.api.event_streaming.envelope import CommandError, read_params
 from duragraph.api.io import Call
 from duragraph.models import Id, Json
 from duragraph.pg import events, states
@@ -41,7 +41,7 @@ class _Step(msgspec.Struct):
 
 async def state(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
     """The newest values of the graph at a namespace, or some of them."""
-    given = fitted(params, State)
+    given = read_params(params, State)
     async with call.tenant() as conn:
         ns = "|".join(given.namespace)
         found = await states.get(conn, call.organization_id, thread_id, ns=ns)
@@ -57,7 +57,7 @@ async def state(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
 
 
 async def checkpoints(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
-    given = fitted(params, Listed)
+    given = read_params(params, Listed)
     async with call.tenant() as conn:
         found = await states.history(
             conn,
