@@ -99,76 +99,76 @@ def _take_up_below(root: GraphState, ns: str) -> GraphState:
     return graph
 
 
-async def _superstep(root: GraphState, updates: list[_Update], number: int) -> None:
-    mark = root.run.task.run_id, number
+async def _superstep(graph: GraphState, updates: list[_Update], number: int) -> None:
+    mark = graph.run.task.run_id, number
     _check(updates, "No updates provided")
     answers = any(each.command is not None and each.command.resume is not None for each in updates)
     _check(not answers, "Only a run can resume")
     first, alone = updates[0], len(updates) == 1
     if first.as_node == INPUT:
         _check(alone, "Cannot apply multiple updates when updating as input")
-        root.agenda.update = mark
-        _enter(root, first)
+        graph.agenda.update = mark
+        _enter(graph, first)
     elif first.as_node == COPY:
         _check(alone, "Cannot copy checkpoint with multiple updates")
-        _check(root.checkpoints.checkpoint_id, "Cannot copy a non-existent checkpoint")
-        root.agenda.update = mark
-        root.checkpoints.step_aside()
-        root.fork()
+        _check(graph.checkpoints.checkpoint_id, "Cannot copy a non-existent checkpoint")
+        graph.agenda.update = mark
+        graph.checkpoints.step_aside()
+        graph.fork()
     elif first.as_node == END and first.values is None and first.command is None:
         _check(alone, "Cannot apply multiple updates when clearing state")
-        root.agenda.discard()
-        root.agenda.update = mark
-        root.checkpoint("update")
+        graph.agenda.discard()
+        graph.agenda.update = mark
+        graph.checkpoint("update")
     else:
-        await _speak(root, updates)
-        root.agenda.update = mark
-        root.checkpoint("update")
+        await _write_as_nodes(graph, updates)
+        graph.agenda.update = mark
+        graph.checkpoint("update")
 
 
-def _enter(root: GraphState, update: _Update) -> None:
+def _enter(graph: GraphState, update: _Update) -> None:
     if update.command is not None:
         pairs = writes.pairs(update.command.update)
         values = serialize.join_object((key, serialize.encode(value)) for key, value in pairs)
-        root.enter(values, goto(update.command.goto))
+        graph.enter(values, goto(update.command.goto))
     elif update.values is None:
         raise EmptyInputError("Received no input writes for __start__")
     else:
-        root.enter(serialize.encode(update.values))
+        graph.enter(serialize.encode(update.values))
 
 
-def _last(root: GraphState) -> str:
+def _last(graph: GraphState) -> str:
     """The node that wrote last. Raises InvalidUpdateError if that were several."""
-    ran = set(root.agenda.ran) or ({START} if root.checkpoints.checkpoint_id is None else set())
+    ran = set(graph.agenda.ran) or ({START} if graph.checkpoints.checkpoint_id is None else set())
     if len(ran) != 1:
         raise InvalidUpdateError("Ambiguous update, specify as_node")
     return ran.pop()
 
 
-async def _speak(root: GraphState, updates: list[_Update]) -> None:
-    """Write as nodes do: each for the first task of its name that is still to run, if any."""
-    tasks = [_written(root, each.as_node or _last(root), each) for each in updates]
-    root.channels.apply([update for task in tasks for update in task.updates])
+async def _write_as_nodes(graph: GraphState, updates: list[_Update]) -> None:
+    """Each update becomes that of the first task of its node that is still to run, if any."""
+    tasks = [_task_of(graph, each.as_node or _last(graph), each) for each in updates]
+    graph.channels.apply([update for task in tasks for update in task.updates])
     for task, update in zip(tasks, updates, strict=True):
-        node = root.plan.nodes.get(task.name)
+        node = graph.plan.nodes.get(task.name)
         if node is not None and node.routes is not None and update.command is None:
-            seen = calling.visible(root.plan, task, root.channels)
+            seen = calling.visible(graph.plan, task, graph.channels)
             writes.route(task, await node.call(seen, {}), node)
     for task in tasks:
         if task.id:  # history shows the values as what the node returned
-            root.put_write(task)
-    root.agenda.advance(tasks)
+            graph.put_write(task)
+    graph.agenda.advance(tasks)
 
 
-def _written(root: GraphState, name: str, update: _Update) -> NodeTask:
-    if name != START and name not in root.plan.nodes:
+def _task_of(graph: GraphState, name: str, update: _Update) -> NodeTask:
+    if name != START and name not in graph.plan.nodes:
         raise InvalidUpdateError(f"Node {name} does not exist")
-    due = next((t for t in root.tasks if t.name == name and t.result is None), None)
+    due = next((t for t in graph.tasks if t.name == name and t.result is None), None)
     task = due or NodeTask("", name, ("", name), (), "")
     if update.command is None:
-        writes.take(task, update.values, root.channels)
+        writes.take(task, update.values, graph.channels)
     else:
-        writes.take(task, Command(update=update.command.update), root.channels)
+        writes.take(task, Command(update=update.command.update), graph.channels)
         task.goto += goto(update.command.goto)
     return task
 
