@@ -167,10 +167,11 @@ class Agenda:
 
     def check(self, targets: Iterable[Goto], *, by: str) -> None:
         """Raises InvalidUpdateError for a jump to a node that isn't there."""
+        nodes = self.topology.triggers.keys() - {START}
         for target in targets:
             name = target if isinstance(target, str) else target.node
-            if name != END and name not in self.topology.triggers:
-                known = ", ".join(sorted(self.topology.triggers.keys() - {START}))
+            if name != END and name not in nodes:
+                known = ", ".join(sorted(nodes))
                 raise InvalidUpdateError(f"{by} jumps to {name!r}, which is no node of: {known}")
 
     def jump(self, targets: Iterable[Goto], *, by: str) -> None:

@@ -106,6 +106,7 @@ async def test_an_end_clears_what_would_run():
         ([*one("ask", {"q": 1}), *one("ask", {"q": 2})], "only one value per step"),
         (one("ask", command={"resume": 1}), "Only a run can resume"),
         (one("ask", command={"goto": "nope"}), "jumps to 'nope'"),
+        (one("ask", command={"goto": "__start__"}), "jumps to '__start__'"),
     ],
 )
 async def test_others_are_refused(superstep, problem):
