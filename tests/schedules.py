@@ -1,9 +1,22 @@
-"""When schedules are due, by a search through every minute: what `Schedule` must agree with."""
+"""When schedules are due, by a search through every minute: what `Schedule` must agree with.
+
+And a clock that a test sets, in place of the database's.
+"""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import attrs
+
 MINUTE = timedelta(minutes=1)
+
+
+@attrs.define
+class Clock:
+    now: datetime | None = None
+
+    async def __call__(self, conn):
+        return self.now
 
 
 def due(expression, zone, start, end):

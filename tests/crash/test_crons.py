@@ -14,7 +14,7 @@ from duragraph.deps import DEPS, Deps
 from duragraph.errors import DuraGraphError
 from duragraph.scheduler import AGAIN_SECONDS, Scheduler
 from tests.crash.evidence import audit
-from tests.schedules import due, utc
+from tests.schedules import Clock, due, utc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -51,20 +51,12 @@ select pid from pg_stat_activity where application_name = '{ENGINE}' and xact_st
 
 
 @attrs.define
-class Time:
-    now: object = None
-
-    async def __call__(self, conn):
-        return self.now
-
-
-@attrs.define
 class Replica:
     """A plane's scheduler; when it dies it is replaced by a new one."""
 
     deps: Deps
     database_url: str
-    time: Time
+    time: Clock
     pool: object = None
 
     async def fire(self):
@@ -94,7 +86,7 @@ async def test_a_thousand_ticks_by_three_schedulers_that_die_while_clocks_are_pu
 ):
     """They share a clock that the test moves."""
     await plane.worker("g")
-    crons, expected, kills, time = await make_crons(plane), set(), [], Time()
+    crons, expected, kills, time = await make_crons(plane), set(), [], Clock()
     replicas = [Replica(plane.app[DEPS], database_url, time) for _ in range(3)]
     async with AsyncExitStack() as stack:
         database = await asyncpg.connect(database_url)

@@ -14,7 +14,7 @@ from duragraph import pg
 from duragraph.deps import DEPS
 from duragraph.errors import DuraGraphError
 from duragraph.scheduler import AGAIN_SECONDS, GRACE, Scheduler
-from tests.schedules import utc
+from tests.schedules import Clock, utc
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 START = utc("2031-03-08 12:00")
@@ -26,21 +26,13 @@ where wait_event_type = 'Lock' and datname = current_database()
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
-@attrs.define
-class Time:
-    now: datetime = START
-
-    async def __call__(self, conn):
-        return self.now
-
-
 @attrs.frozen
 class Town:
     """A plane with an assistant, a second scheduler on it, and a look at the tables."""
 
     plane: object
     database: asyncpg.Connection
-    time: Time
+    time: Clock
     scheduler: Scheduler
     assistant_id: str
     thread_id: str
@@ -88,7 +80,7 @@ async def town(plane, database_url):
     assistant_id = (await plane.post("/assistants", assistant)).json["assistant_id"]
     thread_id = (await plane.post("/threads", {})).json["thread_id"]
     database = await asyncpg.connect(database_url)
-    deps, time = plane.app[DEPS], Time()
+    deps, time = plane.app[DEPS], Clock(START)
     scheduler = Scheduler(deps.config, deps.engine, deps.creates, clock=time)
     yield Town(plane, database, time, scheduler, assistant_id, thread_id)
     await database.close()
