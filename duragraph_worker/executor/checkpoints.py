@@ -1,4 +1,4 @@
-"""A graph's line of checkpoints within a run: ids, steps, what is on record and what is shown.
+"""A graph's checkpoints within a run: ids, steps, what is on record and what is shown.
 
 Owns the fields of a `Checkpoint` and of its frames. Decides nothing about what runs.
 """

@@ -1,4 +1,4 @@
-"""A streamed message as the event protocol tells it: content blocks that start, grow and finish.
+"""A streamed message as the event-streaming protocol has it: content blocks that start and grow.
 
 Owns the fields of `messages` events. One object a message; knows nothing of runs and frames.
 """

@@ -100,7 +100,7 @@ class Run:
     messages_seen: set[str] = attrs.field(factory=set)
     """Ids of messages that clients need not be shown as complete."""
     asked: set[str] = attrs.field(factory=set)
-    """Ids of interrupts that the event protocol has told of."""
+    """Ids of interrupts that have had their event."""
     usage: Counter[str] = attrs.field(factory=Counter)
     """Tokens that the run's models reported, by kind."""
 
