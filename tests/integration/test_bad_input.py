@@ -85,7 +85,9 @@ INPUTS = {
     "a channel that thread events do not have": post(
         f"/threads/{TAKEN}/stream/events", {"channels": ["nope"]}
     ),
-    "what is no command of the event-streaming protocol": post(f"/threads/{TAKEN}/commands", {"id": 1}),
+    "what is no command of the event-streaming protocol": post(
+        f"/threads/{TAKEN}/commands", {"id": 1}
+    ),
     "no API key where one is needed": post(SEARCH, {}, headers={"x-api-key": ""}),
     "a wrong API key": post(SEARCH, {}, headers={"x-api-key": "guess"}),
     "an unknown path": ("GET", "/nowhere", {}),
