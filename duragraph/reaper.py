@@ -8,6 +8,7 @@ import structlog
 from duragraph import codec, metrics, pg
 from duragraph.config import Config
 from duragraph.dispatch import Dispatcher
+from duragraph.errors import DuraGraphError, Unavailable
 from duragraph.frames import Batch
 from duragraph.pg import Connection, Pool, erasure, idempotency, reaping, runs, store
 from duragraph.pg.reaping import Doomed
@@ -35,7 +36,7 @@ class Reaper:
     async def _sweep(self) -> None:
         async with pg.acquire(self._pool) as conn:
             promoted = await runs.promote_strays(conn)
-            expired = await self._reap(conn) if self._patience.is_over() else 0
+            expired = await self.reap(conn) if self._patience.is_over() else 0
             if promoted or expired:
                 self._dispatcher.look()
             await reaping.erase_runs(conn)
@@ -43,7 +44,8 @@ class Reaper:
             await erasure.sweep(conn)
             await store.forget(conn)
 
-    async def _reap(self, conn: Connection) -> int:
+    async def reap(self, conn: Connection) -> int:
+        """Take back and end what is overdue now; returns how many leases ran out."""
         most, seconds = self._config.max_attempts, self._config.run_timeout_seconds
         expired = await reaping.expire(conn, max_attempts=most, timeout_seconds=seconds)
         if expired:
@@ -52,7 +54,13 @@ class Reaper:
         for worker_id, control in expired:
             self._dispatcher.revoked(worker_id, control)
         for run in await reaping.doomed(conn, max_attempts=most, timeout_seconds=seconds):
-            await self._bury(conn, run)
+            try:
+                with pg.translated():
+                    await self._bury(conn, run)
+            except Unavailable:
+                raise
+            except DuraGraphError as error:  # one run's matter: the others go on
+                log.warning("can't give up a run", run_id=run.run_id, cause=str(error.__cause__))
         return len(expired)
 
     async def _bury(self, conn: Connection, run: Doomed) -> None:

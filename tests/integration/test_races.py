@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from duragraph import ids, pg
+from duragraph.deps import DEPS
 from duragraph.pg import endings, partitions, reaping, reports, runs
 from duragraph.pg.reports import Reported
 from duragraph.protocol import (
@@ -20,6 +21,7 @@ from duragraph.protocol import (
     pack,
     unpack,
 )
+from duragraph.reaper import Reaper
 from tests.crash.evidence import audit
 
 pytestmark = pytest.mark.timeout(30)
@@ -312,6 +314,29 @@ async def test_a_lease_renewed_meanwhile_is_not_judged(plane, hand, pool, databa
     assert (await hand.finish(task, batch=2)).verdict == "accepted"
     assert run.run_id == run_id
     assert await audit(database_url) == 0
+
+
+REFUSE = """
+create function refuse() returns trigger language plpgsql as $$ begin raise 'not this one'; end $$;
+create trigger refuse before update on run for each row
+    when (new.status = 'timeout' and new.run_id = '{}') execute function refuse();
+"""
+
+
+async def test_a_run_that_cant_be_given_up_keeps_no_other_from_its_end(
+    plane, hand, pool, config, owner
+):
+    threads = [await thread_of(plane) for _ in range(2)]
+    refused, doomed = [await create(plane, thread) for thread in threads]
+    for _ in threads:
+        await task_of(hand)
+    await owner.execute("update run set leased_at = now() - interval '1 day'")
+    await owner.execute(REFUSE.format(refused))
+    deps = plane.app[DEPS]
+    async with pg.acquire(pool) as conn:
+        await Reaper(config, pool, deps.dispatcher, deps.streams).reap(conn)
+    ended = await owner.fetch("select run_id::text from run where status = 'timeout'")
+    assert [r["run_id"] for r in ended] == [doomed]
 
 
 async def test_reports_of_the_same_runs_in_another_order_do_not_deadlock(plane, hand, pool):
