@@ -38,7 +38,9 @@ def make_servable(body, path):
 
 @schemathesis.hook
 def filter_query(context, query):
-    return len(urlencode(query or {}, doseq=True, errors="replace")) < LONGEST_QUERY
+    """Without what is too long, or begins as a list in JSON does and is none."""
+    text = urlencode(query or {}, doseq=True, errors="replace")
+    return len(text) < LONGEST_QUERY and "=%5B" not in text
 
 
 @schemathesis.hook
