@@ -331,11 +331,11 @@ async def test_a_delivery_is_given_up_at_last_and_stays_for_some_days(
     async with pg.acquire(engine) as conn:
         await owner.execute("update webhook_delivery set due_at = now()")
         assert await claim(conn, 10) == []
-        await deliveries.erase(conn)
+        await deliveries.forget(conn)
         assert await owner.fetchval("select count(*) from webhook_delivery") == 1
         long_ago = f"gave_up_at = now() - interval '{deliveries.KEPT_DAYS} days 1 s'"
         await owner.execute(f"update webhook_delivery set {long_ago}")
-        await deliveries.erase(conn)
+        await deliveries.forget(conn)
     assert await owner.fetch(OWED) == []
 
 
