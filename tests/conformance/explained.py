@@ -696,8 +696,15 @@ EXPLAINED = (
     Explained(
         what="A stream whose run is deleted just ends, and a run of a deleted thread is not found",
         why="A deleted run is no failed run.",
-        where=r"assistants/deletions · .*(frames\[error\]|json\.detail)$",
+        where=r"(assistants/deletions|batch/cancel_some) · .*(frames\[error\]|json\.detail)$",
         reference="Run not found|Thread with ID",
+    ),
+    Explained(
+        what="`GET /runs/{run_id}/stream` replays the run and follows it",
+        why="The reference hands out that path as `Location`, and answers 404 there.",
+        where=r"joins_without_a_thread · .* GET /runs/.* · status$",
+        reference="^404",
+        ours="^(200|422)",
     ),
     Explained(
         what="Other words for ids and columns that a list may not hold",

@@ -241,6 +241,22 @@ async def empty_inputs(wire: Wire) -> None:
             await look(wire, thread)
 
 
+async def joins_without_a_thread(wire: Wire) -> None:
+    """Where the `Location` of a stateless stream leads."""
+    streamed = await wire.post("/runs/stream", ECHO)
+    for path in (streamed.headers["content-location"], "/runs/nope"):
+        await wire.get(f"{path}/stream", **{"last-event-id": "-1"})
+
+
+async def answers_in_line(wire: Wire) -> None:
+    """What a resume is, as a run that is looked at."""
+    thread = await new_thread(wire)
+    ask = {"assistant_id": "interrupt", "stream_mode": MODES}
+    await wire.post(f"{thread}/runs/wait", {**ask, "input": {"title": ""}})
+    await wire.post(f"{thread}/runs/wait", {**ask, "command": {"resume": "A title"}})
+    await wire.get(f"{thread}/runs?limit=1")
+
+
 SCENARIOS: tuple[Callable[[Wire], Awaitable[None]], ...] = (
     resumes,
     commands,
@@ -256,4 +272,6 @@ SCENARIOS: tuple[Callable[[Wire], Awaitable[None]], ...] = (
     configuration,
     recursion,
     empty_inputs,
+    joins_without_a_thread,
+    answers_in_line,
 )
