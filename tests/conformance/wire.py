@@ -102,6 +102,12 @@ class Flight:
             self.grown.clear()
             await self.grown.wait()
 
+    async def tells(self, text: str) -> None:
+        """Wait until the answer has that text, or has ended."""
+        while text.encode() not in self.exchange.body and not self.task.done():
+            self.grown.clear()
+            await self.grown.wait()
+
     async def ends(self) -> Exchange:
         await self.task
         return self.exchange
