@@ -101,11 +101,22 @@ async def test_values_follow_each_step(client, transport):
     assert counts == [1, 2, 3]
 
 
+async def test_projections_interleave_and_a_wait_can_be_bounded(client, transport):
+    async with client.threads.stream(assistant_id="tokens", transport=transport) as thread:
+        await thread.run.start(input=HEY)
+        both = thread.interleave_projections(["values", "messages"])
+        assert {channel async for channel, _ in both} == {"values", "messages"}
+        assert (await thread.output.with_timeout(20))["messages"][-1]["content"] == "Bye"
+        tree = await thread.agent.get_tree(xray=True)
+        assert "answer" in {each["id"] for each in tree["nodes"]}
+
+
 async def test_tools_have_handles_with_input_and_output(client, transport):
     with scripted("openai", [calls(("add", {"a": 1, "b": 2})), "three"]):
         async with client.threads.stream(assistant_id="agent", transport=transport) as thread:
             await thread.run.start(input=HEY)
             (handle,) = await gathered(thread.tool_calls)
+            assert await gathered(handle.deltas) == []  # our tools return at once
             output = await handle.output
             assert (handle.name, handle.input) == ("add", {"a": 1, "b": 2})
             assert (output["type"], output["content"]) == ("tool", "3")
