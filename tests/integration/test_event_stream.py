@@ -266,6 +266,55 @@ async def test_the_sync_client_does_the_same(client, plane, transport):
     assert output["messages"][-1]["content"] == "Bye"
 
 
+async def test_the_sync_client_looks_at_all_of_it(client, plane, transport):
+    def seen(graph: str, given: Any, look: Any) -> Any:
+        with (
+            get_sync_client(url=plane.url) as sync,
+            sync.threads.stream(assistant_id=graph, transport=transport) as thread,
+        ):
+            thread.run.start(input=given)
+            return look(thread)
+
+    def values(thread: Any) -> Any:
+        return list(thread.values)[-1]
+
+    def both(thread: Any) -> Any:
+        return {channel for channel, _ in thread.interleave_projections(["values", "messages"])}
+
+    def lifecycle(thread: Any) -> Any:
+        return [e["params"]["data"]["event"] for e in thread.subscribe(["lifecycle"])]
+
+    def nodes(thread: Any) -> Any:
+        return {node["id"] for node in thread.agent.get_tree()["nodes"]}
+
+    def children(thread: Any) -> Any:
+        return [child.graph_name for child in thread.subgraphs]
+
+    def answered(thread: Any) -> Any:
+        list(thread.values)
+        (asked,) = thread.interrupts
+        thread.run.respond("A", interrupt_id=asked["interrupt_id"])
+        return asked["value"]
+
+    looks = (
+        ("tokens", HEY, values),
+        ("tokens", HEY, both),
+        ("tokens", HEY, lifecycle),
+        ("tokens", HEY, nodes),
+        ("subgraph", {"topic": "tea"}, children),
+        ("interrupt", {"title": ""}, answered),
+    )
+    last, channels, told, drawn, below, asked = [
+        await asyncio.to_thread(seen, *each) for each in looks
+    ]
+    assert last["messages"][-1]["content"] == "Bye"
+    assert channels == {"values", "messages"}
+    assert (told[0], told[-1]) == ("running", "completed")
+    assert "answer" in drawn
+    assert below == ["research"]
+    assert asked == "title?"
+
+
 async def test_runs_started_otherwise_show_too(client, transport):
     late = client.threads.stream(assistant_id="interrupt", transport=transport)
     async with late as thread:
