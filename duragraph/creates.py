@@ -14,7 +14,7 @@ from duragraph.assistants import Stale
 from duragraph.cancels import Cancels
 from duragraph.commit import MOST, GroupCommit
 from duragraph.dispatch import Dispatcher
-from duragraph.errors import Busy, Conflict, NotFound
+from duragraph.errors import Busy, Conflict, DuraGraphError, NotFound
 from duragraph.models import CancelAction, Run
 from duragraph.pg import Pool, endings, idempotency, runs
 from duragraph.pg.endings import Ended
@@ -62,7 +62,7 @@ class Creates:
                 return created
             async with pg.acquire(self._pool) as conn:
                 await _refuse(conn, new)
-        raise Conflict(TAKEN) if new.multitask_strategy == "reject" else Busy(hint=CHANGED)
+        raise _still_met([new])
 
     async def _submit(self, new: NewRun) -> Created | None:
         """A flush can't be cancelled: if its client leaves meanwhile, the run is ended after it."""
@@ -88,7 +88,7 @@ class Creates:
                 return await self._create_all(new, key)
             except Changed:
                 continue
-        raise Busy(hint=CHANGED)
+        raise _still_met(new)
 
     async def _create_all(self, new: Sequence[NewRun], key: Key | None) -> list[Created]:
         async with pg.acquire(self._pool) as conn, conn.transaction():
@@ -182,6 +182,13 @@ async def _refuse(conn: pg.Connection, new: NewRun) -> None:
         raise Conflict(f"Thread {new.thread_id} has in-flight runs.")
     if open_runs and new.multitask_strategy == "reject":
         raise Conflict(TAKEN)
+
+
+def _still_met(new: Sequence[NewRun]) -> DuraGraphError:
+    """Of creations that met others at each try: somebody runs there, and comes and goes."""
+    if any(one.multitask_strategy == "reject" for one in new):
+        return Conflict(TAKEN)
+    return Busy(hint=CHANGED)
 
 
 def _needs(new: NewRun) -> Needs:

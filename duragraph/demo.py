@@ -68,7 +68,7 @@ def _own_plane() -> Iterator[str]:
             plane.wait_for(lambda: _healthy(url))
             try:
                 yield url
-            except BaseException:
+            except BaseException:  # Ctrl-C, too: its log goes with the directory
                 console.print(f"[dim]{plane.last_words()}[/]")
                 raise
 

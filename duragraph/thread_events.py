@@ -10,12 +10,15 @@ from typing import Any, TypeAlias, assert_never
 
 import attrs
 import msgspec
+import structlog
 from msgspec import Raw
 
 from duragraph import codec
 from duragraph.frames import Batch, Mark
 from duragraph.models import RunStatus
 from duragraph.protocol import EventName
+
+log = structlog.get_logger(__name__)
 
 CHANNELS = frozenset(
     {"values", "updates", "checkpoints", "messages", "tools", "custom", "lifecycle", "input"}
@@ -131,8 +134,9 @@ def events(batch: Batch, summary: RunSummary | None) -> Iterator[Event]:
                 yield Event(mark, known.method, known.at_ms, data, known.namespace, known.node)
             elif (event := _of_stream_mode(mark, name, data, summary)) is not None:
                 yield event
-        except (ValueError, msgspec.DecodeError):
-            continue  # a worker's own invention: nobody can have subscribed to it
+        except (ValueError, msgspec.DecodeError) as error:
+            # A worker's own invention: nobody can have subscribed to it.
+            log.debug("frame not of the protocol", run_id=batch.run_id, cause=str(error))
     if batch.ended:
         yield _end(batch, summary)
 

@@ -120,6 +120,8 @@ class Webhooks:
             return f"no answer within {TRY_SECONDS:g} s"
         except aiohttp.ClientResponseError as error:  # it would name the URL, which may be secret
             return f"{type(error).__name__}: {error.message!a}"[:500]
+        except aiohttp.InvalidURL as error:
+            return type(error).__name__
         except Exception as error:  # noqa: BLE001 - whatever a URL and its receiver can cause: kept
             return f"{type(error).__name__}: {str(error)!a}"[:500]
 

@@ -9,15 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeAlias
 
+import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
 from duragraph import codec
 from duragraph.api.io import Call
-from duragraph.api.middleware import cors
+from duragraph.api.middleware import cors, id_of
 from duragraph.errors import Gone
 from duragraph.frames import Batch, frame
 from duragraph.models import Run
+
+log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_SECONDS = 5.0
 NEVER = 1e9
@@ -99,7 +102,9 @@ def begun(request: web.Request, response: web.StreamResponse, beat: bytes | None
     request.app[OPEN][connection] = response, beat
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        # Cancelled, too: a body that ended cleanly would read as the end of the run.
+        log.info("response cut", request_id=id_of(request), path=request.path, cause=repr(error))
         connection.abort()
         raise
     finally:

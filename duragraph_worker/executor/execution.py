@@ -145,7 +145,7 @@ class Execution(GraphState):
                 await self._attend(due[0])
             elif due:
                 await self._together(due)
-        except Exception:
+        except Exception:  # the run's outcome; what its siblings did is kept for the next run
             self._keep_pending()
             raise
         if asked := tuple(i for t in self.tasks if t.result is None for i in t.interrupts):

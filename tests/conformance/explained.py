@@ -808,12 +808,6 @@ EXPLAINED = (
         why="The reference's forgets `checkpoints`.",
         where=r"^protocol/bad_filters · .*json\.detail$",
     ),
-    Explained(
-        what="A cancel that waits answers with values that came after it began to wait, if any did",
-        why="The contract has it so; which of the two happens is a matter of time.",
-        where=r"runs/cancels · .*wait=1 · json\.(n|limit|hang_at)$",
-        reference=ONLY_OURS,
-    ),
 )
 
 

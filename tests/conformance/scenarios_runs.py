@@ -26,9 +26,10 @@ async def in_second_round(wire: Wire, thread: str) -> None:
 
 
 async def hanging(wire: Wire, thread: str, **fields: Any) -> tuple[Flight, str]:
-    """A run on `thread` that has done its first round and sits in its second."""
+    """A run on `thread` that sits in its second round, all frames of the first having come."""
     flight = wire.start("POST", f"{thread}/runs/stream", {**HANG, **fields})
     await in_second_round(wire, thread)
+    await flight.tells('{"again":null}')
     return flight, flight.exchange.headers["content-location"]
 
 

@@ -182,7 +182,6 @@ async def left(wire: Wire) -> None:
     for body, status in (({}, "running"), ({"on_disconnect": "cancel"}, "interrupted")):
         thread = await new_thread(wire)
         flight, run = await hanging(wire, thread, **body)
-        await flight.tells('{"again":null}')
         await flight.hangs_up()
         await wire.until(run, has_status(status))
         await wire.get(run)
