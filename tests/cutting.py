@@ -71,18 +71,23 @@ class Cutter:
         self, plane: asyncio.StreamReader, answer: asyncio.StreamWriter, sent: "_Sent"
     ) -> None:
         """Pass the plane's bytes, of a stream as many as are to come through."""
-        left = None
-        while chunk := await plane.read(1 << 16):
-            if left is None and self.cuts and b"text/event-stream" in chunk and HEAD_END in chunk:
-                head = chunk.index(HEAD_END) + len(HEAD_END)
-                left = self._length(head, came_back=sent.comes_back)
-            if left is not None and len(chunk) > left and self.cuts:
-                self.cuts -= 1
-                answer.write(chunk[:left])
-                return
-            answer.write(chunk)
-            await answer.drain()
-            left = None if left is None else left - len(chunk)
+        left, passed = None, 0
+        try:
+            while chunk := await plane.read(1 << 16):
+                if left is None and self.cuts and _begins_stream(chunk):
+                    head = chunk.index(HEAD_END) + len(HEAD_END)
+                    left = self._length(head, came_back=sent.comes_back)
+                if left is not None and len(chunk) > left and self.cuts:
+                    self.cuts -= 1
+                    answer.write(chunk[:left])
+                    passed = SHORT
+                    return
+                answer.write(chunk)
+                await answer.drain()
+                passed += len(chunk)
+                left = None if left is None else left - len(chunk)
+        finally:  # a plane that was killed cuts, too
+            self._barren += left is not None and passed < SHORT
 
     def _length(self, head: int, *, came_back: bool) -> int:
         """Who has no `Location` yet could not come back: its head goes through, and no frame."""
@@ -95,6 +100,10 @@ class Cutter:
         body = random.randrange(SHORT if self._barren >= 2 else 0, LONG)
         self._barren = self._barren + 1 if body < SHORT else 0
         return head + body
+
+
+def _begins_stream(chunk: bytes) -> bool:
+    return b"text/event-stream" in chunk and HEAD_END in chunk
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
