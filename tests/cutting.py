@@ -27,6 +27,8 @@ class Cutter:
     heads: bool = True
     """Whether heads are cut, too: then some clients give up that only open a stream."""
     url: str = ""
+    streamed: int = 0
+    """Bytes of streams' bodies that came through."""
     _turn: int = 0
     _barren: int = 0
     """Cuts in a row that may have let no frame through: clients give up after five."""
@@ -71,23 +73,22 @@ class Cutter:
         self, plane: asyncio.StreamReader, answer: asyncio.StreamWriter, sent: "_Sent"
     ) -> None:
         """Pass the plane's bytes, of a stream as many as are to come through."""
-        left, passed = None, 0
-        try:
-            while chunk := await plane.read(1 << 16):
-                if left is None and self.cuts and _begins_stream(chunk):
-                    head = chunk.index(HEAD_END) + len(HEAD_END)
-                    left = self._length(head, came_back=sent.comes_back)
-                if left is not None and len(chunk) > left and self.cuts:
-                    self.cuts -= 1
-                    answer.write(chunk[:left])
-                    passed = SHORT
-                    return
-                answer.write(chunk)
-                await answer.drain()
-                passed += len(chunk)
-                left = None if left is None else left - len(chunk)
-        finally:  # a plane that was killed cuts, too
-            self._barren += left is not None and passed < SHORT
+        left = None
+        while chunk := await plane.read(1 << 16):
+            if left is None and b"text/event-stream" in chunk and HEAD_END in chunk:
+                head = chunk.index(HEAD_END) + len(HEAD_END)
+                left = self._length(head, came_back=sent.comes_back) if self.cuts else sys.maxsize
+                self.streamed -= head
+            if left is not None and len(chunk) > left and self.cuts:
+                self.cuts -= 1
+                self.streamed += left
+                answer.write(chunk[:left])
+                return
+            answer.write(chunk)
+            await answer.drain()
+            if left is not None:
+                left -= len(chunk)
+                self.streamed += len(chunk)
 
     def _length(self, head: int, *, came_back: bool) -> int:
         """Who has no `Location` yet could not come back: its head goes through, and no frame."""
@@ -100,10 +101,6 @@ class Cutter:
         body = random.randrange(SHORT if self._barren >= 2 else 0, LONG)
         self._barren = self._barren + 1 if body < SHORT else 0
         return head + body
-
-
-def _begins_stream(chunk: bytes) -> bool:
-    return b"text/event-stream" in chunk and HEAD_END in chunk
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

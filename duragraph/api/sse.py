@@ -16,6 +16,7 @@ from aiohttp_sse import EventSourceResponse
 from duragraph import codec
 from duragraph.api.io import Call
 from duragraph.api.middleware import cors, id_of
+from duragraph.deps import DEPS
 from duragraph.errors import Gone
 from duragraph.frames import Batch, frame
 from duragraph.models import Run
@@ -97,6 +98,9 @@ async def while_connected(call: Call, run: Run, *, cancel: bool) -> AsyncIterato
 def begun(request: web.Request, response: web.StreamResponse, beat: bytes | None) -> Iterator[None]:
     """While a response is under way: kept alive, and cut on any error."""
     connection = request.transport
+    if connection is not None and request.app[DEPS].streams.closing:
+        connection.abort()  # as those that were open have been
+        connection = None
     if connection is None:
         raise ConnectionResetError
     request.app[OPEN][connection] = response, beat

@@ -34,7 +34,7 @@ async def test_each_event_arrives_once_and_in_order(start_cluster: Any) -> None:
         scripts = [await follow(line, cutter) for line, cutter in zip(LINES, cutters, strict=True)]
         first = [await script.stdout.readline() for script in scripts if script.stdout]
         following: list[Any] = [asyncio.ensure_future(script.communicate()) for script in scripts]
-        await kill_in_turn(cluster, following)
+        await kill_in_turn(cluster, following, cutters)
         for line, cutter, start, (rest, _) in zip(
             LINES, cutters, first, await asyncio.gather(*following), strict=True
         ):

@@ -16,7 +16,7 @@ from langgraph_sdk.client import LangGraphClient, SyncLangGraphClient, get_clien
 from duragraph.ids import new_id
 from tests.crash.clients import until
 from tests.crash.evidence import audit
-from tests.cutting import Cutter
+from tests.cutting import LONG, Cutter
 
 pytestmark = [
     pytest.mark.slow,
@@ -101,7 +101,7 @@ async def test_each_event_comes_once_and_in_order(start_cluster, monkeypatch):
                 follow = way(await stack.enter_async_context(get_client(url=cutter.url)), parts)
             following.append(asyncio.ensure_future(follow))
         await until(lambda: all(all_parts))
-        kills = await kill_in_turn(cluster, following)
+        kills = await kill_in_turn(cluster, following, cutters)
         await asyncio.gather(*following)
         print(f"\n{len(cutters)} streams, {CUTS} cuts each, {kills} planes killed")
         for parts, cutter in zip(all_parts, cutters, strict=True):
@@ -110,14 +110,27 @@ async def test_each_event_comes_once_and_in_order(start_cluster, monkeypatch):
         assert await audit(cluster.database_url) == 0
 
 
-async def kill_in_turn(cluster: Any, following: list["asyncio.Future[None]"]) -> int:
-    """One plane after the other, rudely and politely, until all is seen; returns how often."""
+async def kill_in_turn(
+    cluster: Any, following: list["asyncio.Future[None]"], cutters: list[Cutter]
+) -> int:
+    """One plane after the other, rudely and politely, until all is seen; returns how often.
+
+    Between two kills each stream comes on, as it does where planes don't die twice a second:
+    clients give up after five returns that bring nothing.
+    """
     for n in itertools.count():
         if all(future.done() for future in following):
             return n
         plane = cluster.planes[n % 2]
         await plane.kill(signal.SIGKILL if n % 4 < 2 else signal.SIGTERM)
         await plane.start()
+        enough = [cutter.streamed + LONG for cutter in cutters]
+        await until(
+            lambda enough=enough: all(
+                future.done() or cutter.streamed > passed
+                for future, cutter, passed in zip(following, cutters, enough, strict=True)
+            )
+        )
     raise AssertionError
 
 

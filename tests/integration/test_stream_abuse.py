@@ -114,3 +114,12 @@ async def test_who_reads_nothing_slows_no_one_and_still_gets_all(plane, hand):
     await hand.finish(task, batch=31)
     assert (await reading).count("event: custom") == 30
     assert (await rest(idle)).count("event: custom") == 30
+
+
+@pytest.mark.parametrize("ending", ["stream", "join"])
+async def test_what_opens_during_a_shutdown_is_cut(plane, hand, ending):
+    _, path = await begun(hand)
+    await plane.app.shutdown()
+    with pytest.raises(aiohttp.ClientError):
+        async with plane.http.get(f"{plane.url}{path}/{ending}") as response:
+            await asyncio.wait_for(response.read(), IN_TIME)
