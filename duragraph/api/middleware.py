@@ -104,8 +104,15 @@ def failure(request: web.Request, error: Exception) -> web.Response:
             more=more,
         )
     request_id = id_of(request)
+    if isinstance(error, ConnectionError) and _is_gone(request):
+        log.info("connection gone", request_id=request_id, path=request.path, cause=repr(error))
+        return _error(503, "The connection is gone.", "unavailable")  # to nobody
     log.error("unexpected", request_id=request_id, path=request.path, exc_info=error)
     return _error(500, "Internal Server Error", "internal", headers={"x-request-id": request_id})
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def id_of(request: web.Request) -> str:
