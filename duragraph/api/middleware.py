@@ -106,7 +106,7 @@ def failure(request: web.Request, error: Exception) -> web.Response:
     request_id = id_of(request)
     if isinstance(error, ConnectionError) and _is_gone(request):
         log.info("connection gone", request_id=request_id, path=request.path, cause=repr(error))
-        return _error(503, "The connection is gone.", "unavailable")  # to nobody
+        return _error(503, "The connection is gone.", "unavailable", headers={})  # to nobody
     log.error("unexpected", request_id=request_id, path=request.path, exc_info=error)
     return _error(500, "Internal Server Error", "internal", headers={"x-request-id": request_id})
 
