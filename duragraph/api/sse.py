@@ -98,11 +98,10 @@ async def while_connected(call: Call, run: Run, *, cancel: bool) -> AsyncIterato
 def begun(request: web.Request, response: web.StreamResponse, beat: bytes | None) -> Iterator[None]:
     """While a response is under way: kept alive, and cut on any error."""
     connection = request.transport
-    if connection is not None and request.app[DEPS].streams.closing:
-        connection.abort()  # as those that were open have been
-        connection = None
     if connection is None:
         raise ConnectionResetError
+    if request.app[DEPS].streams.closing:
+        connection.abort()  # as those that were open have been: their handlers are cancelled
     request.app[OPEN][connection] = response, beat
     try:
         yield
