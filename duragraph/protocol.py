@@ -26,10 +26,14 @@ POLL_SECONDS = 20.0
 """The longest a poll is held."""
 MOST_SLOTS = 1 << 16
 """Of one worker."""
+MOST_CHECKPOINTS = 100
+"""That one `CheckpointQuery` may ask for."""
 SNAPSHOT_EVERY = 64
 """Appends to a list channel before the whole list is written again."""
 EVENT_MODE = "protocol"
 """The stream mode of runs whose frames are the event-streaming protocol's; not for requests."""
+ROOT_CHANNEL = "__root__"
+"""A state that is no object stands in this one channel; clients see the channel's value alone."""
 
 
 @attrs.frozen
@@ -126,6 +130,8 @@ class Snapshot:
     """`{channel: checkpoint_id of the part that heads it}`, see `Checkpoint.versions`."""
     depths: dict[str, int] = attrs.field(factory=dict)
     """Appends since the channel was last written whole; absent means 0."""
+    codecs: dict[str, list[bytes]] = attrs.field(factory=dict)
+    """`ChannelWrite.codec` of a channel's parts, the head's last; absent where they have none."""
     opaque: bytes = b""
     metadata: bytes = b"{}"
     created_at: str = ""
@@ -257,6 +263,19 @@ class Checkpoint:
 
 
 @attrs.frozen
+class Scheduled:
+    """What follows a checkpoint, where that is known only once the checkpoint has been put.
+
+    It joins the `Checkpoint` if that has not left yet.
+    """
+
+    checkpoint_id: str
+    next: list[str]
+    tasks: bytes = b"[]"
+    """As `Checkpoint.tasks`."""
+
+
+@attrs.frozen
 class Outcome:
     """How an attempt ended. `released` gives the run back uncharged, at its last checkpoint."""
 
@@ -273,7 +292,7 @@ class Outcome:
     """The run failed before it did anything: its thread stays as it was."""
 
 
-Item = Frame | Checkpoint | Write | Effect
+Item = Frame | Checkpoint | Scheduled | Write | Effect
 
 
 @attrs.frozen
@@ -288,6 +307,7 @@ class Report:
     writes: list[Write] = attrs.field(factory=list)
     effects: list[Effect] = attrs.field(factory=list)
     outcome: Outcome | None = None
+    scheduled: list[Scheduled] = attrs.field(factory=list)
 
 
 @attrs.frozen
@@ -298,6 +318,25 @@ class Verdict:
     batch: int
     verdict: Literal["accepted", "fenced", "cancelled", "gap", "invalid"]
     expected: int = 0
+
+
+@attrs.frozen
+class CheckpointQuery:
+    """`POST /workers/{id}/checkpoints`: which of its thread's a run asks for, newest first.
+
+    Without a `checkpoint_id` or `before`, and with `limit` 1, the root's is the thread's head.
+    """
+
+    run_id: str
+    epoch: int
+    ns: str | None = ""
+    """None for every graph's."""
+    checkpoint_id: str | None = None
+    before: str | None = None
+    """Those strictly older than this checkpoint."""
+    metadata: bytes = b"{}"
+    """A JSON object that their metadata contains."""
+    limit: Annotated[int, Meta(ge=1, le=MOST_CHECKPOINTS)] = 1
 
 
 @attrs.frozen

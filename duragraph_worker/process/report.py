@@ -24,6 +24,7 @@ from duragraph.protocol import (
     Lease,
     Outcome,
     Report,
+    Scheduled,
     Verdict,
     Write,
 )
@@ -35,7 +36,13 @@ LAG_SUPERSTEPS = 8
 REQUEST_BYTES = 4 << 20
 """About as much as goes into one request; less once the plane has refused one."""
 _ITEM_BYTES = 64
-_PARTS = {Frame: "frames", Checkpoint: "checkpoints", Write: "writes", Effect: "effects"}
+_PARTS = {
+    Frame: "frames",
+    Checkpoint: "checkpoints",
+    Scheduled: "scheduled",
+    Write: "writes",
+    Effect: "effects",
+}
 
 Send = Callable[[list[Report]], Awaitable[list[Verdict]]]
 
@@ -68,6 +75,8 @@ class Recording:
 
     def put(self, item: Item) -> None:
         if not self._open:
+            return
+        if isinstance(item, Scheduled) and self._merge(item):
             return
         self._pending.append(item)
         self._lag += isinstance(item, Checkpoint)
@@ -151,6 +160,15 @@ class Recording:
     def flying(self) -> int:
         """How many items the batch taken last has."""
         return len(self._flying)
+
+    def _merge(self, item: Scheduled) -> bool:
+        """Complete the checkpoint it belongs to, if that has not left yet."""
+        for place in range(len(self._pending) - 1, -1, -1):
+            put = self._pending[place]
+            if isinstance(put, Checkpoint) and put.checkpoint_id == item.checkpoint_id:
+                self._pending[place] = attrs.evolve(put, next=item.next, tasks=item.tasks)
+                return True
+        return False
 
     def _all_acknowledged(self) -> bool:
         return not (self._pending or self._flying)
@@ -270,6 +288,8 @@ def _weight(item: Item | Outcome) -> int:
             size = len(item.result or b"") + len(item.interrupts or b"") + len(item.opaque)
         case Effect():
             size = len(item.result)
+        case Scheduled():
+            size = len(item.tasks)
         case Outcome():
             size = len(item.error or b"") + len(item.trace or "") + len(item.interrupts)
         case _:
