@@ -1,5 +1,7 @@
 """The command `duragraph-worker`: serves, checks or draws the graphs that its arguments name."""
 
+import asyncio
+import json
 import logging
 import os
 import sys
@@ -11,7 +13,6 @@ from duragraph import __version__, logs, runtime
 from duragraph.errors import DuraGraphError, Invalid
 from duragraph.logs import LogFormat, LogLevel
 from duragraph_worker.authoring.blueprint import GraphError
-from duragraph_worker.authoring.draw import mermaid
 from duragraph_worker.process.loading import load
 from duragraph_worker.process.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
 
@@ -38,6 +39,8 @@ Format = Annotated[
         help="console for people, json for machines; auto asks the terminal.",
     ),
 ]
+
+ENDS = "__start__", "__end__"
 
 app = App(name="duragraph-worker", version=__version__, help="Serve graphs to a DuraGraph plane.")
 
@@ -70,14 +73,16 @@ def serve(
 @app.command
 def validate(*targets: Targets) -> None:
     """Load graphs, and say what is wrong with them."""
-    for plan in map(load, targets):
-        sys.stdout.write(f"{plan.graph_id} {plan.version}: {len(plan.nodes)} nodes, all in order\n")
+    for graph in map(load, targets):
+        spec = asyncio.run(graph.spec())
+        nodes = len(json.loads(spec.drawing)["nodes"]) - len(ENDS)
+        sys.stdout.write(f"{graph.graph_id} {graph.version}: {nodes} nodes, all in order\n")
 
 
 @app.command
 def draw(target: str) -> None:
     """Write a graph as Mermaid text."""
-    sys.stdout.write(mermaid(load(target)))
+    sys.stdout.write(asyncio.run(load(target).mermaid()))
 
 
 def main() -> None:

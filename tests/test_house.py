@@ -32,14 +32,15 @@ FLOORS = (
 
 WORKER_FLOORS = (
     {"plan", "command", "serialize", "record", "partial_json"},
-    {"errors", "messages"},
+    {"errors", "messages", "served"},
     {"coerce"},
     {"state"},
     {"schema", "executor"},
     {"llm", "local"},
     {"authoring"},
     {"process"},
-    {"__main__", "integrations", "testing", "example"},
+    {"langgraph", "integrations"},
+    {"__main__", "testing", "example"},
 )
 """The same for `duragraph_worker/`."""
 
@@ -74,7 +75,10 @@ FENCES = {
     ),
     "prometheus_client": r"duragraph/(metrics|api/system)\.py",
     "cyclopts": r"(duragraph|duragraph_worker)/__main__\.py|duragraph/demo\.py",
-    "langgraph_sdk": r"duragraph/demo\.py",
+    "langgraph_sdk": r"duragraph/demo\.py|duragraph_worker/langgraph/",
+    "langgraph": r"duragraph_worker/langgraph/",
+    "langchain_core": r"duragraph_worker/langgraph/",
+    "langchain_protocol": r"duragraph_worker/langgraph/",
     "openai": r"duragraph_worker/integrations/openai\.py",
 }
 """Third parties and the only files that may know them."""
@@ -223,6 +227,7 @@ def test_importing_the_worker_loads_little():
     )
     loaded = set(json.loads(done.stdout))
     heavy = {"asyncpg", "nats", "aiohttp.web", "openai", "httpx", "pydantic", "prometheus_client"}
+    heavy |= {"langgraph", "langchain_core"}
     assert not loaded & heavy
     ours = {m.split(".")[1] for m in loaded if m.startswith("duragraph.")}
     assert ours <= WORKER_MAY_IMPORT

@@ -1,4 +1,4 @@
-"""One task under its lease: runs the executor and turns every end of it into an outcome.
+"""One task under its lease: executes its graph and turns every end of it into an outcome.
 
 Knows no plane and no slots. Whatever a graph does, exactly one of these comes out: an outcome
 to report, or None where the plane wants to hear no more.
@@ -13,10 +13,9 @@ import attrs
 from duragraph.protocol import Frame, Outcome, Task
 from duragraph_worker import serialize
 from duragraph_worker.errors import masked, trace
-from duragraph_worker.executor.execute import execute
-from duragraph_worker.plan import Plan
 from duragraph_worker.process.report import Recording
 from duragraph_worker.record import Fenced
+from duragraph_worker.served import Reach, Served
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,8 @@ class Attempt:
 
     task: Task
     recording: Recording
-    plan: Plan | None
+    reach: Reach
+    graph: Served | None
     """None for a graph that is not served here: the task goes back."""
     job: asyncio.Task[None] | None = None
     phase: Literal["starting", "executing", "reporting"] = "starting"
@@ -63,7 +63,7 @@ class Attempt:
 
     async def _execute(self) -> Outcome:
         names = {"run_id": self.task.run_id, "graph": self.task.graph_id}
-        if self.plan is None:
+        if self.graph is None:
             log.error("a task for a graph or version that is not served here", extra=names)
             return Outcome("released")
         deadline = asyncio.timeout(self.task.deadline_seconds)
@@ -72,7 +72,7 @@ class Attempt:
             self.recording.put(Frame("metadata", serialize.encode(began)))
         try:
             async with deadline:
-                return await execute(self.plan, self.task, self.recording)
+                return await self.graph.execute(self.task, self.recording, self.reach)
         except Exception as error:
             if deadline.expired():
                 limit = f"The run took longer than its {self.task.deadline_seconds:g} seconds"

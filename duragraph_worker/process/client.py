@@ -1,4 +1,4 @@
-"""The plane as a worker sees it: four requests over HTTP, each repeated until it is answered.
+"""The plane as a worker sees it: requests over HTTP, each repeated until it is answered.
 
 Owns the connection, the wire format, the waits and the errors. A plane that is away is waited
 for, for ever; only an answer that no repetition can better is raised. Knows nothing of runs.
@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -17,21 +17,25 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from duragraph import errors
+from duragraph import errors, ids
 from duragraph.protocol import (
     MEDIA_TYPE,
     POLL_SECONDS,
+    CheckpointQuery,
     Poll,
     Polled,
     Register,
     Registered,
     Report,
+    Snapshot,
     Verdict,
     pack,
     unpack,
 )
+from duragraph_worker import serialize
 
 T = TypeVar("T")
+JSON = "application/json"
 
 FIRST_WAIT = 0.05
 LONGEST_WAIT = 2.0
@@ -105,6 +109,17 @@ class Plane:
         url = self._workers / worker_id / "report"
         return await self._ask(url, reports, list[Verdict])
 
+    async def checkpoints(self, worker_id: str, query: CheckpointQuery) -> list[Snapshot]:
+        """What the query's lease may read. Raises Conflict once that is gone."""
+        return await self._ask(self._workers / worker_id / "checkpoints", query, list[Snapshot])
+
+    async def request(self, method: str, path: str, body: object | None = None) -> bytes:
+        """The client API: see `served.Reach`."""
+        headers = {"content-type": JSON, "accept": JSON, "idempotency-key": ids.new_id()}
+        data = b"" if body is None else serialize.encode(body)
+        url = URL(self.url + path)
+        return await self._repeat(lambda: self._send(method, url, data, REQUEST_SECONDS, headers))
+
     async def drain(self, worker_id: str) -> None:
         """Ask for no more work, and for that of polls that ended. Raises NotFound."""
         await self._ask(self._workers / worker_id / "drain", {}, None)
@@ -120,10 +135,17 @@ class Plane:
     ) -> T | None:
         """The answer, decoded unless `answer` is None: then that there is one is all."""
         body = pack(message)
+
+        async def exchange() -> T | None:
+            payload = await self._send("POST", url, body, seconds)
+            return None if answer is None else unpack(payload, answer)
+
+        return await self._repeat(exchange)
+
+    async def _repeat(self, exchange: Callable[[], Awaitable[T]]) -> T:
         for wait in _waits():
             try:
-                payload = await self._post(url, body, seconds)
-                reply = None if answer is None else unpack(payload, answer)
+                reply = await exchange()
             except _AWAY as error:
                 self._note(str(error))
             except msgspec.DecodeError as error:
@@ -134,14 +156,22 @@ class Plane:
             await asyncio.sleep(wait)
         raise AssertionError("the waits never end")
 
-    async def _post(self, url: URL, body: bytes, seconds: float) -> bytes:
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        body: bytes,
+        seconds: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        request = self._session.request(method, url, data=body, timeout=timeout, headers=headers)
         try:
-            async with self._session.post(url, data=body, timeout=timeout) as response:
+            async with request as response:
                 payload = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise errors.Unavailable(f"{type(error).__name__}: {error}") from error
-        if response.status == HTTPStatus.OK:
+        if response.ok:
             return payload
         raise _problem(response.status, payload)
 

@@ -9,12 +9,23 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import attrs
+
 from duragraph.errors import Invalid
+from duragraph_worker.authoring.hosted import Hosted
 from duragraph_worker.plan import Plan
+from duragraph_worker.served import Served
 
 
-def load(target: str) -> Plan:
-    """The named graph's plan. Raises Invalid, with a hint, for a target that names none."""
+def load(target: str) -> Served:
+    """The named graph; a LangGraph graph goes by the name it has there. Raises Invalid."""
+    graph = named(target)
+    name = target.rpartition(":")[2].rpartition(".")[2]
+    return served(graph, graph_id=name if _is_langgraph(graph) else None)
+
+
+def named(target: str) -> object:
+    """What `module:name` or `path/file.py:name` names. Raises Invalid, with a hint."""
     place, colon, name = target.rpartition(":")
     if not (place and colon and name):
         raise Invalid(f"{target!r} names no graph", hint="write module:name or path/file.py:name")
@@ -24,15 +35,39 @@ def load(target: str) -> Plan:
         if not hasattr(graph, part):
             raise Invalid(f"{place} has no {name!r}", hint=_graphs_hint(module))
         graph = getattr(graph, part)
-    return plan_of(graph)
+    return graph
 
 
-def plan_of(graph: object) -> Plan:
-    """The plan of a decorated class or an instance of it. Raises Invalid for anything else."""
+def served(graph: object, *, graph_id: str | None = None) -> Served:
+    """A class decorated with @Graph, an instance of one, or a LangGraph graph, to be served.
+
+    With a `graph_id` it goes by that, and may be a function that makes a LangGraph graph. Raises
+    Invalid for anything else.
+    """
     plan = graph if isinstance(graph, Plan) else getattr(graph, "plan", None)
     if isinstance(plan, Plan):
-        return plan
+        return Hosted(plan if graph_id is None else attrs.evolve(plan, graph_id=graph_id))
+    if _is_langgraph(graph) or (graph_id is not None and callable(graph)):
+        hosted: Served = _langgraph().hosted(graph, graph_id=graph_id)
+        return hosted
     raise Invalid(f"{graph!r} is no graph", hint="decorate its class with @Graph(id=…)")
+
+
+def _is_langgraph(graph: object) -> bool:
+    """Told by its classes' names, since LangGraph may not be installed."""
+    return any(kind.__module__.partition(".")[0] == "langgraph" for kind in type(graph).__mro__)
+
+
+def _langgraph() -> ModuleType:
+    """LangGraph is an extra: imported for those who have such graphs."""
+    try:
+        return importlib.import_module("duragraph_worker.langgraph.hosted")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "langgraph":
+            raise
+        raise Invalid(
+            "LangGraph is not installed", hint="pip install 'duragraph[langgraph]'"
+        ) from error
 
 
 def _from_path(name: str) -> ModuleType:

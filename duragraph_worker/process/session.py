@@ -19,11 +19,12 @@ from duragraph.protocol import (
     Registered,
     Task,
 )
-from duragraph_worker.plan import Plan
 from duragraph_worker.process.attempt import Attempt
 from duragraph_worker.process.client import Plane
 from duragraph_worker.process.leases import Heartbeat
+from duragraph_worker.process.reach import LeasedReach
 from duragraph_worker.process.report import Reporter
+from duragraph_worker.served import Served
 
 DRAIN_SECONDS = 8.0
 """A drain lasts no longer: the leases it could not give back run out soon after."""
@@ -43,14 +44,15 @@ class Session:
         plane: Plane,
         registered: Registered,
         *,
-        plans: Mapping[tuple[str, str], Plan],
+        graphs: Mapping[tuple[str, str], Served],
         slots: int,
     ) -> None:
-        """`plans` by graph id and version, as registered."""
+        """`graphs` by graph id and version, as registered."""
         self._plane = plane
         self._id = registered.worker_id
         self._hold_seconds = registered.poll_seconds
-        self._plans = plans
+        self._graphs = graphs
+        self._reach = LeasedReach(plane, self._id)
         self._free = slots
         self._freed = asyncio.Event()
         self._draining = False
@@ -147,8 +149,8 @@ class Session:
         if len(self._epochs) > REMEMBERED:
             del self._epochs[next(iter(self._epochs))]
         lease = Lease(task.run_id, task.epoch)
-        plan = self._plans.get((task.graph_id, task.version))
-        attempt = Attempt(task, self._reporter.open(lease), plan)
+        graph = self._graphs.get((task.graph_id, task.version))
+        attempt = Attempt(task, self._reporter.open(lease), self._reach, graph)
         self._attempts[lease] = attempt
         self._free -= attempt.slots
         if self._draining:

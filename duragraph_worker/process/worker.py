@@ -10,14 +10,13 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from duragraph.errors import Invalid, NotFound
 from duragraph.protocol import Register, Registered
-from duragraph_worker.authoring.spec import to_spec
 from duragraph_worker.process.client import Plane
-from duragraph_worker.process.loading import plan_of
+from duragraph_worker.process.loading import served
 from duragraph_worker.process.session import Session
 
 new_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -59,27 +58,32 @@ class Worker:
         self,
         url: str = DEFAULT_URL,
         *,
-        graphs: Iterable[object],
+        graphs: Iterable[object] | Mapping[str, object],
         queue: str = "default",
         slots: int = DEFAULT_SLOTS,
         api_key: str | None = None,
         name: str | None = None,
     ) -> None:
-        """`graphs` are decorated classes or their instances. Raises Invalid for what is neither."""
-        plans = [plan_of(graph) for graph in graphs]
-        self._plans = {(plan.graph_id, plan.version): plan for plan in plans}
-        if len(self._plans) < len(plans):
-            names = sorted(f"{plan.graph_id} {plan.version}" for plan in plans)
+        """`graphs` are classes decorated with @Graph and compiled LangGraph graphs.
+
+        By their ids they may also be functions that make LangGraph graphs. Raises Invalid for
+        what is none of these.
+        """
+        hosted = (
+            [served(graph, graph_id=name) for name, graph in graphs.items()]
+            if isinstance(graphs, Mapping)
+            else [served(graph) for graph in graphs]
+        )
+        self._graphs = {(graph.graph_id, graph.version): graph for graph in hosted}
+        if len(self._graphs) < len(hosted):
+            names = sorted(f"{graph.graph_id} {graph.version}" for graph in hosted)
             raise Invalid(f"two graphs have one id and version: {names}", hint="rename one")
         if slots < 1:
             raise Invalid(f"a worker needs at least one slot, not {slots}")
         self._plane = Plane(url, api_key=api_key)
-        self._registration = Register(
-            name or f"{socket.gethostname()}-{os.getpid()}",
-            slots,
-            [to_spec(plan) for plan in plans],
-            queue,
-        )
+        self._name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self._slots = slots
+        self._queue = queue
         self._stop = asyncio.Event()
 
     def run(self) -> None:
@@ -92,13 +96,13 @@ class Worker:
 
     async def arun(self) -> None:
         """As `run`, in a loop that is running already: until `stop`."""
+        specs = [await graph.spec() for graph in self._graphs.values()]
+        registration = Register(self._name, self._slots, specs, self._queue)
         async with self._plane as plane:
-            while (registered := await self._register(plane)) is not None:
-                names = sorted(plan.graph_id for plan in self._plans.values())
+            while (registered := await self._register(plane, registration)) is not None:
+                names = sorted(spec.graph_id for spec in specs)
                 log.info("serving", extra={"graphs": names, "worker_id": registered.worker_id})
-                session = Session(
-                    plane, registered, plans=self._plans, slots=self._registration.slots
-                )
+                session = Session(plane, registered, graphs=self._graphs, slots=self._slots)
                 try:
                     await session.run(self._stop)
                 except NotFound:
@@ -123,11 +127,11 @@ class Worker:
             loop.remove_signal_handler(signum)
         self.stop()
 
-    async def _register(self, plane: Plane) -> Registered | None:
+    async def _register(self, plane: Plane, body: Register) -> Registered | None:
         """None if told to stop, also while the plane is away."""
         if self._stop.is_set():
             return None
-        asked = asyncio.create_task(plane.register(self._registration))
+        asked = asyncio.create_task(plane.register(body))
         stopped = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({asked, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,1 @@
+"""LangGraph graphs, run unchanged. The only part that imports LangGraph, an extra."""

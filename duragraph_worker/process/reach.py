@@ -1,0 +1,25 @@
+"""What a run may ask of the plane beyond its task, under its lease."""
+
+import attrs
+
+from duragraph.errors import Conflict
+from duragraph.protocol import CheckpointQuery, Snapshot
+from duragraph_worker.process.client import Plane
+from duragraph_worker.record import Fenced
+
+
+@attrs.frozen
+class LeasedReach:
+    """`served.Reach` over the worker's own connection."""
+
+    plane: Plane
+    worker_id: str
+
+    async def checkpoints(self, query: CheckpointQuery) -> list[Snapshot]:
+        try:
+            return await self.plane.checkpoints(self.worker_id, query)
+        except Conflict as error:
+            raise Fenced from error
+
+    async def request(self, method: str, path: str, body: object | None = None) -> bytes:
+        return await self.plane.request(method, path, body)

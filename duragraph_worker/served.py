@@ -1,0 +1,46 @@
+"""A graph as a worker serves it, whoever wrote it, and what its runs may ask of the plane.
+
+`authoring/hosted.py` serves plans, `langgraph/hosted.py` LangGraph's graphs; `process/` knows
+both by these words alone.
+"""
+
+from typing import Protocol
+
+from duragraph.protocol import CheckpointQuery, GraphSpec, Outcome, Snapshot, Task
+from duragraph_worker.record import Recorder
+
+
+class Reach(Protocol):
+    """The plane, as far as a run under its lease may ask it for more than its task holds."""
+
+    async def checkpoints(self, query: CheckpointQuery) -> list[Snapshot]:
+        """Recorded checkpoints of the run's thread. Raises record.Fenced once the lease is gone."""
+
+    async def request(self, method: str, path: str, body: object | None = None) -> bytes:
+        """The client API, with the worker's key: JSON of `body`, and the answer's JSON bytes.
+
+        `path` begins with `/` and may have a query. Repeated until the plane answers, with one
+        Idempotency-Key. Raises what the plane refuses it with, of duragraph.errors.
+        """
+
+
+class Served(Protocol):
+    """One graph under one id and version."""
+
+    @property
+    def graph_id(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    async def spec(self) -> GraphSpec:
+        """What the plane and its clients get to know of the graph. Raises Invalid."""
+
+    async def mermaid(self) -> str:
+        """The graph as a Mermaid flowchart."""
+
+    async def execute(self, task: Task, recorder: Recorder, plane: Reach) -> Outcome:
+        """Run `task` to its end, its progress put, but not all of it acknowledged.
+
+        What user code raises is an outcome. Raises CancelledError when cancelled, record.Fenced.
+        """
