@@ -82,9 +82,12 @@ _INTERNAL = "An internal error occurred"
 _OWN = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent))
 
 
-def masked(error: BaseException) -> bytes:
-    """`{"error", "message"}` for clients: other types' messages may hold secrets."""
-    message = str(error) if isinstance(error, _TELLING) else _INTERNAL
+def masked(error: BaseException, *, telling: tuple[type[BaseException], ...] = ()) -> bytes:
+    """`{"error", "message"}` for clients: other types' messages may hold secrets.
+
+    `telling` are more types whose messages clients may see.
+    """
+    message = str(error) if isinstance(error, _TELLING + telling) else _INTERNAL
     return serialize.encode({"error": type(error).__name__, "message": message})
 
 

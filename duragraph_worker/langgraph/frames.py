@@ -1,0 +1,105 @@
+"""The parts of a LangGraph stream as the SSE frames that LangGraph's server makes of them.
+
+Owns names, fields and order of the frames of each stream mode. Builds nothing that nobody asked
+for; knows no network and no record.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
+
+from duragraph.protocol import Frame
+from duragraph_worker.langgraph.serialize import dump, join_array, join_object
+
+ValuesFrame = Callable[[str, Any], tuple[bytes, str | None]]
+"""`(ns, chunk)` of a `values` part -> its JSON, and the checkpoint that folds to it, if any."""
+
+_POINTER = "checkpoint_id", "thread_id", "checkpoint_ns", "checkpoint_map"
+_TOGETHER = "messages-tuple"
+
+
+@attrs.define
+class Frames:
+    """Makes the frames of one run, whose client asked for `modes`."""
+
+    modes: frozenset[str]
+    subgraphs: bool
+    values: ValuesFrame
+    _messages: dict[str, BaseMessage] = attrs.field(factory=dict, init=False)
+    """What has been streamed of each message, by id."""
+    _metadata: tuple[Any, bytes] = attrs.field(default=(None, b""), init=False)
+    """The last message's metadata, and its JSON: a model's tokens share it."""
+
+    @property
+    def asked(self) -> set[str]:
+        """The modes that the graph is to be streamed in for them."""
+        asked = set(self.modes) & {"values", "updates", "custom", "debug", "tasks", "checkpoints"}
+        return asked | ({"messages"} if self.modes & {"messages", _TOGETHER} else set())
+
+    def of(self, ns: tuple[str, ...], mode: str, chunk: Any) -> Iterator[Frame]:
+        """The frames that show one part."""
+        if mode == "messages" and _TOGETHER not in self.modes:
+            if "messages" in self.modes:
+                yield from self._message(*chunk)
+            return
+        if mode not in self.modes and not (mode == "messages" and _TOGETHER in self.modes):
+            return
+        if ns and not self.subgraphs:
+            return
+        event = f"{mode}|{'|'.join(ns)}" if ns else mode
+        match mode:
+            case "values":
+                data, checkpoint_id = self.values("|".join(ns), chunk)
+                yield Frame(event, data, None if ns else checkpoint_id)
+            case "messages":
+                message, metadata = chunk
+                yield Frame(event, join_array([dump(message), self._dumped(metadata)]))
+            case "debug" if chunk["type"] == "checkpoint":
+                yield Frame(event, dump({**chunk, "payload": _debugged(chunk["payload"])}))
+            case _:
+                yield Frame(event, dump(chunk))
+
+    def event(self, event: Mapping[str, Any]) -> Frame:
+        """One of LangChain's own events."""
+        return Frame("events", dump(event))
+
+    def _message(self, message: BaseMessage, metadata: Any) -> Iterator[Frame]:
+        """These never carry a namespace, unlike all others."""
+        known = self._messages.get(message.id or "")
+        whole = message if known is None else known + message  # type: ignore[operator]
+        self._messages[message.id or ""] = whole
+        if known is None:
+            told = join_object([("metadata", self._dumped(metadata))])
+            yield Frame("messages/metadata", join_object([(message.id or "", told)]))
+        partial = isinstance(message, BaseMessageChunk)
+        shown = message_chunk_to_message(whole) if isinstance(whole, BaseMessageChunk) else whole
+        yield Frame("messages/partial" if partial else "messages/complete", dump([shown]))
+
+    def _dumped(self, metadata: Any) -> bytes:
+        if self._metadata[0] is not metadata:
+            self._metadata = metadata, dump(metadata)
+        return self._metadata[1]
+
+
+def _debugged(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint as `debug` frames show it: with pointers beside the configs."""
+    tasks = [
+        {**{k: v for k, v in task.items() if k != "state"}, "checkpoint": state["configurable"]}
+        if (state := task.get("state"))
+        else task
+        for task in payload["tasks"]
+    ]
+    pointers = {
+        "checkpoint": _pointer(payload["config"]),
+        "parent_checkpoint": _pointer(payload["parent_config"]),
+    }
+    return {**payload, **pointers, "tasks": tasks}
+
+
+def _pointer(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    configurable = (config or {}).get("configurable") or {}
+    if not configurable.get("checkpoint_id"):
+        return None
+    return {name: configurable[name] for name in _POINTER if name in configurable}

@@ -1,0 +1,113 @@
+"""What a task asks of a LangGraph graph, in LangGraph's words: input, config, context, modes.
+
+Owns what nodes find in their config and its metadata, as LangGraph's server gives it to them.
+Runs nothing.
+"""
+
+from typing import Any, Literal, cast
+from uuid import UUID
+
+import attrs
+import msgspec
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command, Send
+
+from duragraph.protocol import Task
+from duragraph_worker import serialize
+
+Durability = Literal["sync", "async", "exit"]
+
+_PAIR = 2
+
+
+class Ordered(msgspec.Struct):
+    """A command as clients send it."""
+
+    update: Any = None
+    goto: Any = None
+    resume: Any = None
+
+
+class Kwargs(msgspec.Struct):
+    """What a run's `kwargs` hold for a graph; the rest is the plane's."""
+
+    input: Any = None
+    command: Ordered | None = None
+    config: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+    stream_mode: list[str] | str | None = None
+    interrupt_before: list[str] | str | None = None
+    interrupt_after: list[str] | str | None = None
+    durability: Durability | None = None
+    checkpoint_during: bool | None = None
+    subgraphs: bool = False
+    resumes: dict[str, list[str]] = {}
+    """The interrupts, by task, that waited when the resume was asked for."""
+    strict_resume: bool = False
+
+    @property
+    def modes(self) -> frozenset[str]:
+        modes = ["values"] if self.stream_mode is None else self.stream_mode
+        return frozenset([modes] if isinstance(modes, str) else modes)
+
+    @property
+    def lasting(self) -> Durability:
+        return self.durability or ("exit" if self.checkpoint_during is False else "async")
+
+
+@attrs.frozen
+class Given:
+    """A task's kwargs, and the config that graphs, factories and nodes get."""
+
+    task: Task
+    kwargs: Kwargs
+    config: RunnableConfig
+
+    @classmethod
+    def of(cls, task: Task) -> "Given":
+        """Raises msgspec.ValidationError for kwargs of another shape."""
+        kwargs = msgspec.json.decode(task.kwargs, type=Kwargs)
+        asked = kwargs.config or {}
+        of_run = {"graph_id": task.graph_id, "assistant_id": task.assistant_id}
+        config = {
+            **asked,
+            "configurable": {
+                **(asked.get("configurable") or {}),
+                "run_id": task.run_id,
+                "thread_id": task.thread_id,
+                **of_run,
+            },
+            "metadata": {
+                **of_run,
+                **(asked.get("metadata") or {}),
+                **serialize.decode(task.metadata or b"{}"),
+                "run_attempt": task.attempt,
+                "run_id": task.run_id,
+                "thread_id": task.thread_id,
+            },
+        }
+        if task.kind == "run":
+            config["run_id"] = UUID(task.run_id)
+        return cls(task, kwargs, cast(RunnableConfig, config))
+
+
+def command(given: Ordered) -> Command[Any]:
+    """Raises TypeError for a `goto` that names no node."""
+    update = given.update
+    if isinstance(update, list) and all(map(_is_pair, update)):
+        update = [tuple(pair) for pair in update]
+    targets = given.goto if isinstance(given.goto, list) else [given.goto]
+    goto = [_target(each) for each in targets if each is not None]
+    return Command(update=update, goto=goto, resume=given.resume)
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, list) and len(item) == _PAIR and isinstance(item[0], str)
+
+
+def _target(given: Any) -> str | Send:
+    if isinstance(given, str):
+        return given
+    if isinstance(given, dict) and isinstance(given.get("node"), str):
+        return Send(given["node"], given.get("input"))
+    raise TypeError(f"goto takes a node or {{node, input}}, not {given!r:.200}")
