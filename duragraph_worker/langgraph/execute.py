@@ -15,7 +15,6 @@ from langgraph.errors import (
     EmptyInputError,
     GraphBubbleUp,
     InvalidUpdateError,
-    ParentCommand,
     TaskNotFound,
     UnknownInterruptError,
 )

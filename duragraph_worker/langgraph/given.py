@@ -88,7 +88,7 @@ class Given:
         }
         if task.kind == "run":
             config["run_id"] = UUID(task.run_id)
-        return cls(task, kwargs, cast(RunnableConfig, config))
+        return cls(task, kwargs, cast("RunnableConfig", config))
 
 
 def command(given: Ordered) -> Command[Any]:
