@@ -206,6 +206,7 @@ create index if not exists run_to_erase on run (erase_at) where erase_at is not 
 -- Written by: clients. `path` is the namespace with a dot before, between and after its labels,
 -- which have none: items under a prefix are one range of the key. Full text searches `words`, which
 -- has no index: row-level security would not use it, since its operators are not leakproof.
+-- `vectors`: one a text, each of length 1, as whoever put the item has made them.
 create table if not exists store_item (
     organization_id uuid not null references organization on delete cascade,
     path            text collate "C" not null,
@@ -218,6 +219,7 @@ create table if not exists store_item (
     updated_at      timestamptz not null default statement_timestamp(),
     primary key (organization_id, path, key)
 );
+alter table store_item add column if not exists vectors real[];
 create index if not exists store_item_expired on store_item (expires_at) where expires_at is not null;
 
 -- Written by: the trigger `owe_webhook`, in the transaction in which a run ends; then webhooks.

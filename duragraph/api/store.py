@@ -23,6 +23,8 @@ NAME_BYTES = 1024
 """Of a key, and of a namespace's labels and the dots between them."""
 VALUE_BYTES = 1 << 20
 CONDITIONS = 100
+Vector = Annotated[list[float], Meta(min_length=1, max_length=4096)]
+Vectors = Annotated[list[Vector], Meta(max_length=100)]
 NOTHING: Reply[Item | None] = Reply(cast("None", NULL))
 """A body that says `null`, where None would leave it out."""
 OPERATORS = {"$eq", "$ne", "$gt", "$gte", "$lt", "$lte"}
@@ -36,13 +38,17 @@ class ItemKey:
 
 @attrs.frozen
 class ItemPut:
-    """`ttl` is in minutes. `index` names what full text finds: all if null, nothing if false."""
+    """`ttl` is in minutes. `index` names what full text finds: all if null, nothing if false.
+
+    `vectors`, one a text and all of one length, are what a search by `vector` compares.
+    """
 
     namespace: Namespace
     key: str
     value: dict[str, Json]
     index: Literal[False] | Annotated[list[Path], Meta(max_length=100)] | None = None
     ttl: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+    vectors: Vectors | None = None
 
 
 async def put(call: Call, *, body: ItemPut) -> None:
@@ -53,6 +59,8 @@ async def put(call: Call, *, body: ItemPut) -> None:
     if body.namespace[0] == "langgraph":
         got = tuple(body.namespace)
         raise Refused(f'Root label for namespace cannot be "langgraph". Got: {got}')
+    if len({len(vector) for vector in body.vectors or ()}) > 1:
+        raise Invalid("The vectors are not all of one length.")
     value = codec.dumps(body.value)
     if len(value) > VALUE_BYTES:
         raise TooLarge(f"Value too large (limit: {VALUE_BYTES} bytes)")
@@ -67,6 +75,7 @@ async def put(call: Call, *, body: ItemPut) -> None:
             value=value,
             index=["$"] if body.index is None else body.index or [],
             ttl=body.ttl,
+            vectors=body.vectors,
         )
 
 
@@ -106,6 +115,7 @@ class ItemSearch:
     limit: Limit = 10
     offset: Offset = 0
     query: Annotated[str, Meta(max_length=16_384)] | None = None
+    vector: Vector | None = None
     refresh_ttl: bool | None = None
 
 
@@ -117,10 +127,14 @@ class Found:
 async def search(call: Call, *, body: ItemSearch) -> Found:
     """The last changed first; with a `query`, those that have any of its words, the best first.
 
+    With a `vector`, those that have vectors of its length, the nearest first.
+
     Raises Refused, Invalid, TooLarge.
     """
     prefix = body.namespace_prefix or []
     _check(prefix)
+    if body.query and body.vector:
+        raise Invalid("A search has a `query` or a `vector`, not both.")
     conditions = list(_conditions((), body.filter or {}))
     if len(conditions) > CONDITIONS:
         raise Invalid(f"The filter has more than {CONDITIONS} conditions.")
@@ -130,7 +144,7 @@ async def search(call: Call, *, body: ItemSearch) -> Found:
             call.organization_id,
             prefix,
             conditions,
-            query=body.query or None,
+            query=body.query or body.vector or None,
             limit=body.limit,
             offset=body.offset,
             refresh=body.refresh_ttl is not False,

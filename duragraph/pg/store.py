@@ -5,9 +5,10 @@ what stands under a prefix is one range of the primary key.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 from asyncpg import Record
@@ -16,6 +17,8 @@ from duragraph import codec
 from duragraph.errors import Invalid, TooLarge
 from duragraph.models import Item, SearchItem
 from duragraph.pg import BOUND, Connection
+
+Vector: TypeAlias = Sequence[float]
 
 INDEXED_CHARACTERS = 131_072
 """Of a value's text; a longer one is found by its beginning."""
@@ -49,8 +52,9 @@ with x as (
     select $1::uuid as organization_id, $2::text as path, $3::text as key, $4::jsonb as value,
         $6::float8 as ttl_minutes
 )
-insert into store_item as s (organization_id, path, key, value, ttl_minutes, expires_at, words)
-select x.*, {_LATER}, (
+insert into store_item as s
+    (organization_id, path, key, value, ttl_minutes, expires_at, vectors, words)
+select x.*, {_LATER}, $7::real[], (
     select to_tsvector('english', left(string_agg(left(leaf, {INDEXED_CHARACTERS}), ' '),
         {INDEXED_CHARACTERS}))
     from (
@@ -64,7 +68,7 @@ select x.*, {_LATER}, (
 from x
 on conflict (organization_id, path, key) do update set
     value = excluded.value, ttl_minutes = excluded.ttl_minutes, expires_at = excluded.expires_at,
-    words = excluded.words, updated_at = excluded.updated_at,
+    vectors = excluded.vectors, words = excluded.words, updated_at = excluded.updated_at,
     created_at = case when {_ALIVE} then s.created_at else excluded.created_at end
 """
 
@@ -78,13 +82,15 @@ async def put(
     value: bytes,
     index: Sequence[str],
     ttl: float | None,
+    vectors: Sequence[Vector] | None,
 ) -> None:
     """Create or overwrite an item. `index`: where full text looks, as `$` or `a.b[*].c`.
 
-    `ttl` in minutes. Raises Invalid for a path that can't be read.
+    `ttl` in minutes; `vectors` of one length. Raises Invalid for a path that can't be read.
     """
     paths = [_jsonpath(each) for each in index]
-    await conn.execute(PUT, organization_id, path(namespace), key, value, paths, ttl)
+    units = vectors and [_unit(each) for each in vectors]
+    await conn.execute(PUT, organization_id, path(namespace), key, value, paths, ttl, units or None)
 
 
 GET = f"""
@@ -178,6 +184,17 @@ where {_UNDER} and s.words @@ query
 order by score desc, s.updated_at desc, s.path, s.key limit $5 offset $6
 """
 
+# The best of an item's vectors counts. Those of another length are another model's.
+NEAR = f"""
+select {_ITEM}, score, s.ttl_minutes is not null as mortal
+from store_item s cross join lateral (
+    select max(dot)::float8 as score from generate_subscripts(s.vectors, 1) i cross join lateral (
+        select sum(a * b) as dot from unnest(s.vectors[i:i], $7::real[]) as p(a, b)) d
+) n
+where {_UNDER} and array_length(s.vectors, 2) = cardinality($7::real[])
+order by score desc, s.updated_at desc, s.path, s.key limit $5 offset $6
+"""
+
 
 async def search(
     conn: Connection,
@@ -185,12 +202,12 @@ async def search(
     prefix: Sequence[str],
     conditions: Sequence[Condition],
     *,
-    query: str | None,
+    query: str | Vector | None,
     limit: int,
     offset: int,
     refresh: bool,
 ) -> list[SearchItem]:
-    """The last changed first, or, with a `query`, the best first.
+    """The last changed first, or, with a `query` in words or as a vector, the best first.
 
     Raises Unavailable when it takes longer than `pg.SEARCH_SECONDS`, and TooLarge.
     """
@@ -207,8 +224,10 @@ async def search(
         await conn.execute(BOUND)
         if query is None:
             records = await _within_bounds(conn, LIST, *arguments)
-        else:
+        elif isinstance(query, str):
             records = await _within_bounds(conn, FIND, *arguments, _idle_dash.sub(" ", query))
+        else:
+            records = await _within_bounds(conn, NEAR, *arguments, _unit(query))
         mortal = [(path(r["namespace"]), r["key"]) for r in records if refresh and r["mortal"]]
         if mortal:
             await conn.execute(REFRESH, organization_id, *zip(*mortal, strict=True))
@@ -302,6 +321,12 @@ delete from store_item where (organization_id, path, key) in (
 async def forget(conn: Connection) -> None:
     """Erase what has expired."""
     await conn.execute(FORGET)
+
+
+def _unit(vector: Vector) -> list[float]:
+    """Of length 1, so that products are cosines; zeros stay zeros."""
+    length = math.hypot(*vector)
+    return [each / length for each in vector] if 0 < length < math.inf else [0.0] * len(vector)
 
 
 def _jsonpath(given: str) -> str:

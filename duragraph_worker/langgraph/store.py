@@ -6,11 +6,12 @@ last write of a key counts, as in LangGraph's own stores.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
+import msgspec
 from langgraph.store.base import (
     BaseStore,
     GetOp,
@@ -26,6 +27,8 @@ from langgraph.store.base import (
 )
 
 from duragraph_worker import serialize
+from duragraph_worker.langgraph.embedding import Index, Vector
+from duragraph_worker.langgraph.serialize import dump
 from duragraph_worker.served import Reach
 
 AT_ONCE = 16
@@ -36,8 +39,8 @@ QUERY_CHARACTERS = 16_384
 """Of a search's query; agents ask with whole messages, and the plane refuses longer ones."""
 
 Path = tuple[str, ...]
+S = TypeVar("S")
 T = TypeVar("T")
-Operation = TypeVar("Operation", bound=Op)
 
 
 class Store(BaseStore):
@@ -45,9 +48,15 @@ class Store(BaseStore):
 
     supports_ttl = True
 
-    def __init__(self, reach: Reach, *, ttl: TTLConfig | None = None) -> None:
-        """To be made on the run's loop. `ttl`: what holds where an operation names none."""
+    def __init__(
+        self, reach: Reach, *, ttl: TTLConfig | None = None, index: Index | None = None
+    ) -> None:
+        """To be made on the run's loop. `ttl`: what holds where an operation names none.
+
+        With an `index` a query finds by meaning, without one by words.
+        """
         self._reach = reach
+        self._index = index
         self._loop = asyncio.get_running_loop()
         self.ttl_config = ttl
 
@@ -76,7 +85,7 @@ class Store(BaseStore):
         reads = [op for op in ops if not isinstance(op, PutOp)]
         puts = {(op.namespace, op.key): op for op in ops if isinstance(op, PutOp)}
         found = iter(await _each(self._read, reads))
-        await _each(self._put, list(puts.values()))
+        await self._write(list(puts.values()))
         return [None if isinstance(op, PutOp) else next(found) for op in ops]
 
     async def _read(self, op: GetOp | SearchOp | ListNamespacesOp) -> Result:
@@ -99,37 +108,47 @@ class Store(BaseStore):
         found = await self._ask("GET", f"/store/items?{urlencode(asked)}")
         return None if found is None else Item(**found)
 
-    async def _put(self, op: PutOp) -> None:
-        item = {"namespace": op.namespace, "key": op.key}
+    async def _write(self, ops: Sequence[PutOp]) -> None:
+        vectors = await self._index.vectors(ops) if self._index else [None] * len(ops)
+        await _each(self._put, list(zip(ops, vectors, strict=True)))
+
+    async def _put(self, put: tuple[PutOp, list[Vector] | None]) -> None:
+        op, vectors = put
+        item: dict[str, Any] = {"namespace": op.namespace, "key": op.key}
         if op.value is None:
             await self._ask("DELETE", "/store/items", item)
-        else:
-            wanted = {"value": op.value, "index": op.index, "ttl": op.ttl}
-            await self._ask("PUT", "/store/items", item | wanted)
+            return
+        paths = [path for each in op.index for path in _apart(each)] if op.index else op.index
+        value = msgspec.Raw(dump(op.value))
+        kept = {"value": value, "index": paths, "ttl": op.ttl, "vectors": vectors}
+        await self._ask("PUT", "/store/items", item | kept)
 
     async def _search(self, op: SearchOp) -> list[SearchItem]:
-        """A query ranks and hides nothing: what has none of its words follows what has."""
+        """A query ranks and hides nothing: what it does not find follows what it finds."""
         end = op.offset + op.limit
         if not op.query:
-            return await self._found(op, limit=op.limit, offset=op.offset)
-        ranked = await self._found(op, query=op.query[:QUERY_CHARACTERS], limit=end)
+            return await self._found(op, {}, limit=op.limit, offset=op.offset)
+        if self._index:
+            by: dict[str, Any] = {"vector": await self._index.query(op.query)}
+        else:
+            by = {"query": op.query[:QUERY_CHARACTERS]}
+        ranked = await self._found(op, by, limit=end)
         if len(ranked) < end:
             known = {(item.namespace, item.key) for item in ranked}
-            others = await self._found(op, limit=end)
+            others = await self._found(op, {}, limit=end)
             ranked += [item for item in others if (item.namespace, item.key) not in known]
         return ranked[op.offset : end]
 
     async def _found(
-        self, op: SearchOp, *, query: str | None = None, limit: int, offset: int = 0
+        self, op: SearchOp, by: dict[str, Any], *, limit: int, offset: int = 0
     ) -> list[SearchItem]:
         asked = {
             "namespace_prefix": op.namespace_prefix,
             "filter": op.filter,
-            "query": query,
             "refresh_ttl": op.refresh_ttl,
         }
         path = "/store/items/search"
-        found = await self._pages(path, asked, "items", limit=limit, offset=offset)
+        found = await self._pages(path, asked | by, "items", limit=limit, offset=offset)
         return [SearchItem(**item) for item in found]
 
     async def _namespaces(self, op: ListNamespacesOp) -> list[Path]:
@@ -169,17 +188,28 @@ def _running() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-async def _each(ask: Callable[[Operation], Awaitable[T]], ops: Sequence[Operation]) -> Sequence[T]:
-    """The answers, in the order of `ops`."""
-    if len(ops) == 1:
-        return [await ask(ops[0])]
+async def _each(ask: Callable[[S], Awaitable[T]], given: Sequence[S]) -> Sequence[T]:
+    """The answers, in the order of what is `given`."""
+    if len(given) == 1:
+        return [await ask(given[0])]
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def in_turn(op: Operation) -> T:
+    async def in_turn(one: S) -> T:
         async with room:
-            return await ask(op)
+            return await ask(one)
 
-    return await asyncio.gather(*map(in_turn, ops))
+    return await asyncio.gather(*map(in_turn, given))
+
+
+def _apart(path: str) -> Iterator[str]:
+    """LangGraph's `a.{b,c}` as `a.b` and `a.c`: the plane knows no braces."""
+    head, brace, rest = path.partition("{")
+    if not brace:
+        yield path
+        return
+    inside, _, tail = rest.partition("}")
+    for name in inside.split(","):
+        yield from _apart(f"{head}{name.strip()}{tail}")
 
 
 def _merged(paths: Sequence[Path]) -> Path | None:

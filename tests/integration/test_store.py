@@ -328,7 +328,7 @@ async def test_a_value_of_many_parts_is_indexed_in_time(connection, index):
     value = b'{"a": [%b1]}' % (b"1," * 500_000)
     await connection.execute("set statement_timeout = '10s'")
     paths = [store._jsonpath(each) for each in index]
-    item = (pg.DEFAULT_ORGANIZATION, ".a.", KEY, value.decode(), paths, None)
+    item = (pg.DEFAULT_ORGANIZATION, ".a.", KEY, value.decode(), paths, None, None)
     assert await connection.execute(store.PUT, *item) == "INSERT 0 1"
 
 
@@ -461,3 +461,46 @@ async def test_a_search_has_so_long(plane, connection, monkeypatch, fields):
     assert (await plane.post("/store/namespaces", {"suffix": ["nope"]})).status == 503
     monkeypatch.undo()
     assert (await plane.post("/store/items/search", fields)).status == 200
+
+
+async def test_a_vector_finds_the_nearest_first(plane):
+    for key, vectors in {
+        "far": [[0, 1], [-1, 0]],
+        "near": [[0, 1], [3, 0.1]],
+        "same": [[2, 0]],
+    }.items():
+        await put(plane, "a", key, {"of": key}, vectors=vectors)
+    await put(plane, "a", "none", {})
+    await put(plane, "a", "another model's", {}, vectors=[[1, 0, 0]])
+    items = await search(plane, "a", vector=[0.5, 0])
+    assert [item["key"] for item in items] == ["same", "near", "far"]
+    assert [item["score"] for item in items] == pytest.approx([1, 0.99944, 0], abs=1e-4)
+    assert await found(plane, "a", vector=[1, 0], limit=1, offset=1) == ["near"]
+    assert await found(plane, "a", vector=[1, 0], filter={"of": "far"}) == ["far"]
+    assert await found(plane, "b", vector=[1, 0]) == []
+
+
+async def test_vectors_are_those_of_the_last_put(plane):
+    await put(plane, "a", KEY, {}, vectors=[[1, 0]])
+    await put(plane, "a", KEY, {})
+    assert await found(plane, "a", vector=[1, 0]) == []
+    await put(plane, "a", KEY, {}, vectors=[])
+    assert await found(plane, "a", vector=[1, 0]) == []
+
+
+@pytest.mark.parametrize("vector", [[0, 0], [1e308, 1e308], [5e-324, 0]])
+async def test_a_vector_may_be_any_numbers(plane, vector):
+    await put(plane, "a", KEY, {}, vectors=[vector])
+    (item,) = await search(plane, "a", vector=vector)
+    assert 0 <= item["score"] <= 1.001
+
+
+@pytest.mark.parametrize("vectors", [[[1, 2], [1]], [[]], [["a"]], [[0] * 4097], [[1]] * 101])
+async def test_what_can_be_no_vectors_is_refused(plane, vectors):
+    item = {"namespace": ["a"], "key": KEY, "value": {}, "vectors": vectors}
+    assert (await plane.call("PUT", "/store/items", item)).status == 422
+
+
+async def test_a_search_is_by_words_or_by_a_vector(plane):
+    body = {"namespace_prefix": ["a"], "query": "tea", "vector": [1]}
+    assert (await plane.post("/store/items/search", body)).status == 422

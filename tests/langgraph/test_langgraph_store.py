@@ -3,8 +3,11 @@
 import asyncio
 import random
 from datetime import UTC, datetime
+from string import ascii_lowercase
 
 import pytest
+from langchain_core.embeddings import Embeddings
+from langchain_core.messages import HumanMessage
 from langgraph.store.base import (
     GetOp,
     InvalidNamespaceError,
@@ -18,6 +21,7 @@ from langgraph.store.base import (
 from langgraph.store.memory import InMemoryStore
 
 from duragraph.errors import Invalid
+from duragraph_worker.langgraph.embedding import Index
 from duragraph_worker.langgraph.store import Store
 from duragraph_worker.process.client import Plane
 from duragraph_worker.process.reach import LeasedReach
@@ -227,3 +231,85 @@ async def test_labels_in_operations_are_checked_too(store):
 async def test_what_the_plane_refuses_is_raised_in_its_words(store):
     with pytest.raises(Invalid, match="Unsupported operator"):
         await store.asearch(("a",), filter={"n": {"$near": 1}})
+
+
+class Letters(Embeddings):
+    """A text's vector says how often it has each letter; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def embed_documents(self, texts):
+        self.asked += texts
+        return [self.vector(text) for text in texts]
+
+    def embed_query(self, text):
+        return self.vector(text)
+
+    @staticmethod
+    def vector(text):
+        return [float(text.lower().count(letter)) for letter in ascii_lowercase]
+
+
+DOCUMENTS = {
+    "tea": {"text": "green tea", "title": "drinks", "parts": [{"t": "milk"}, {"t": "sugar"}]},
+    "cat": {"text": "a cat on a mat", "title": "animals", "parts": []},
+    "dog": {"text": "dogs", "title": "animals", "nothing": None},
+    "zoo": {"title": "none of it"},
+}
+INDEXES = (
+    {"fields": ["text"]},
+    {"fields": ["$"]},
+    {"fields": None},
+    {"fields": ["title", "parts[*].t"]},
+    {"fields": ["{title,text}"]},
+)
+
+
+@pytest.mark.parametrize("settings", INDEXES)
+async def test_with_embeddings_it_ranks_as_langgraphs_own_store(reach, settings):
+    memory = InMemoryStore(index={"dims": 26, "embed": Letters(), **settings})
+    ours = Store(reach, index=Index.of({"dims": 26, "embed": Letters(), **settings}))
+    for store in (memory, ours):
+        for key, value in DOCUMENTS.items():
+            await store.aput(("docs",), key, value, index=False if key == "dog" else None)
+        await store.aput(("docs",), "own", {"a": {"b": "gnu"}, "c": "x"}, index=["a.{b,c}", "c"])
+        await store.aput(("docs",), "tea", {**DOCUMENTS["tea"], "text": "black tea"})
+    for query in ("tea", "milk", "animals on mats", "gnu"):
+        for limit, offset in ((10, 0), (2, 1)):
+            wanted = await memory.asearch(("docs",), query=query, limit=limit, offset=offset)
+            got = await ours.asearch(("docs",), query=query, limit=limit, offset=offset)
+            assert rated(got) == rated(wanted)
+
+
+def rated(items):
+    """Items of one score are in no order of their own."""
+    named = [(-1 if i.score is None else round(i.score, 3), i.key) for i in items]
+    return sorted(named, reverse=True)
+
+
+async def test_a_text_is_embedded_once(reach):
+    model = Letters()
+    store = Store(reach, index=Index(model, fields=["text"]))
+    await store.abatch([PutOp(("a",), f"{n}", {"text": "same"}) for n in range(5)])
+    assert model.asked == ["same"]
+    await store.adelete(("a",), "0")
+    assert model.asked == ["same"]
+
+
+async def test_an_async_function_embeds_too(reach):
+    async def embed(texts):
+        return [Letters.vector(text) for text in texts]
+
+    store = Store(reach, index=Index.of({"dims": 26, "embed": embed}))
+    await store.aput(("a",), "k", {"text": "tea"})
+    (item,) = await asyncio.to_thread(store.search, ("a",), query="tea")
+    assert item.score > 0
+
+
+async def test_values_are_kept_as_clients_see_them(store):
+    value = {"said": HumanMessage("hi", id="1"), "at": datetime(2026, 1, 2, tzinfo=UTC), "s": {1}}
+    await store.aput(("a",), "k", value)
+    kept = (await store.aget(("a",), "k")).value
+    assert (kept["said"]["content"], kept["said"]["type"]) == ("hi", "human")
+    assert (kept["at"], kept["s"]) == ("2026-01-02T00:00:00+00:00", [1])
