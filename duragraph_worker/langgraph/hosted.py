@@ -1,64 +1,149 @@
-"""A LangGraph graph as a worker serves it: how the compiled graph is got, and for whom.
+"""A LangGraph graph as a worker serves it: how the compiled graph is got, and what it is like.
 
 Knows each form a graph comes in: compiled, a builder, or a function that makes one. Runs
 nothing itself: `execute.py` does.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import attrs
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore, TTLConfig
+from langgraph_sdk.runtime import AccessContext
 
 from duragraph.errors import Invalid
 from duragraph.protocol import GraphSpec, Outcome, Task
+from duragraph_worker import serialize
+from duragraph_worker.langgraph import factories, schemas
+from duragraph_worker.langgraph.embedding import Index
 from duragraph_worker.langgraph.execute import execute
+from duragraph_worker.langgraph.factories import EXECUTION, Occasion
+from duragraph_worker.langgraph.schemas import Compiled
+from duragraph_worker.langgraph.store import Store
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
 
-DEFAULT_NAME = "LangGraph"
+UNNAMED = "LangGraph"
 """What LangGraph calls a graph that was given no name."""
-DEFAULT_VERSION = "1"
+ANY_VERSION = "1"
 
-Compiled = Pregel[Any, Any, Any, Any]
+log = logging.getLogger(__name__)
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Hosted:
-    """`source` is a compiled graph, or a function that makes one for a config."""
+    """`source` is a compiled graph, or a function that makes one: see `factories.py`."""
 
     graph_id: str
     source: Any
-    version: str = DEFAULT_VERSION
+    version: str = ANY_VERSION
+    """A run goes on with whatever code goes by its version, as on LangGraph's servers."""
+    description: str | None = None
+    config: Mapping[str, Any] = attrs.field(factory=dict)
+    """What its assistant starts with."""
+    context: Mapping[str, Any] = attrs.field(factory=dict)
+    store_ttl: TTLConfig | None = None
+    """What holds for items that name no time to live."""
+    store_index: Index | None = None
+    """Finds items by what they mean."""
 
     async def spec(self) -> GraphSpec:
-        return GraphSpec(self.graph_id, self.version)
+        """What can't be known of it is left out: a factory may want what only a run has."""
+        try:
+            async with self._described() as graph:
+                return await self._spec(graph)
+        except Exception as error:
+            if isinstance(self.source, Pregel):
+                raise
+            extra = {"graph": self.graph_id, "why": f"{type(error).__name__}: {error}"}
+            log.warning("a graph's factory can't be asked for its schemas", extra=extra)
+            return GraphSpec(self.graph_id, self.version, self.description)
 
     async def mermaid(self) -> str:
-        async with self.opened({}) as graph:
+        async with self._described() as graph:
             return graph.get_graph().draw_mermaid()
 
     async def execute(self, task: Task, recorder: Recorder, plane: Reach) -> Outcome:
         return await execute(self, task, recorder, plane)
 
+    def store(self, reach: Reach) -> Store:
+        """The store of one run."""
+        return Store(reach, ttl=self.store_ttl, index=self.store_index)
+
     @asynccontextmanager
-    async def opened(self, config: RunnableConfig) -> AsyncIterator[Compiled]:  # noqa: ARG002
-        """The compiled graph for one run, closed at the end; its checkpointer is the caller's."""
-        yield self.source
+    async def opened(
+        self,
+        config: RunnableConfig,
+        *,
+        store: BaseStore | None = None,
+        access: AccessContext = EXECUTION,
+        context: Any = None,
+    ) -> AsyncIterator[Compiled]:
+        """The compiled graph, until the end of the block; checkpointer and store are not set.
+
+        A factory is told all of these. Raises what that raises, and Invalid if it makes no graph.
+        """
+        if isinstance(self.source, Pregel):
+            yield self._bare(self.source)
+            return
+        occasion = Occasion(config=config, store=store, access=access, context=context)
+        async with factories.made(self.source, occasion) as value:
+            graph = value.compile() if isinstance(value, StateGraph) else value
+            if not isinstance(graph, Pregel):
+                raise Invalid(
+                    f"the factory of {self.graph_id!r} made {value!r}",
+                    hint="let it return a compiled LangGraph graph, or its builder",
+                )
+            yield self._bare(graph)
+
+    def _described(self) -> AbstractAsyncContextManager[Compiled]:
+        config: Any = {"configurable": {}, **self.config}
+        return self.opened(config, access="assistants.read")
+
+    def _bare(self, graph: Compiled) -> Compiled:
+        update: dict[str, Any] = {"checkpointer": None, "store": None}
+        if graph.name == UNNAMED:
+            update["name"] = self.graph_id
+        return graph.copy(update)
+
+    async def _spec(self, graph: Compiled) -> GraphSpec:
+        nested = schemas.of_subgraphs(graph)
+        return GraphSpec(
+            graph_id=self.graph_id,
+            version=self.version,
+            description=self.description,
+            drawing=serialize.encode(await schemas.drawing(graph)),
+            drawing_xray=serialize.encode(await schemas.unfolded(graph)) if nested else None,
+            subgraphs=serialize.encode(nested),
+            **{name: serialize.encode(each) for name, each in schemas.of_graph(graph).items()},
+        )
 
 
-def hosted(graph: object, *, graph_id: str | None = None) -> Hosted:
-    """Raises Invalid for a graph without a name, or what is no graph."""
-    compiled = graph.compile() if isinstance(graph, StateGraph) else graph
-    if not isinstance(compiled, Pregel):
-        raise Invalid(f"{graph!r} is no graph", hint="name a compiled LangGraph graph")
-    name = graph_id or compiled.get_name()
-    if name == DEFAULT_NAME and graph_id is None:
+def hosted(graph: object, *, graph_id: str | None = None, **more: Any) -> Hosted:
+    """`graph`: compiled, a builder, or with a `graph_id` also a function that makes one.
+
+    `more` are fields of Hosted. Raises Invalid for what can't be served.
+    """
+    source = graph.compile() if isinstance(graph, StateGraph) else graph
+    if not isinstance(source, Pregel):
+        if graph_id is None or not callable(source):
+            raise Invalid(f"{graph!r} is no graph", hint="name a LangGraph graph, or what makes it")
+        factories.check(source)
+        return Hosted(graph_id=graph_id, source=source, **more)
+    if isinstance(source.checkpointer, BaseCheckpointSaver) or source.store is not None:
+        log.info(
+            "a graph's own checkpointer and store give way to the plane's",
+            extra={"graph": graph_id or source.name},
+        )
+    if graph_id is None and source.name == UNNAMED:
         raise Invalid(
             "a LangGraph graph has no name",
             hint="pass graphs={'its id': graph}, or name it: builder.compile(name=…)",
         )
-    return Hosted(name, compiled)
+    return Hosted(graph_id=graph_id or source.name, source=source, **more)
