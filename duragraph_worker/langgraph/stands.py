@@ -1,0 +1,262 @@
+"""A checkpoint as LangGraph made it, and as the record keeps it: the two-way translation.
+
+What clients see are the visible channels, one part each that changed; all else that LangGraph
+needs (versions, private channels, jumps) is one opaque value. Knows no plane, waits for nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+import orjson
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    PendingWrite,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from duragraph import protocol
+from duragraph.protocol import ROOT_CHANNEL, ChannelWrite, Snapshot
+from duragraph_worker.langgraph import serialize
+from duragraph_worker.langgraph.channel_values import Cell, write_whole
+from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
+
+TASKS = "__pregel_tasks"
+Source = Literal["input", "loop", "update", "fork"]
+
+_NOT_SHOWN = frozenset(
+    {"langgraph_request_id", "langgraph_auth_user", "langgraph_auth_user_id"}
+    | {"langgraph_auth_permissions"}
+)
+"""Of a run's config, what concerns one request only."""
+_NAMED_ELSEWHERE = frozenset({"checkpoint_ns", "checkpoint_id", "run_id", "thread_id"})
+"""Of `configurable`, what a checkpoint tells otherwise."""
+
+
+@attrs.define(eq=False)
+class Stand:
+    """One checkpoint as it is on record, and the values of it that LangGraph holds."""
+
+    checkpoint_id: str
+    ns: str
+    parent_id: str | None
+    created_at: str
+    metadata: bytes
+    opaque: bytes
+    cells: dict[str, Cell]
+    versions: Mapping[str, Any]
+    """LangGraph's own, by channel."""
+    next: list[str]
+    sends: int
+    """How many of its tasks were sent; they come first."""
+    writes: dict[str, TaskWrites] = attrs.field(factory=dict)
+    objects: dict[str, Any] = attrs.field(factory=dict)
+    """The visible values, as the graph has them."""
+    sealed: bool = False
+    """A `values` part seen from now on is of a later superstep."""
+
+    @classmethod
+    def load(cls, snapshot: Snapshot, serde: SerializerProtocol) -> "Stand":
+        """From the record."""
+        kept = _kept(snapshot.opaque, serde)
+        cells = {
+            name: Cell.load(
+                value,
+                snapshot.codecs.get(name, ()),
+                version=snapshot.versions[name],
+                depth=snapshot.depths.get(name, 0),
+            )
+            for name, value in snapshot.values.items()
+        }
+        return cls(
+            snapshot.checkpoint_id,
+            snapshot.ns,
+            snapshot.parent_id,
+            snapshot.created_at,
+            snapshot.metadata,
+            snapshot.opaque,
+            cells,
+            kept["channel_versions"],
+            snapshot.next,
+            kept["sends"],
+            writes={w.task_id: TaskWrites.load(w) for w in snapshot.writes if w.opaque},
+        )
+
+    def tuple(self, thread_id: str, serde: SerializerProtocol) -> CheckpointTuple:
+        """As LangGraph takes it, all of new objects."""
+        kept = _kept(self.opaque, serde)
+        self.objects = {name: cell.restore(serde) for name, cell in self.cells.items()}
+        values = kept["private"] | self.objects
+        if (root := kept["root"]) is not None and ROOT_CHANNEL in values:
+            values[root] = values.pop(ROOT_CHANNEL)
+        checkpoint = Checkpoint(
+            v=kept["v"],
+            id=self.checkpoint_id,
+            ts=self.created_at,
+            channel_values=values,
+            channel_versions=kept["channel_versions"],
+            versions_seen=kept["versions_seen"],
+            updated_channels=kept["updated_channels"],
+        )
+        return CheckpointTuple(
+            address(thread_id, self.ns, self.checkpoint_id),
+            checkpoint,
+            orjson.loads(self.metadata),
+            None if self.parent_id is None else address(thread_id, self.ns, self.parent_id),
+            self._pending(serde),
+        )
+
+    def _pending(self, serde: SerializerProtocol) -> list[PendingWrite]:
+        """In the order in which a superstep applies them."""
+        tasks = sorted(self.writes.values(), key=lambda writes: (writes.path, writes.task_id))
+        return [write for task in tasks for write in task.pending(serde)]
+
+
+def record(
+    checkpoint: Checkpoint,
+    metadata: CheckpointMetadata,
+    config: RunnableConfig,
+    *,
+    base: Stand | None,
+    shown: Shown,
+    serde: SerializerProtocol,
+) -> tuple[Stand, protocol.Checkpoint]:
+    """A new checkpoint, and what to put on record of it; `base` is its parent, if known."""
+    ns, parent_id = config["configurable"]["checkpoint_ns"], parent_of(config)
+    values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+    visible, private = _split(values, shown)
+    cells, parts = _cells(visible, versions, base, at=checkpoint["id"], shown=shown, serde=serde)
+    sends = len(values.get(TASKS) or ())
+    opaque = _keep(checkpoint, private, sends=sends, root=_root(shown), serde=serde)
+    stand = Stand(
+        checkpoint["id"],
+        ns,
+        parent_id,
+        checkpoint["ts"],
+        serialize.dump(_metadata(config, metadata)),
+        opaque,
+        cells,
+        versions,
+        [],
+        sends,
+        objects=visible,
+    )
+    item = protocol.Checkpoint(
+        stand.checkpoint_id,
+        parent_id,
+        ns=ns,
+        source=_source(metadata),
+        step=metadata.get("step", -2),
+        created_at=stand.created_at,
+        next=[],
+        channels=parts,
+        versions={name: cell.version for name, cell in cells.items()},
+        metadata=stand.metadata,
+        opaque=opaque,
+        root_id=metadata.get("parents", {}).get("") if ns else None,
+    )
+    return stand, item
+
+
+def address(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:
+    configurable = {
+        "thread_id": thread_id,
+        "checkpoint_ns": ns,
+        "checkpoint_id": checkpoint_id,
+    }
+    return {"configurable": configurable}
+
+
+def parent_of(config: RunnableConfig) -> str | None:
+    """The checkpoint that a new one is put under."""
+    return config["configurable"].get("checkpoint_id") or None
+
+
+def named_as_visible(channel: str) -> bool:
+    """Whether clients see a channel of a graph that is not known: all but LangGraph's own."""
+    return not channel.startswith(("__", "branch:", "join:"))
+
+
+def _split(values: Mapping[str, Any], shown: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The channels that clients see, and the others."""
+    if isinstance(shown, str):
+        visible = {ROOT_CHANNEL: values[shown]} if shown in values else {}
+        return visible, {name: value for name, value in values.items() if name != shown}
+    is_shown = shown if callable(shown) else frozenset(shown).__contains__
+    visible = {name: value for name, value in values.items() if is_shown(name)}
+    return visible, {name: value for name, value in values.items() if name not in visible}
+
+
+def _cells(
+    visible: Mapping[str, Any],
+    versions: Mapping[str, Any],
+    base: Stand | None,
+    *,
+    at: str,
+    shown: Shown,
+    serde: SerializerProtocol,
+) -> tuple[dict[str, Cell], list[ChannelWrite]]:
+    """A channel whose version is its parent's is taken over unseen."""
+    cells, parts = {}, list[ChannelWrite]()
+    for name, value in visible.items():
+        channel = shown if isinstance(shown, str) else name
+        before = base.cells.get(name) if base is not None else None
+        write: ChannelWrite | None = None
+        if base is None or before is None:
+            cells[name], write = write_whole(name, value, version=at, serde=serde)
+        elif base.versions.get(channel) == versions.get(channel):
+            cells[name] = before
+        else:
+            cells[name], write = before.follow(name, value, version=at, serde=serde)
+        if write is not None:
+            parts.append(write)
+    return cells, parts
+
+
+def _keep(
+    checkpoint: Checkpoint,
+    private: Mapping[str, Any],
+    *,
+    sends: int,
+    root: str | None,
+    serde: SerializerProtocol,
+) -> bytes:
+    kept = {
+        "v": checkpoint["v"],
+        "channel_versions": checkpoint["channel_versions"],
+        "versions_seen": checkpoint["versions_seen"],
+        "updated_channels": checkpoint.get("updated_channels"),
+        "private": private,
+        "sends": sends,
+        "root": root,
+    }
+    kind, data = serde.dumps_typed(kept)
+    return kind.encode() + b"\0" + data
+
+
+def _kept(opaque: bytes, serde: SerializerProtocol) -> dict[str, Any]:
+    kind, _, data = opaque.partition(b"\0")
+    kept: dict[str, Any] = serde.loads_typed((kind.decode(), data))
+    return kept
+
+
+def _root(shown: Shown) -> str | None:
+    return shown if isinstance(shown, str) else None
+
+
+def _source(metadata: CheckpointMetadata) -> Source:
+    return metadata.get("source", "input")
+
+
+def _metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
+    """As LangGraph's own server shows it."""
+    from_config = {
+        key: value
+        for key, value in config["configurable"].items()
+        if not key.startswith("__") and key not in _NAMED_ELSEWHERE
+    }
+    every = {**from_config, **config.get("metadata", {}), **metadata}
+    return {key: value for key, value in every.items() if key not in _NOT_SHOWN}

@@ -1,0 +1,121 @@
+"""What one task of a superstep wrote so far: for LangGraph to restore, for clients to see.
+
+Owns which of two writes to the same slot counts: an answer, a question or an error replaces the
+one before; output, once recorded, stays.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import attrs
+import msgspec
+from langgraph.checkpoint.base import WRITES_IDX_MAP
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.types import Interrupt
+
+from duragraph.protocol import Write
+from duragraph_worker.langgraph import serialize
+
+ERROR, INTERRUPT, RETURN = "__error__", "__interrupt__", "__return__"
+_CONTROL = frozenset({ERROR, INTERRUPT, "__resume__", "__error_source_node__"})
+"""Channels that say what happened to a task, not what it produced."""
+
+Shown = str | Collection[str] | Callable[[str], bool]
+"""Which channels clients see: one that is the whole state, some, or a rule."""
+
+
+class _Slot(msgspec.Struct, array_like=True, frozen=True):
+    index: int
+    channel: str
+    kind: str
+    data: bytes
+    path: str
+
+
+_load = msgspec.msgpack.Decoder(list[_Slot]).decode
+
+
+@attrs.define(eq=False)
+class TaskWrites:
+    """By slot, and what clients see of it."""
+
+    task_id: str
+    slots: dict[int, _Slot] = attrs.field(factory=dict)
+    result: bytes | None = None
+    error: str | None = None
+    interrupts: bytes | None = None
+
+    @classmethod
+    def load(cls, write: Write) -> "TaskWrites":
+        slots = {slot.index: slot for slot in _load(write.opaque)}
+        return cls(write.task_id, slots, write.result, write.error, write.interrupts)
+
+    def add(
+        self,
+        writes: Sequence[tuple[str, Any]],
+        path: str,
+        *,
+        shown: Shown,
+        serde: SerializerProtocol,
+    ) -> None:
+        """Take more of what the task wrote."""
+        for place, (channel, value) in enumerate(writes):
+            index = WRITES_IDX_MAP.get(channel, place)
+            if index >= 0 and index in self.slots:
+                continue
+            self.slots[index] = _Slot(index, channel, *serde.dumps_typed(value), path)
+            if channel == INTERRUPT:
+                self.interrupts = _questions(value)
+            elif channel == ERROR:
+                self.error = value if isinstance(value, str) else repr(value)
+        if output := [write for write in writes if write[0] not in _CONTROL]:
+            self.result = _result(output, shown)
+
+    def pending(self, serde: SerializerProtocol) -> list[tuple[str, str, Any]]:
+        """As LangGraph takes them, in order."""
+        slots = [self.slots[index] for index in sorted(self.slots)]
+        return [(self.task_id, s.channel, serde.loads_typed((s.kind, s.data))) for s in slots]
+
+    @property
+    def path(self) -> str:
+        """Orders the tasks of a superstep."""
+        return min((slot.path for slot in self.slots.values()), default="")
+
+    def dump(self, *, checkpoint_id: str, ns: str) -> Write:
+        return Write(
+            checkpoint_id,
+            ns,
+            self.task_id,
+            result=self.result,
+            error=self.error,
+            interrupts=self.interrupts,
+            opaque=msgspec.msgpack.encode(list(self.slots.values())),
+        )
+
+
+def _questions(interrupts: Any) -> bytes:
+    asked = interrupts if isinstance(interrupts, Sequence) else [interrupts]
+    return serialize.dump([_question(i) if isinstance(i, Interrupt) else i for i in asked])
+
+
+def _question(interrupt: Interrupt) -> dict[str, Any]:
+    schema = getattr(interrupt, "response_schema", None)
+    shown = {"id": interrupt.id, "value": interrupt.value}
+    return shown if schema is None else {**shown, "response_schema": schema}
+
+
+def _result(output: Iterable[tuple[str, Any]], shown: Shown) -> bytes:
+    """A task's return value, or its updates as clients see them."""
+    by_channel: dict[str, list[Any]] = {}
+    for channel, value in output:
+        by_channel.setdefault(channel, []).append(value)
+    if RETURN in by_channel:
+        return serialize.dump(by_channel[RETURN][0])
+    if isinstance(shown, str):
+        return serialize.dump(_merged(by_channel[shown]) if shown in by_channel else None)
+    is_shown = shown if callable(shown) else frozenset(shown).__contains__
+    return serialize.dump({c: _merged(v) for c, v in by_channel.items() if is_shown(c)})
+
+
+def _merged(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else {"$writes": values}
