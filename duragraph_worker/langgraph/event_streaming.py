@@ -39,7 +39,7 @@ class EventFrames:
     """Makes one frame an event of the parts that `event_parts` yields; subgraphs always show."""
 
     values: ValuesFrame
-    _held: dict[Namespace, Any] = attrs.field(factory=dict, init=False)
+    _held: dict[Namespace, Frame] = attrs.field(factory=dict, init=False)
     """Values whose checkpoint is not known yet: LangGraph names it next."""
     _open: dict[str, _Open] = attrs.field(factory=dict, init=False)
     """By the model's run."""
@@ -77,7 +77,7 @@ class EventFrames:
 
     def _values(self, ns: Namespace, chunk: Any) -> Iterator[Frame]:
         if not (isinstance(chunk, dict) and INTERRUPT in chunk):
-            self._held[ns] = chunk
+            self._held[ns] = self._shown(ns, chunk)
             return
         for asked in chunk[INTERRUPT]:
             # A subgraph has told of what its own tasks ask.
@@ -101,7 +101,7 @@ class EventFrames:
 
     def _released(self, ns: Namespace) -> Iterator[Frame]:
         if ns in self._held:
-            yield self._shown(ns, self._held.pop(ns))
+            yield self._held.pop(ns)
 
     def _shown(self, ns: Namespace, chunk: Any) -> Frame:
         data, checkpoint_id = self.values("|".join(ns), chunk)
