@@ -4,6 +4,7 @@ Owns what nodes find in their config and its metadata, as LangGraph's server giv
 Runs nothing.
 """
 
+from functools import lru_cache
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -11,6 +12,8 @@ import attrs
 import msgspec
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
 
 from duragraph.protocol import Task
 from duragraph_worker import serialize
@@ -89,6 +92,23 @@ class Given:
         if task.kind == "run":
             config["run_id"] = UUID(task.run_id)
         return cls(task, kwargs, cast("RunnableConfig", config))
+
+
+def fitting(context: dict[str, Any] | None, schema: type | None) -> dict[str, Any] | None:
+    """What of a run's context its graph's schema knows: assistants may carry more."""
+    known = _known(schema) if context and schema is not None else None
+    if not context or not known:
+        return context
+    return {name: value for name, value in context.items() if name in known}
+
+
+@lru_cache
+def _known(schema: type) -> frozenset[str]:
+    """The fields a context may have; none where they can't be told."""
+    try:
+        return frozenset(TypeAdapter(schema).json_schema().get("properties", ()))
+    except (PydanticUserError, NameError):
+        return frozenset()
 
 
 def command(given: Ordered) -> Command[Any]:
