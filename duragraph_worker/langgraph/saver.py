@@ -2,11 +2,11 @@
 
 Reads are answered from the task's snapshot and from what this attempt put; only what neither
 can tell is asked of the plane. Whoever reads the graph's stream tells it three things:
-`scheduled` at each part of mode "checkpoints", in the order of the stream, says what is to run
-next, and waits while the record lags; `values` gives a part of mode "values" as JSON, with the
-checkpoint that is recorded with these very values, if there is one: its frame can be a reference,
-and is put behind that checkpoint; `pending` records, where a run stops amid a superstep, the
-state with what its finished tasks wrote. Ask for "checkpoints" always, with `subgraphs=True`.
+`scheduled`, as LangGraph emits a part of mode "checkpoints", says what is to run next; `values`
+gives a part of mode "values" as JSON, with the checkpoint that is recorded with these very
+values, if it is the one that follows: its frame can be a reference, and is put once that `stands`;
+`pending` records, where a run stops amid a superstep, the state with what its finished tasks
+wrote.
 
 All of it runs on the loop that made it; the sync methods are for graphs at work in other threads.
 """
@@ -79,9 +79,11 @@ class Saver(BaseCheckpointSaver[int]):
         """By namespace, where that is known without asking."""
         self._put: set[str] = set()
         """The checkpoints of this attempt."""
+        self._arrived = asyncio.Event()
         self._writes: defaultdict[str, dict[str, TaskWrites]] = defaultdict(dict)
         self._parts: dict[str, Mapping[str, Any]] = {}
-        """What was scheduled after checkpoints that are still to be put."""
+        """What was scheduled after checkpoints that are still to be put, by their ids."""
+        self._latest_part: dict[str, str] = {}
         if task.snapshot is not None:
             self._start(task.snapshot)
 
@@ -104,82 +106,90 @@ class Saver(BaseCheckpointSaver[int]):
 
     # -- what the graph's stream tells ------------------------------------------------
 
-    async def scheduled(self, ns: str, part: Mapping[str, Any]) -> None:
-        """`part`: a payload of stream mode "checkpoints". Raises Fenced."""
+    def scheduled(self, ns: str, part: Mapping[str, Any]) -> None:
+        """What runs after a checkpoint: `part` is a payload of stream mode "checkpoints".
+
+        Best told as it is emitted; whether before or after its checkpoint is put is the same.
+        """
         checkpoint_id = part["config"]["configurable"]["checkpoint_id"]
         stand = self._known.get(checkpoint_id)
-        if stand is None:
-            self._parts[checkpoint_id] = part
-        else:
+        if stand is not None:
             self._schedule(stand, part)
-        if not ns:
-            await self._recorder.room()
+            return
+        if self._durability == "exit":
+            self._parts.pop(self._latest_part.get(ns, ""), None)
+        self._parts[checkpoint_id], self._latest_part[ns] = part, checkpoint_id
 
-    async def values(self, ns: str, chunk: Any) -> tuple[bytes, str | None]:
-        """`chunk` as JSON, and the checkpoint whose recorded values it equals."""
+    async def stands(self, checkpoint_id: str) -> None:
+        """Wait until a checkpoint that the stream has told of is put; not under `exit`.
+
+        It is put by a task of the loop that begins before the nodes after it do.
+        """
+        while checkpoint_id not in self._known and checkpoint_id not in self._put:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def values(self, ns: str, chunk: Any) -> tuple[bytes, str | None]:
+        """`chunk` as JSON, and the checkpoint that is recorded with these very values, if any.
+
+        Its frame can be a reference, put behind that checkpoint: so ask when that `stands`.
+        """
         stand = self._equal(ns, chunk)
         if stand is None:
-            # Its checkpoint is put by a task of the loop that is about to start.
-            await asyncio.sleep(0)
-            stand = self._equal(ns, chunk)
-        if stand is None:
             return serialize.dump(chunk), None
-        if not isinstance(chunk, Mapping) or ROOT_CHANNEL in stand.cells:
+        stand.shown = True
+        if ROOT_CHANNEL in stand.cells:
             return stand.cells[ROOT_CHANNEL].json, stand.checkpoint_id
         fields = ((name, stand.cells[name].json) for name in chunk)
         return serialize.join_object(fields), stand.checkpoint_id
 
-    def pending(self, ns: str, values: Any, *, command: bool = False) -> None:
-        """Record the state as it stands amid a superstep: `values` with pending writes applied.
+    def passed(self, ns: str) -> None:
+        """The stream is past the newest checkpoint: what it shows from now on comes after it."""
+        if (stand := self._at.get(ns)) is not None:
+            stand.shown = True
 
-        With `command` it is the state that the run's own command made.
+    def interrupts(self) -> bytes:
+        """`{task_id: [{id, value}]}` of the root's tasks that wait for an answer."""
+        at = self._at.get("")
+        return serialize.join_object(
+            (task_id, task.interrupts)
+            for task_id, task in (at.writes if at is not None else {}).items()
+            if task.interrupts is not None and task.result is None
+        )
+
+    def pending(self, ns: str, values: Any) -> None:
+        """Record for readers the state as it is where a run stops amid a superstep.
+
+        `values`: with what finished tasks wrote, as `aget_state` tells while no id is asked for.
         """
-        stand = self._at.get(ns)
-        if stand is None:
-            return
-        changed = self._changed(stand, values)
-        task_id = RUN_TASK if command else PENDING_TASK
-        if changed is None:
-            return
-        if task_id in stand.writes:
-            stand.writes[task_id].result = changed
-            self._recorder.put(stand.writes[task_id].dump(checkpoint_id=stand.checkpoint_id, ns=ns))
-        else:
-            self._recorder.put(Write(stand.checkpoint_id, ns, task_id, result=changed))
+        if (stand := self._at.get(ns)) is not None and (changed := _changed(stand, values)):
+            self._recorder.put(Write(stand.checkpoint_id, ns, PENDING_TASK, result=changed))
 
     def _equal(self, ns: str, chunk: Any) -> Stand | None:
+        """A reducer may change a value in place: then only what is shown first is equal."""
         stand = self._at.get(ns)
-        if stand is None or stand.sealed or RUN_TASK in stand.writes:
+        if stand is None or stand.shown or RUN_TASK in stand.writes:
             return None
-        given = chunk if isinstance(chunk, Mapping) else {ROOT_CHANNEL: chunk}
-        if ROOT_CHANNEL in stand.objects:
-            given = {ROOT_CHANNEL: chunk}
-        objects = stand.objects
+        objects, given = stand.objects, _by_channel(stand, chunk)
         same = given.keys() == objects.keys() and all(v is objects[n] for n, v in given.items())
         return stand if same else None
 
-    def _changed(self, stand: Stand, values: Any) -> bytes | None:
-        """The channels whose values differ from those recorded, as a JSON object."""
-        given = values if isinstance(values, Mapping) else {ROOT_CHANNEL: values}
-        if ROOT_CHANNEL in stand.cells:
-            given = {ROOT_CHANNEL: values}
-        changed = [
-            (name, json)
-            for name, value in given.items()
-            if (json := serialize.dump(value))
-            and (name not in stand.cells or stand.cells[name].json != json)
-        ]
-        return serialize.join_object(changed) if changed else None
-
     def _schedule(self, stand: Stand, part: Mapping[str, Any]) -> None:
         """Say what runs after a checkpoint, unless the record says so already."""
-        stand.sealed = True
-        following = list(part["next"])
-        if stand.checkpoint_id not in self._put and following == stand.next:
+        following, made_here = list(part["next"]), stand.checkpoint_id in self._put
+        if not made_here and RUN_TASK in stand.writes:
+            self._record_command(stand, part["values"])
+        if not made_here and following == stand.next:
             return
         stand.next = following
         tasks = [_listed(place, task, stand.sends) for place, task in enumerate(part["tasks"])]
         self._recorder.put(Scheduled(stand.checkpoint_id, following, serialize.dump(tasks)))
+
+    def _record_command(self, stand: Stand, values: Any) -> None:
+        """The state that the run's own command made of the checkpoint it acts on."""
+        writes = stand.writes[RUN_TASK]
+        writes.result = _changed(stand, values)
+        self._recorder.put(writes.dump(checkpoint_id=stand.checkpoint_id, ns=stand.ns))
 
     # -- what the graph puts ----------------------------------------------------------
 
@@ -191,20 +201,28 @@ class Saver(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,  # noqa: ARG002 - the parent tells as much
     ) -> RunnableConfig:
         """Record a checkpoint; with durability `sync`, wait until it is. Raises Fenced."""
-        stored = self._record(config, checkpoint, metadata)
+        try:
+            stored = self._record(config, checkpoint, metadata)
+        finally:
+            self._put.add(checkpoint["id"])
+            self._arrived.set()
         if self._durability == "sync":
             await self._recorder.settled()
         return stored
 
-    async def aput_writes(
+    def aput_writes(
         self,
         config: RunnableConfig,
         writes: Sequence[tuple[str, Any]],
         task_id: str,
         task_path: str = "",
-    ) -> None:
-        """Record what a task wrote at the checkpoint that `config` names."""
+    ) -> Coroutine[Any, Any, None]:
+        """Record what a task wrote at the checkpoint that `config` names.
+
+        At the call already, so that the record precedes the parts that show it.
+        """
         self._record_writes(config, writes, task_id, task_path)
+        return _done()
 
     def _record(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
@@ -216,12 +234,13 @@ class Saver(BaseCheckpointSaver[int]):
         )
         self._recorder.put(item)
         stand.writes = self._writes[stand.checkpoint_id]
+        for each in stand.writes.values():
+            self._recorder.put(each.dump(checkpoint_id=stand.checkpoint_id, ns=ns))
         before = self._at.get(ns)
         if before is not None and before.checkpoint_id in self._put:
             self._known.pop(before.checkpoint_id, None)
             self._writes.pop(before.checkpoint_id, None)
         self._known[stand.checkpoint_id] = self._at[ns] = self._newest[ns] = stand
-        self._put.add(stand.checkpoint_id)
         if (part := self._parts.pop(stand.checkpoint_id, None)) is not None:
             self._schedule(stand, part)
         return stands.address(self._task.thread_id, ns, stand.checkpoint_id)
@@ -236,8 +255,11 @@ class Saver(BaseCheckpointSaver[int]):
         configurable = config["configurable"]
         ns, checkpoint_id = configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"]
         recorded = self._writes[checkpoint_id].setdefault(task_id, TaskWrites(task_id))
+        recorded.run_id = self._task.run_id
         recorded.add(writes, task_path, shown=self._shown(ns), serde=self.serde)
-        self._recorder.put(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
+        # A subgraph's first task may be done before its first checkpoint is put.
+        if checkpoint_id in self._known or checkpoint_id in self._put:
+            self._recorder.put(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
 
     def _shown(self, ns: str) -> Shown:
         shown = self._visible(ns)
@@ -354,7 +376,10 @@ class Saver(BaseCheckpointSaver[int]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        self._wait(self.aput_writes(config, writes, task_id, task_path))
+        async def record() -> None:
+            await self.aput_writes(config, writes, task_id, task_path)
+
+        self._wait(record())
 
     def _wait(self, job: Coroutine[Any, Any, T]) -> T:
         """Raises RuntimeError on the loop's own thread, if the plane must answer first."""
@@ -369,6 +394,25 @@ class Saver(BaseCheckpointSaver[int]):
             "This checkpoint must be asked of the plane, which would block the event loop: use "
             "the async methods (ainvoke, aget_state, …) in async nodes"
         )
+
+
+async def _done() -> None:
+    """What LangGraph awaits where all is done already."""
+
+
+def _by_channel(stand: Stand, values: Any) -> Mapping[str, Any]:
+    return {ROOT_CHANNEL: values} if ROOT_CHANNEL in stand.cells else values
+
+
+def _changed(stand: Stand, values: Any) -> bytes | None:
+    """The channels whose values are not those on record, as a JSON object."""
+    given = ((name, serialize.dump(value)) for name, value in _by_channel(stand, values).items())
+    changed = [
+        (name, json)
+        for name, json in given
+        if name not in stand.cells or stand.cells[name].json != json
+    ]
+    return serialize.join_object(changed) if changed else None
 
 
 def _listed(place: int, task: Mapping[str, Any], sends: int) -> dict[str, Any]:

@@ -55,8 +55,8 @@ class Stand:
     writes: dict[str, TaskWrites] = attrs.field(factory=dict)
     objects: dict[str, Any] = attrs.field(factory=dict)
     """The visible values, as the graph has them."""
-    sealed: bool = False
-    """A `values` part seen from now on is of a later superstep."""
+    shown: bool = False
+    """The stream has shown its values, or is past them."""
 
     @classmethod
     def load(cls, snapshot: Snapshot, serde: SerializerProtocol) -> "Stand":

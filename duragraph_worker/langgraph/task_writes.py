@@ -32,7 +32,12 @@ class _Slot(msgspec.Struct, array_like=True, frozen=True):
     path: str
 
 
-_load = msgspec.msgpack.Decoder(list[_Slot]).decode
+class _Kept(msgspec.Struct, array_like=True, frozen=True):
+    run_id: str
+    slots: list[_Slot]
+
+
+_load = msgspec.msgpack.Decoder(_Kept).decode
 
 
 @attrs.define(eq=False)
@@ -44,11 +49,14 @@ class TaskWrites:
     result: bytes | None = None
     error: str | None = None
     interrupts: bytes | None = None
+    run_id: str = ""
+    """The run that wrote last."""
 
     @classmethod
     def load(cls, write: Write) -> "TaskWrites":
-        slots = {slot.index: slot for slot in _load(write.opaque)}
-        return cls(write.task_id, slots, write.result, write.error, write.interrupts)
+        kept = _load(write.opaque)
+        slots = {slot.index: slot for slot in kept.slots}
+        return cls(write.task_id, slots, write.result, write.error, write.interrupts, kept.run_id)
 
     def add(
         self,
@@ -89,7 +97,7 @@ class TaskWrites:
             result=self.result,
             error=self.error,
             interrupts=self.interrupts,
-            opaque=msgspec.msgpack.encode(list(self.slots.values())),
+            opaque=msgspec.msgpack.encode(_Kept(self.run_id, list(self.slots.values()))),
         )
 
 
