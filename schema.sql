@@ -25,7 +25,12 @@ do $$ begin
     create role duragraph_engine nologin;
 exception when duplicate_object or unique_violation then null;
 end $$;
-grant duragraph_api, duragraph_engine to current_user;
+do $$ begin
+    create role duragraph_user nologin;
+exception when duplicate_object or unique_violation then null;
+end $$;
+grant duragraph_api to duragraph_user;
+grant duragraph_api, duragraph_engine, duragraph_user to current_user;
 
 -- Written by: migrate. Every tenant's row names one.
 create table if not exists organization (
@@ -36,6 +41,8 @@ create table if not exists organization (
 insert into organization (organization_id, name)
 values ('00000000-0000-0000-0000-000000000000', 'default')
 on conflict do nothing;
+-- Written by: workers with auth handlers, as they register. From then on clients are users.
+alter table organization add column if not exists auth json;
 
 -- Written by: workers as they register. What the plane knows of user code.
 create table if not exists graph (
@@ -55,6 +62,7 @@ create table if not exists graph (
     registered_at   timestamptz not null default clock_timestamp(),
     primary key (organization_id, graph_id, version)
 );
+alter table graph add column if not exists headers json;
 
 -- Written by: workers as they register, poll and drain.
 create table if not exists worker (
@@ -70,6 +78,7 @@ create table if not exists worker (
     registered_at   timestamptz not null default now(),
     last_seen_at    timestamptz not null default now()
 );
+alter table worker add column if not exists auth boolean not null default false;
 
 -- Written by: clients; a system assistant for each graph by its worker. `revision` grows at
 -- every change: a run is created only against the revision that its config was merged with.
@@ -384,7 +393,8 @@ create or replace trigger erase_state after delete on thread for each row execut
 create or replace trigger erase_state after delete on run for each row execute function erase_state();
 
 -- In place of a foreign key, which would cost every temporary thread a look.
-create or replace function erase_crons() returns trigger language plpgsql as $$
+create or replace function erase_crons() returns trigger
+language plpgsql security definer set search_path from current as $$
 begin
     delete from cron where organization_id = old.organization_id and thread_id = old.thread_id;
     return null;
@@ -418,14 +428,21 @@ language sql stable parallel safe as $$
     select coalesce('{' || string_agg(to_json(channel) || ':' || value, ',') || '}', '{}')::json from whole
 $$;
 
+-- A state that is no object stands in one channel, whose value clients see in its place.
+create or replace function unwrap(heads jsonb, state json) returns json
+language sql immutable parallel safe as $$
+    select case when heads ? '__root__' then state -> '__root__' else state end
+$$;
+
 -- What clients see of a checkpoint: its values, and over them what was changed there since: by a
 -- command, recorded by the worker under the task that is the run itself; and, `live`, by tasks
 -- that are finished while others of their superstep are not, under the next task. Of the channels
 -- `names` alone, if it is not null.
 create or replace function shown(c checkpoint, names text[], live boolean) returns json
 language sql stable parallel safe as $$
-    select case when o.changed is null then fold(c.organization_id, c.thread_id, h.heads)
-        else (fold(c.organization_id, c.thread_id, h.heads)::jsonb || o.changed)::json end
+    select unwrap(c.versions,
+        case when o.changed is null then fold(c.organization_id, c.thread_id, h.heads)
+        else (fold(c.organization_id, c.thread_id, h.heads)::jsonb || o.changed)::json end)
     from (
         select case when names is null then c.versions else (
             select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(c.versions)
@@ -509,5 +526,57 @@ begin
         execute format('grant select, insert, update, delete on %I to duragraph_api, duragraph_engine', t);
     end loop;
 end $$;
-grant select on organization to duragraph_engine;
+grant select, update (auth) on organization to duragraph_engine;
+
+-- Whether an auth handler's filter lets through what has this metadata. `access.py` has checked it.
+create or replace function permits(filter jsonb, metadata jsonb) returns boolean
+language plpgsql immutable parallel safe as $$
+declare name text; wanted jsonb; operator text; operand jsonb;
+begin
+    for name, wanted in select key, value from jsonb_each(filter) loop
+        if name = '$or' then
+            if not exists (select from jsonb_array_elements(wanted) g where permits(g, metadata)) then
+                return false;
+            end if;
+        elsif name = '$and' then
+            if exists (select from jsonb_array_elements(wanted) g where not permits(g, metadata)) then
+                return false;
+            end if;
+        else
+            for operator, operand in select key, value from jsonb_each(wanted) loop
+                if not coalesce(case operator
+                    when '$eq' then metadata -> name = operand
+                    when '$contains' then jsonb_typeof(metadata -> name) = 'array' and metadata -> name @>
+                        case jsonb_typeof(operand) when 'array' then operand else jsonb_build_array(operand) end
+                    end, false)
+                then
+                    return false;
+                end if;
+            end loop;
+        end if;
+    end loop;
+    return true;
+end $$;
+
+-- Users. `duragraph_user` is `api` for one of them: the filters of its auth handlers, set before
+-- each request, hide what is not its own. Without a setting every statement fails. What may be
+-- written is not checked here: as on the reference, a thread may be given away.
+do $$
+declare x record;
+begin
+    for x in values
+        ('thread', $p$ permits((select current_setting('app.threads'))::jsonb, metadata) $p$),
+        ('assistant', $p$ permits((select current_setting('app.assistants'))::jsonb, metadata) $p$),
+        ('run', $p$ exists (select from thread t where t.organization_id = run.organization_id
+            and t.thread_id = run.thread_id) $p$),
+        ('cron', $p$ permits((select current_setting('app.crons'))::jsonb, metadata)
+            and (thread_id is null or exists (select from thread t
+                where t.organization_id = cron.organization_id and t.thread_id = cron.thread_id)) $p$)
+    loop
+        if not exists (select from pg_policies where tablename = x.column1 and policyname = 'permitted') then
+            execute format('create policy permitted on %I as restrictive to duragraph_user '
+                'using (%s) with check (true)', x.column1, x.column2);
+        end if;
+    end loop;
+end $$;
 grant select, insert, update, delete on plane to duragraph_api, duragraph_engine;

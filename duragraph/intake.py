@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from duragraph import codec
 from duragraph.errors import Invalid, Refused
+from duragraph.headers import selected
 from duragraph.ids import new_id
 from duragraph.models import Configuration, Json, OnCompletion, RunCreate, RunKwargs
 from duragraph.pg.assistants import Resolved
@@ -82,11 +83,13 @@ def new_run(
     request_id: str | None,
     resumes: Json | None = None,
     marks: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> NewRun:
     """The run that `body` asks of the assistant; without a thread it is to have a new one.
 
     `resumes` are the interrupts that a resume found waiting. `marks` say in its configuration and
-    its metadata where it comes from. Raises Refused, Invalid.
+    its metadata where it comes from; of `headers` it holds what its graph asks for. Raises
+    Refused, Invalid.
     """
     marks = marks or {}
     stateless = thread_id is None
@@ -97,6 +100,8 @@ def new_run(
     kwargs = _kwargs(assistant, body, request_id=request_id, resumes=resumes, temporary=temporary)
     thread_config = _thread_config(kwargs.config)
     kwargs.config["configurable"] |= marks
+    if assistant.headers is not None and headers is not None:
+        kwargs.config["configurable"] |= selected(headers, assistant.headers)
     return NewRun(
         run_id=run_id,
         organization_id=organization_id,

@@ -37,6 +37,14 @@ ROOT_CHANNEL = "__root__"
 
 
 @attrs.frozen
+class HeaderPatterns:
+    """Names of request headers, lower case, `*` for anything; `exclude` wins."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@attrs.frozen
 class GraphSpec:
     """A graph as a worker registers it. Schemas are JSON Schema bytes, null when not derivable."""
 
@@ -54,6 +62,13 @@ class GraphSpec:
     """A list of the same with subgraphs unfolded one level deep, two, …; None if there are none."""
     subgraphs: bytes = b"{}"
     """`{namespace: {input_schema, output_schema, state_schema, …}}`."""
+    name: str | None = None
+    """What the graph's own assistant is called; None: as the graph's id."""
+    config: bytes = b"{}"
+    """What that assistant starts with; `context` too."""
+    context: bytes = b"{}"
+    headers: HeaderPatterns | None = None
+    """Headers of requests that a run's `config.configurable` holds."""
 
 
 @attrs.frozen
@@ -65,6 +80,20 @@ class Register:
     graphs: list[GraphSpec]
     queue: str = "default"
     labels: dict[str, str] = attrs.field(factory=dict)
+    auth: "AuthSpec | None" = None
+    """It says who clients are and what they may do: see `AuthQuestion`."""
+
+
+@attrs.frozen
+class AuthSpec:
+    """What the plane must know of a project's auth handlers, none of which it runs."""
+
+    reads: list[str]
+    """What of a request `authenticate` looks at: requests equal in that have one identity."""
+    studio: bool = True
+    """Whether LangGraph Studio may come without credentials, where the plane lets it."""
+    security: bytes = b"null"
+    """For the OpenAPI document: `{securitySchemes, security}`."""
 
 
 @attrs.frozen
@@ -182,9 +211,64 @@ class Task:
 
 
 @attrs.frozen
+class Credentials:
+    """A request, as far as it tells who sends it."""
+
+    method: str
+    path: str
+    path_params: dict[str, str]
+    query: str
+    headers: list[tuple[bytes, bytes]]
+    socket: bool = False
+
+
+@attrs.frozen
+class Intent:
+    """What a client is about to do: `value` is the JSON object that handlers may change."""
+
+    user: bytes
+    permissions: list[str]
+    resource: str
+    action: str
+    value: bytes
+
+
+@attrs.frozen
+class AuthQuestion:
+    """Asked of one worker, and of another if that one is slow. Held in memory alone."""
+
+    question_id: str
+    plane_id: str
+    """Of the bus: who asks, since any plane may be given the answer."""
+    credentials: Credentials | None = None
+    """Who is this?"""
+    intent: Intent | None = None
+    """May it? One of the two is asked."""
+
+
+@attrs.frozen
+class AuthAnswer:
+    """`POST /workers/{id}/answers`, a list of these. A `status` of 400 and more refuses."""
+
+    question_id: str
+    plane_id: str
+    status: int = 200
+    detail: str = ""
+    headers: dict[str, str] = attrs.field(factory=dict)
+    user: bytes = b"null"
+    """To credentials: a JSON object with `identity`."""
+    permissions: list[str] = attrs.field(factory=list)
+    filter: bytes = b"null"
+    """To an intent: a JSON object that metadata must satisfy, or null."""
+    changed: dict[str, bytes] = attrs.field(factory=dict)
+    """To an intent: the keys of `value` that have another value now, as JSON."""
+
+
+@attrs.frozen
 class Polled:
     tasks: list[Task]
     control: list[Control]
+    questions: list[AuthQuestion] = attrs.field(factory=list)
 
 
 @attrs.frozen
@@ -273,6 +357,8 @@ class Scheduled:
     next: list[str]
     tasks: bytes = b"[]"
     """As `Checkpoint.tasks`."""
+    channels: list[ChannelWrite] = attrs.field(factory=list)
+    """What of its state is known only then, beside what it was put with."""
 
 
 @attrs.frozen

@@ -39,6 +39,7 @@ async def create(
             thread_id=thread_id,
             request_id=request_id,
             resumes=resumes,
+            headers=call.request.headers,
         )
         if attended and body.on_disconnect == "cancel":
             new = attrs.evolve(new, plane_id=call.deps.plane_id)
@@ -73,6 +74,7 @@ async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:
                 run_id=new_id(),
                 thread_id=None,
                 request_id=request_id,
+                headers=call.request.headers,
             )
             for body in bodies
         ]

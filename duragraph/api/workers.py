@@ -1,15 +1,22 @@
 """The worker protocol's endpoints, in msgpack; heartbeats in JSON, for a child of stdlib alone."""
 
+import attrs
 import msgspec
 from aiohttp import web
 
+from duragraph import intake
 from duragraph.api.io import Call, read
 from duragraph.codec import dumps
-from duragraph.errors import Invalid
+from duragraph.errors import Conflict, Invalid
 from duragraph.ids import new_id
+from duragraph.inspection import inspect_query
+from duragraph.intake import Object
 from duragraph.pg import workers
+from duragraph.pg.checkpoints import of_run
 from duragraph.protocol import (
     MEDIA_TYPE,
+    CheckpointQuery,
+    GraphSpec,
     Heartbeat,
     Poll,
     Register,
@@ -24,6 +31,7 @@ from duragraph.protocol import (
 
 async def register(call: Call) -> web.Response:
     message = await _read(call, Register)
+    message = attrs.evolve(message, graphs=[_checked(spec) for spec in message.graphs])
     worker_id = new_id()
     async with call.tenant() as conn:
         await workers.register(
@@ -40,6 +48,17 @@ async def report(call: Call, worker_id: str) -> web.Response:
     return _answer(await call.deps.reports.submit(worker_id, await _read(call, list[Report])))
 
 
+async def checkpoints(call: Call, worker_id: str) -> web.Response:
+    """Of the thread of a run that the worker holds. Raises Conflict once it does not."""
+    query = await _read(call, CheckpointQuery)
+    inspect_query(query)
+    async with call.tenant() as conn:
+        found = await of_run(conn, worker_id, query)
+    if found is None:
+        raise Conflict("The run's lease is gone", hint="stop the run: another worker has it")
+    return _answer(found)
+
+
 async def heartbeat(call: Call, worker_id: str, *, body: Heartbeat) -> Renewed:
     return Renewed(await call.deps.dispatcher.renew(worker_id, body.active))
 
@@ -50,6 +69,16 @@ async def drain(call: Call, worker_id: str) -> web.Response:
         await workers.drain(conn, worker_id)
     call.deps.dispatcher.drained(worker_id)
     return web.json_response({})
+
+
+def _checked(spec: GraphSpec) -> GraphSpec:
+    """With what its assistant starts with as any assistant has it. Raises Invalid, Refused."""
+    try:
+        said = [msgspec.json.decode(each, type=Object) for each in (spec.config, spec.context)]
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Invalid("Invalid message", hint=f"graph {spec.graph_id!r}: {error}") from None
+    config, context = intake.mirrored(*said)
+    return attrs.evolve(spec, config=dumps(config), context=dumps(context))
 
 
 async def _read(call: Call, type: type[T]) -> T:

@@ -7,6 +7,7 @@ import msgspec
 
 from duragraph.models import Assistant, AssistantVersion, GraphSchema, Json, SortOrder
 from duragraph.pg import Connection, Page, columns, rows
+from duragraph.protocol import HeaderPatterns
 
 COLUMNS = columns(Assistant)
 
@@ -14,9 +15,9 @@ SortBy = Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"]
 
 RESOLVE = """
 select a.assistant_id, a.revision, a.graph_id, a.config, a.context, a.metadata,
-    coalesce(g.queue, 'default') as queue
+    coalesce(g.queue, 'default') as queue, g.headers
 from assistant a
-left join lateral (select queue from graph g where g.organization_id = a.organization_id
+left join lateral (select queue, headers from graph g where g.organization_id = a.organization_id
     and g.graph_id = a.graph_id order by registered_at desc limit 1) g on true
 where a.organization_id = $1 and a.assistant_id = $2
 """
@@ -33,6 +34,8 @@ class Resolved:
     context: dict[str, Any]
     metadata: dict[str, Any]
     queue: str
+    headers: HeaderPatterns | None = None
+    """Which headers of a request its runs are told."""
 
 
 async def resolve(conn: Connection, organization_id: str, assistant_id: str) -> Resolved | None:
@@ -42,6 +45,8 @@ async def resolve(conn: Connection, organization_id: str, assistant_id: str) -> 
     row = dict(record)
     for name in ("config", "context", "metadata"):
         row[name] = msgspec.json.decode(row[name])
+    if row["headers"] is not None:
+        row["headers"] = msgspec.json.decode(row["headers"], type=HeaderPatterns)
     return Resolved(**row)
 
 

@@ -4,37 +4,58 @@ from collections.abc import Sequence
 
 import attrs
 
+from duragraph.codec import dumps
 from duragraph.ids import system_assistant_id
 from duragraph.pg import Connection
 from duragraph.protocol import GraphSpec, Register
 
 REGISTER = """
-insert into worker (worker_id, organization_id, name, queue, labels, slots, graphs, versions)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into worker (worker_id, organization_id, name, queue, labels, slots, graphs, versions, auth)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
 UPSERT_GRAPH = """
 insert into graph (organization_id, graph_id, version, queue, description, input_schema,
-    output_schema, state_schema, config_schema, context_schema, drawing, drawing_xray, subgraphs)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    output_schema, state_schema, config_schema, context_schema, drawing, drawing_xray, subgraphs,
+    headers)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict (organization_id, graph_id, version) do update set queue = excluded.queue,
     description = excluded.description, input_schema = excluded.input_schema,
     output_schema = excluded.output_schema, state_schema = excluded.state_schema,
     config_schema = excluded.config_schema, context_schema = excluded.context_schema,
     drawing = excluded.drawing, drawing_xray = excluded.drawing_xray,
-    subgraphs = excluded.subgraphs, registered_at = clock_timestamp()
+    subgraphs = excluded.subgraphs, headers = excluded.headers,
+    registered_at = clock_timestamp()
 """
 
-MAKE_SYSTEM_ASSISTANT = """
+# Planes remember assistants with what their graph's newest registration says of its runs.
+NOTE_CHANGE = """
+update assistant set revision = revision + 1
+where organization_id = $1 and graph_id = $2 and ($3, $4::text) is distinct from (
+    select (queue, headers::text) from graph
+    where organization_id = $1 and graph_id = $2 order by registered_at desc limit 1)
+"""
+
+# It follows its project until a client has changed it.
+KEEP_SYSTEM_ASSISTANT = """
 with a as (
-    insert into assistant (organization_id, assistant_id, graph_id, name, config, context, metadata)
-    values ($1, $2, $3, $3, '{}', '{}', '{"created_by": "system"}')
-    on conflict do nothing
+    insert into assistant (organization_id, assistant_id, graph_id, name, description, config,
+        context, metadata)
+    values ($1, $2, $3, $4, $5, $6, $7, '{"created_by": "system"}')
+    on conflict (organization_id, assistant_id) do update set name = excluded.name,
+        description = excluded.description, config = excluded.config, context = excluded.context,
+        revision = assistant.revision + 1, updated_at = clock_timestamp()
+    where assistant.version = 1
+        and (assistant.name, assistant.description, assistant.config, assistant.context)
+        is distinct from (excluded.name, excluded.description, excluded.config, excluded.context)
     returning *
 )
-insert into assistant_version (organization_id, assistant_id, version, graph_id, name, config,
-    context, metadata)
-select organization_id, assistant_id, version, graph_id, name, config, context, metadata from a
+insert into assistant_version (organization_id, assistant_id, version, graph_id, name,
+    description, config, context, metadata)
+select organization_id, assistant_id, version, graph_id, name, description, config, context,
+    metadata from a
+on conflict (organization_id, assistant_id, version) do update set name = excluded.name,
+    description = excluded.description, config = excluded.config, context = excluded.context
 """
 
 
@@ -44,12 +65,20 @@ async def register(
     """The worker, its graphs and their system assistants, in one transaction."""
     async with conn.transaction():
         for spec in sorted(body.graphs, key=lambda g: g.graph_id):
-            await conn.execute(UPSERT_GRAPH, organization_id, *_graph(body.queue, spec))
+            graph = _graph(body.queue, spec)
             await conn.execute(
-                MAKE_SYSTEM_ASSISTANT,
+                NOTE_CHANGE, organization_id, spec.graph_id, body.queue, _headers(spec)
+            )
+            await conn.execute(UPSERT_GRAPH, organization_id, *graph)
+            await conn.execute(
+                KEEP_SYSTEM_ASSISTANT,
                 organization_id,
                 system_assistant_id(spec.graph_id),
                 spec.graph_id,
+                spec.name or spec.graph_id,
+                spec.description,
+                spec.config,
+                spec.context,
             )
         await conn.execute(
             REGISTER,
@@ -61,6 +90,7 @@ async def register(
             body.slots,
             [g.graph_id for g in body.graphs],
             [g.version for g in body.graphs],
+            body.auth is not None,
         )
 
 
@@ -73,10 +103,12 @@ class Worker:
     graphs: Sequence[str]
     versions: Sequence[str]
     draining: bool
+    auth: bool = False
+    """It answers what the plane asks of auth handlers."""
 
 
 GET = """
-select worker_id, organization_id, queue, slots, graphs, versions, draining
+select worker_id, organization_id, queue, slots, graphs, versions, draining, auth
 from worker where worker_id = $1
 """
 
@@ -119,4 +151,9 @@ def _graph(queue: str, spec: GraphSpec) -> tuple[object, ...]:
         spec.drawing,
         spec.drawing_xray,
         spec.subgraphs,
+        _headers(spec),
     )
+
+
+def _headers(spec: GraphSpec) -> bytes | None:
+    return None if spec.headers is None else dumps(spec.headers)

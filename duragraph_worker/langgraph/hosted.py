@@ -18,7 +18,7 @@ from langgraph.store.base import BaseStore, TTLConfig
 from langgraph_sdk.runtime import AccessContext
 
 from duragraph.errors import Invalid
-from duragraph.protocol import GraphSpec, Outcome, Task
+from duragraph.protocol import GraphSpec, HeaderPatterns, Outcome, Task
 from duragraph_worker import serialize
 from duragraph_worker.langgraph import factories, schemas
 from duragraph_worker.langgraph.embedding import Index
@@ -48,6 +48,7 @@ class Hosted:
     config: Mapping[str, Any] = attrs.field(factory=dict)
     """What its assistant starts with."""
     context: Mapping[str, Any] = attrs.field(factory=dict)
+    headers: HeaderPatterns | None = None
     store_ttl: TTLConfig | None = None
     """What holds for items that name no time to live."""
     store_index: Index | None = None
@@ -63,7 +64,7 @@ class Hosted:
                 raise
             extra = {"graph": self.graph_id, "why": f"{type(error).__name__}: {error}"}
             log.warning("a graph's factory can't be asked for its schemas", extra=extra)
-            return GraphSpec(self.graph_id, self.version, self.description)
+            return self._about(self.graph_id)
 
     async def mermaid(self) -> str:
         async with self._described() as graph:
@@ -112,17 +113,28 @@ class Hosted:
             update["name"] = self.graph_id
         return graph.copy(update)
 
-    async def _spec(self, graph: Compiled) -> GraphSpec:
-        nested = schemas.of_subgraphs(graph)
+    def _about(self, name: str) -> GraphSpec:
+        """What the project says of it."""
         return GraphSpec(
             graph_id=self.graph_id,
             version=self.version,
+            name=name,
             description=self.description,
-            drawing=serialize.encode(await schemas.drawing(graph)),
-            drawing_xray=serialize.encode(await schemas.unfolded(graph)) if nested else None,
-            subgraphs=serialize.encode(nested),
-            **{name: serialize.encode(each) for name, each in schemas.of_graph(graph).items()},
+            config=serialize.encode(self.config),
+            context=serialize.encode(self.context),
+            headers=self.headers,
         )
+
+    async def _spec(self, graph: Compiled) -> GraphSpec:
+        nested = schemas.of_subgraphs(graph)
+        known: dict[str, Any] = {
+            "drawing": await schemas.drawing(graph),
+            "drawing_xray": await schemas.unfolded(graph) if nested else None,
+            "subgraphs": nested,
+            **schemas.of_graph(graph),
+        }
+        encoded: dict[str, Any] = {name: serialize.encode(each) for name, each in known.items()}
+        return attrs.evolve(self._about(graph.name), **encoded)
 
 
 def hosted(graph: object, *, graph_id: str | None = None, **more: Any) -> Hosted:

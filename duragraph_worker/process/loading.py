@@ -16,12 +16,15 @@ from duragraph_worker.authoring.hosted import Hosted
 from duragraph_worker.plan import Plan
 from duragraph_worker.served import Served
 
+EXTRA = {"dotenv", "langchain_core", "langgraph", "langgraph_sdk", "pydantic"}
+"""What `duragraph[langgraph]` installs."""
+
 
 def load(target: str) -> Served:
     """The named graph; a LangGraph graph goes by the name it has there. Raises Invalid."""
     graph = named(target)
     name = target.rpartition(":")[2].rpartition(".")[2]
-    return served(graph, graph_id=name if _is_langgraph(graph) else None)
+    return served(graph, graph_id=name if is_langgraph(graph) else None)
 
 
 def named(target: str) -> object:
@@ -44,29 +47,35 @@ def served(graph: object, *, graph_id: str | None = None) -> Served:
     With a `graph_id` it goes by that, and may be a function that makes a LangGraph graph. Raises
     Invalid for anything else.
     """
-    plan = graph if isinstance(graph, Plan) else getattr(graph, "plan", None)
-    if isinstance(plan, Plan):
+    if (plan := plan_of(graph)) is not None:
         return Hosted(plan if graph_id is None else attrs.evolve(plan, graph_id=graph_id))
-    if _is_langgraph(graph) or (graph_id is not None and callable(graph)):
-        hosted: Served = _langgraph().hosted(graph, graph_id=graph_id)
+    if is_langgraph(graph) or (graph_id is not None and callable(graph)):
+        hosted: Served = langgraph("hosted").hosted(graph, graph_id=graph_id)
         return hosted
     raise Invalid(f"{graph!r} is no graph", hint="decorate its class with @Graph(id=…)")
 
 
-def _is_langgraph(graph: object) -> bool:
+def plan_of(graph: object) -> Plan | None:
+    """That of a class decorated with @Graph, or of an instance of one."""
+    plan = graph if isinstance(graph, Plan) else getattr(graph, "plan", None)
+    return plan if isinstance(plan, Plan) else None
+
+
+def is_langgraph(graph: object) -> bool:
     """Told by its classes' names, since LangGraph may not be installed."""
     return any(kind.__module__.partition(".")[0] == "langgraph" for kind in type(graph).__mro__)
 
 
-def _langgraph() -> ModuleType:
-    """LangGraph is an extra: imported for those who have such graphs."""
+def langgraph(name: str) -> ModuleType:
+    """A module of `duragraph_worker/langgraph/`, which needs an extra. Raises Invalid without."""
     try:
-        return importlib.import_module("duragraph_worker.langgraph.hosted")
+        return importlib.import_module(f"duragraph_worker.langgraph.{name}")
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "langgraph":
+        if error.name is None or error.name.partition(".")[0] not in EXTRA:
             raise
         raise Invalid(
-            "LangGraph is not installed", hint="pip install 'duragraph[langgraph]'"
+            f"LangGraph graphs need the package {error.name!r}, which is not installed",
+            hint="pip install 'duragraph[langgraph]'",
         ) from error
 
 

@@ -1,0 +1,155 @@
+"""Serves what a `langgraph.json` names: its environment, its paths, its graphs.
+
+The only place where a project's code is loaded. Written for a process of its own: it changes
+`os.environ` and `sys.path`, as LangGraph's server does.
+"""
+
+import importlib
+import importlib.util
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+from dotenv import dotenv_values
+
+from duragraph.errors import Invalid
+from duragraph.project import JAVASCRIPT, GraphEntry, Project, Store
+from duragraph.protocol import HeaderPatterns
+from duragraph_worker.process.loading import langgraph, plan_of, served
+from duragraph_worker.served import Served
+
+log = logging.getLogger(__name__)
+
+
+def load(project: Project) -> list[Served]:
+    """The project's graphs. Raises Invalid, and what its code raises."""
+    settle(project)
+    return [_graph(project, name, entry) for name, entry in project.graphs.items()]
+
+
+def settle(project: Project) -> None:
+    """The environment and the paths that the project's code expects; says what is left out."""
+    os.environ.update(_environment(project))
+    sys.path += [str(folder) for folder in project.folders if str(folder) not in sys.path]
+    if notice := project.notice():
+        log.warning("%s: %s", project.file.name, notice)
+    wanted = project.content.python_version
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if wanted not in {None, running}:
+        log.warning("%s wants Python %s, this is %s", project.file.name, wanted, running)
+
+
+def named(project: Project, path: str) -> Any:
+    """What `./file.py:name` or `module:name` is. Raises Invalid, and what its code raises."""
+    place, colon, name = path.rpartition(":")
+    if not (place and colon and name):
+        raise Invalid(f"{project.file}: {path!r} names nothing", hint="write ./file.py:name")
+    try:
+        module = _file(project, place) if _is_file(place) else importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        raise Invalid(
+            f"{path} needs the module {error.name!r}, which is not installed",
+            hint=f"pip install {' '.join(_requirements(project)) or error.name}",
+        ) from error
+    if not hasattr(module, name):
+        names = ", ".join(name for name in vars(module) if not name.startswith("_"))
+        raise Invalid(f"{place} has no {name!r}", hint=f"it has {names}")
+    return getattr(module, name)
+
+
+def _graph(project: Project, name: str, entry: GraphEntry) -> Served:
+    place = entry.path.rpartition(":")[0]
+    if place.endswith(JAVASCRIPT):
+        raise Invalid(
+            f"graph {name!r} is JavaScript ({entry.path}), which this worker can't run",
+            hint=f"take it out of {project.file}",
+        )
+    graph = named(project, entry.path)
+    if plan_of(graph) is not None:
+        return served(graph, graph_id=name)
+    hosted: Served = langgraph("hosted").hosted(
+        graph,
+        graph_id=name,
+        description=entry.description,
+        config=entry.config,
+        context=entry.context,
+        version=entry.version,
+        headers=_headers(project),
+        **_store(project),
+    )
+    return hosted
+
+
+def _headers(project: Project) -> HeaderPatterns | None:
+    http = project.content.http
+    if http is None or (said := http.configurable_headers) is None:
+        return None
+    include, exclude = said.includes or said.include, said.excludes or said.exclude
+    return HeaderPatterns(*(tuple(each.lower() for each in names) for names in (include, exclude)))
+
+
+def _store(project: Project) -> dict[str, Any]:
+    said = project.content.store or Store()
+    found: dict[str, Any] = {}
+    if said.ttl is not None:
+        found["store_ttl"] = msgspec.to_builtins(said.ttl)
+    if said.index is not None:
+        embed = said.index.embed
+        place = embed.rpartition(":")[0]
+        found["store_index"] = langgraph("embedding").Index.of(
+            {
+                "embed": named(project, embed) if _is_file(place) else embed,
+                "fields": said.index.fields,
+            }
+        )
+    return found
+
+
+def _environment(project: Project) -> dict[str, str]:
+    said = project.content.env
+    if isinstance(said, dict):
+        return {name: str(value) for name, value in said.items()}
+    values = dotenv_values(project.folder / said)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _file(project: Project, place: str) -> ModuleType:
+    """The module of a file, once; its name is the same on every machine, for restoring state."""
+    name = "__" + re.sub(r"\W", "__", place.removeprefix("./").removesuffix(".py"))
+    if name in sys.modules:
+        return sys.modules[name]
+    file = project.folder / place
+    if not file.is_file():
+        raise Invalid(f"{project.file} names {place}, and there is no such file")
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _is_file(place: str) -> bool:
+    return "/" in place or place.endswith(".py")
+
+
+def _requirements(project: Project) -> Iterator[str]:
+    """The dependencies as pip takes them."""
+    for name in project.content.dependencies:
+        folder = project.folder / name
+        if not folder.is_dir():
+            yield name
+        elif (folder / "pyproject.toml").exists() or (folder / "setup.py").exists():
+            yield f"-e {name}"
+        elif (folder / "requirements.txt").exists():
+            yield f"-r {(Path(name) / 'requirements.txt').as_posix()}"
