@@ -6,9 +6,10 @@ under `sync` no node starts before all of that is acknowledged. How parts look t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import (
@@ -21,13 +22,18 @@ from langgraph.errors import (
 from langgraph.pregel import Pregel
 from langgraph.pregel.protocol import StreamProtocol
 from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
+from langgraph_sdk.runtime import AccessContext
 
-from duragraph.protocol import Frame, Outcome, Task
+from duragraph.protocol import EVENT_MODE, Frame, Outcome, Task
 from duragraph_worker.errors import NodeCancelledError, masked, trace
+from duragraph_worker.langgraph import event_parts, resuming
+from duragraph_worker.langgraph.event_streaming import EventFrames
 from duragraph_worker.langgraph.frames import Frames
-from duragraph_worker.langgraph.given import Given, command
+from duragraph_worker.langgraph.given import Given, command, fitting
+from duragraph_worker.langgraph.resuming import Quiet
 from duragraph_worker.langgraph.saver import Saver
-from duragraph_worker.langgraph.store import Store
+from duragraph_worker.langgraph.updating import update_state
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
 
@@ -42,13 +48,23 @@ TELLING = (
 
 _CHECKPOINTER, _RUNTIME = "__pregel_checkpointer", "__pregel_runtime"
 _STREAM, _STRICT = "__pregel_stream", "__pregel_strict_resume"
+_RESUME_MAP = "__pregel_resume_map"
 
 
 class Opens(Protocol):
     """A graph as a worker serves it."""
 
-    def opened(self, config: RunnableConfig) -> AbstractAsyncContextManager[Compiled]:
-        """The compiled graph for one run, closed at the end."""
+    def store(self, reach: Reach) -> BaseStore: ...
+
+    def opened(
+        self,
+        config: RunnableConfig,
+        *,
+        store: BaseStore | None = ...,
+        access: AccessContext = ...,
+        context: Any = ...,
+    ) -> AbstractAsyncContextManager[Compiled]:
+        """The compiled graph for one run, closed at the end. `access` says what it is for."""
 
 
 async def execute(served: Opens, task: Task, recorder: Recorder, plane: Reach) -> Outcome:
@@ -60,8 +76,9 @@ async def execute(served: Opens, task: Task, recorder: Recorder, plane: Reach) -
     given = Given.of(task)
     error: Exception
     try:
-        given.config["configurable"][_RUNTIME] = Runtime(store=Store(plane))
-        async with served.opened(given.config) as graph:
+        store = served.store(plane)
+        given.config["configurable"][_RUNTIME] = Runtime(store=store)
+        async with served.opened(given.config, store=store, context=given.kwargs.context) as graph:
             return await Execution(graph, given, recorder, plane).run()
     except asyncio.CancelledError as cancelled:
         current = asyncio.current_task()
@@ -81,89 +98,193 @@ async def execute(served: Opens, task: Task, recorder: Recorder, plane: Reach) -
 
 
 class Execution:
-    """One attempt at a run."""
+    """One attempt at a task."""
 
     def __init__(self, graph: Compiled, given: Given, recorder: Recorder, plane: Reach) -> None:
         self._graph, self._given, self._recorder = graph, given, recorder
-        self._saver = Saver(given.task, recorder, plane, visible=self._visible)
         kwargs = given.kwargs
-        self._frames = Frames(kwargs.modes, kwargs.subgraphs, self._saver.values)
+        self._saver = Saver(
+            given.task, recorder, plane, visible=self._visible, durability=kwargs.lasting
+        )
+        self._events = EVENT_MODE in kwargs.modes
+        self._frames: Frames | EventFrames = (
+            EventFrames(self._saver.values)
+            if self._events
+            else Frames(kwargs.modes, kwargs.subgraphs, self._saver.values)
+        )
+        self._below: Mapping[str, Any] | None = None
+        """The graph's subgraphs by namespace, less task ids."""
+        self._quiet = Quiet(())
         self._next: list[str] = []
         self._held: list[Part] = []
         """Parts from the first on whose checkpoint has yet to be put."""
-
-    def _visible(self, ns: str) -> Any:
-        return self._graph.stream_channels_asis if not ns else None
+        self._thread, self._loop = threading.get_ident(), asyncio.get_running_loop()
 
     async def run(self) -> Outcome:
+        """Raises what the graph raises."""
+        if self._given.task.kind == "update_state":
+            return await self._update()
+        config, taken_over = self._config(), self._takes_over()
+        if taken_over:
+            config["configurable"].pop("checkpoint_id", None)
+            if await self._is_over(config):
+                return Outcome("success", interrupted=True, interrupts=self._saver.interrupts())
+        else:
+            await resuming.check(self._graph, config, self._given.kwargs)
         try:
-            async with aclosing(self._parts()) as parts:
-                async for part in parts:
-                    await self._take(*part)
-        finally:
-            self._show_held()
+            await self._drive(None if taken_over else self._input(), config)
+        except Exception:
+            await self._record_pending(config)
+            raise
+        if self._next:
+            await self._record_pending(config)
         return Outcome("success", interrupted=bool(self._next), interrupts=self._saver.interrupts())
 
-    # what LangGraph says
+    async def _update(self) -> Outcome:
+        graph = self._graph.copy({"checkpointer": self._saver})
+        return Outcome("success", interrupted=await update_state(graph, self._given, self._saver))
 
-    async def _parts(self) -> AsyncIterator[Part]:
-        kwargs = self._given.kwargs
-        config = self._config()
-        data = kwargs.input if kwargs.command is None else command(kwargs.command)
-        stream = self._graph.astream(
-            data,
-            config,
-            context=kwargs.context,
-            stream_mode=[*self._frames.asked | {"checkpoints"}],
-            output_keys=self._graph.output_channels,
-            interrupt_before=kwargs.interrupt_before,
-            interrupt_after=kwargs.interrupt_after,
-            durability=kwargs.lasting,
-            subgraphs=kwargs.subgraphs,
-        )
-        async with aclosing(stream) as parts:
-            async for part in parts:
-                yield part if kwargs.subgraphs else ((), *part)
+    # how it begins
 
     def _config(self) -> RunnableConfig:
-        config = self._given.config
+        kwargs, config = self._given.kwargs, self._given.config
         configurable = {
             **config["configurable"],
             _CHECKPOINTER: self._saver,
             _STREAM: StreamProtocol(self._tap, {"checkpoints"}),
         }
-        if self._given.kwargs.strict_resume:
+        if kwargs.strict_resume and self._given.task.attempt == 1:
             configurable[_STRICT] = True
         return {**config, "configurable": configurable}
 
+    def _input(self) -> Any:
+        kwargs = self._given.kwargs
+        if kwargs.command is None:
+            return kwargs.input
+        if self._given.task.attempt > 1 and resuming.is_map(kwargs.command.resume):
+            kwargs.command.resume = self._unused(kwargs.command.resume)
+        return command(kwargs.command)
+
+    def _unused(self, answers: dict[str, Any]) -> dict[str, Any]:
+        """Those that an earlier attempt has left: a task keeps what it was told."""
+        asked = self._saver.asked
+        return {each: value for each, value in answers.items() if each in asked}
+
+    def _takes_over(self) -> bool:
+        """Whether an earlier attempt's record holds all that the run was given."""
+        return self._given.task.resuming or self._saver.commanded
+
+    async def _is_over(self, config: RunnableConfig) -> bool:
+        task, given = self._given.task, self._given.kwargs.command
+        if given is not None and resuming.is_map(given.resume):
+            config["configurable"][_RESUME_MAP] = self._unused(given.resume)
+        if not task.resuming or task.snapshot is None:
+            return False
+        self._quiet = Quiet(["", *(child.ns for child in task.snapshot.children)])
+        return await resuming.stopped(self._graph, config, self._given.kwargs)
+
+    # what LangGraph says
+
+    async def _drive(self, data: Any, config: RunnableConfig) -> None:
+        try:
+            async with aclosing(self._parts(data, config)) as parts:
+                async for part in parts:
+                    await self._take(*part)
+        finally:
+            self._show_held()
+            if isinstance(self._frames, EventFrames):
+                self._put(self._frames.rest())
+
+    async def _parts(self, data: Any, config: RunnableConfig) -> AsyncGenerator[Part]:
+        kwargs, graph = self._given.kwargs, self._graph
+        options: dict[str, Any] = {
+            "context": fitting(kwargs.context, graph.context_schema),
+            "interrupt_before": kwargs.interrupt_before,
+            "interrupt_after": kwargs.interrupt_after,
+            "durability": kwargs.lasting,
+        }
+        if isinstance(self._frames, EventFrames):
+            events = event_parts.parts(graph, data, config, **options)
+            async with aclosing(cast("AsyncGenerator[Part]", events)) as parts:
+                async for part in parts:
+                    yield part
+            return
+        options["stream_mode"] = [*self._frames.asked | {"checkpoints"}]
+        options["subgraphs"] = kwargs.subgraphs
+        if "events" in kwargs.modes:
+            async with aclosing(self._with_events(data, config, options)) as parts:
+                async for part in parts:
+                    yield part
+            return
+        stream = graph.astream(data, config, output_keys=graph.output_channels, **options)
+        async with aclosing(cast("AsyncGenerator[Any]", stream)) as parts:
+            async for part in parts:
+                yield part if kwargs.subgraphs else ((), *part)
+
+    async def _with_events(
+        self, data: Any, config: RunnableConfig, options: dict[str, Any]
+    ) -> AsyncGenerator[Part]:
+        """LangChain's own events tell of the graph's parts among them."""
+        run_id, subgraphs = self._given.task.run_id, self._given.kwargs.subgraphs
+        stream = self._graph.astream_events(data, config, version="v2", **options)
+        async with aclosing(cast("AsyncGenerator[Any]", stream)) as events:
+            async for event in events:
+                if "langsmith:hidden" in (event.get("tags") or ()):
+                    continue
+                if event["event"] == "on_chain_stream" and event["run_id"] == run_id:
+                    part = event["data"]["chunk"]
+                    yield part if subgraphs else ((), *part)
+                else:
+                    yield (), "events", event
+
     def _tap(self, part: Part) -> None:
         """Hears of a checkpoint as it is made, of subgraphs also where no client looks at them."""
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self._tap, part)
+            return
         ns, _, chunk = part
-        self._saver.scheduled(chunk, "|".join(ns))
+        self._saver.scheduled("|".join(ns), chunk)
         if not ns:
             self._next = chunk["next"]
+
+    def _visible(self, ns: str) -> Any:
+        """The channels of the graph at `ns` that clients see; None for a graph not known."""
+        if not ns:
+            return self._graph.stream_channels_asis
+        if self._below is None:
+            self._below = dict(self._graph.get_subgraphs(recurse=True))
+        path = "|".join(s.partition(":")[0] for s in ns.split("|") if not s.isdigit())
+        graph = self._below.get(path)
+        return None if graph is None else graph.stream_channels_asis
 
     # what clients see
 
     async def _take(self, ns: Namespace, mode: str, chunk: Any) -> None:
+        if mode == "checkpoints" and ns:
+            self._tap((ns, mode, chunk))
+        hidden = self._quiet.hides(ns, mode, chunk)
         if self._held and self._held[0][0][: len(ns)] == ns:
             if mode == "checkpoints":
                 await self._stands(chunk)
             self._show_held()
-        if mode == "values" or self._held:
+        if hidden:
+            pass
+        elif mode == "values" or self._held:
             self._held.append((ns, mode, chunk))
         else:
-            self._show(ns, mode, chunk)
-        if mode == "checkpoints" and not ns:
-            await self._pace(chunk)
+            self._put(self._frames.of(ns, mode, chunk))
+        if mode == "checkpoints":
+            self._saver.passed("|".join(ns))
+            if not ns:
+                await self._pace(chunk)
 
     def _show_held(self) -> None:
         held, self._held = self._held, []
         for part in held:
-            self._show(*part)
+            self._put(self._frames.of(*part))
 
-    def _show(self, ns: Namespace, mode: str, chunk: Any) -> None:
-        for frame in self._frames.of(ns, mode, chunk):
+    def _put(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
             self._recorder.put(frame)
 
     async def _pace(self, chunk: Any) -> None:
@@ -177,3 +298,11 @@ class Execution:
     async def _stands(self, chunk: Any) -> None:
         if self._given.kwargs.lasting != "exit":
             await self._saver.stands(str(chunk["config"]["configurable"]["checkpoint_id"]))
+
+    async def _record_pending(self, config: RunnableConfig) -> None:
+        """What finished tasks wrote where others wait or failed, for readers of the state."""
+        if not self._saver.partial:
+            return
+        configurable = {k: v for k, v in config["configurable"].items() if k != "checkpoint_id"}
+        state = await self._graph.aget_state({**config, "configurable": configurable})
+        self._saver.pending("", state.values)

@@ -5,7 +5,7 @@ for; knows no network and no record.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
@@ -68,7 +68,7 @@ class Frames:
     def _message(self, message: BaseMessage, metadata: Any) -> Iterator[Frame]:
         """These never carry a namespace, unlike all others."""
         known = self._messages.get(message.id or "")
-        whole = message if known is None else known + message  # type: ignore[operator]
+        whole = message if known is None else cast("BaseMessage", known + message)
         self._messages[message.id or ""] = whole
         if known is None:
             told = join_object([("metadata", self._dumped(metadata))])

@@ -97,6 +97,15 @@ class Saver(BaseCheckpointSaver[int]):
             self._at[child.ns] = stand = self._take(child)
             if _of_a_task(child.ns):
                 self._newest[child.ns] = stand
+        if self.commanded:
+            self._forget_answer(at)
+
+    def _forget_answer(self, at: Stand) -> None:
+        """An earlier attempt's one resume value must not answer another question."""
+        mine = self._task.run_id
+        tasks = [each for stand in self._at.values() for each in stand.writes.values()]
+        if any(t.answered for t in tasks if t.run_id == mine and t.task_id != RUN_TASK):
+            at.writes[RUN_TASK].forget_answer()
 
     def _take(self, snapshot: Snapshot) -> Stand:
         stand = Stand.load(snapshot, self.serde)
@@ -155,6 +164,32 @@ class Saver(BaseCheckpointSaver[int]):
             (task_id, task.interrupts)
             for task_id, task in (at.writes if at is not None else {}).items()
             if task.interrupts is not None and task.result is None
+        )
+
+    @property
+    def commanded(self) -> bool:
+        """Whether an earlier attempt has recorded the run's command where the run starts."""
+        at = self._at.get("")
+        command = at.writes.get(RUN_TASK) if at is not None else None
+        return command is not None and command.run_id == self._task.run_id
+
+    @property
+    def asked(self) -> set[str]:
+        """The ids of the interrupts that wait, in subgraphs too."""
+        return {
+            asked.id
+            for stand in self._at.values()
+            for task in stand.writes.values()
+            if task.interrupts is not None and task.result is None
+            for asked in msgspec.json.decode(task.interrupts, type=list[_Asked])
+        }
+
+    @property
+    def partial(self) -> bool:
+        """Whether some of the root's tasks have finished where the root stands."""
+        at = self._at.get("")
+        return at is not None and any(
+            task.result is not None for task_id, task in at.writes.items() if task_id != RUN_TASK
         )
 
     def pending(self, ns: str, values: Any) -> None:
@@ -426,6 +461,10 @@ def _listed(place: int, task: Mapping[str, Any], sends: int) -> dict[str, Any]:
 def _of_a_task(ns: str) -> bool:
     """Task ids derive from the checkpoint above: such a namespace is new under a new one."""
     return ":" in ns
+
+
+class _Asked(msgspec.Struct):
+    id: str
 
 
 class _Configurable(msgspec.Struct):

@@ -17,6 +17,7 @@ from duragraph.protocol import Write
 from duragraph_worker.langgraph import serialize
 
 ERROR, INTERRUPT, RETURN = "__error__", "__interrupt__", "__return__"
+_RESUME = WRITES_IDX_MAP["__resume__"]
 _CONTROL = frozenset({ERROR, INTERRUPT, "__resume__", "__error_source_node__"})
 """Channels that say what happened to a task, not what it produced."""
 
@@ -83,6 +84,15 @@ class TaskWrites:
         """As LangGraph takes them, in order."""
         slots = [self.slots[index] for index in sorted(self.slots)]
         return [(self.task_id, s.channel, serde.loads_typed((s.kind, s.data))) for s in slots]
+
+    @property
+    def answered(self) -> bool:
+        """Whether an answer is among what it wrote."""
+        return _RESUME in self.slots
+
+    def forget_answer(self) -> None:
+        """Of a run's command, its resume value."""
+        self.slots.pop(_RESUME, None)
 
     @property
     def path(self) -> str:

@@ -1,0 +1,127 @@
+"""How a run goes on: whether a resume answers what waits, and what of an earlier attempt stands.
+
+Of several answers to one question, queued behind each other, the first counts; the others end
+with `UnknownInterruptError` and leave the thread as it was. An attempt that takes over from a
+lost one neither repeats its frames nor passes the place where the run had stopped.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import UnknownInterruptError
+from langgraph.pregel import Pregel
+from langgraph.types import PregelTask, StateSnapshot
+
+from duragraph_worker.langgraph.given import Kwargs
+
+Compiled: TypeAlias = Pregel[Any, Any, Any, Any]
+Namespace: TypeAlias = tuple[str, ...]
+Nodes: TypeAlias = str | Sequence[str] | None
+
+_HEX_ID = 32
+_START = "__start__"
+
+
+def is_map(resume: Any) -> bool:
+    """Whether the answers are by interrupt id."""
+    return isinstance(resume, dict) and all(map(_is_interrupt_id, resume))
+
+
+def _is_interrupt_id(key: Any) -> bool:
+    return isinstance(key, str) and len(key) == _HEX_ID and set(key) <= set("0123456789abcdef")
+
+
+async def check(graph: Compiled, config: RunnableConfig, kwargs: Kwargs) -> None:
+    """Raises UnknownInterruptError for an answer that came too late."""
+    if kwargs.command is None or kwargs.command.resume is None or not kwargs.resumes:
+        return
+    resume = kwargs.command.resume
+    meant = [
+        (task_id, interrupt_id)
+        for task_id, ids in kwargs.resumes.items()
+        for interrupt_id in ids
+        if not is_map(resume) or interrupt_id in resume
+    ]
+    if not meant:
+        return
+    due = {task.id: task for task in (await graph.aget_state(config)).tasks}
+    if not any(_waits(due.get(task_id), interrupt_id) for task_id, interrupt_id in meant):
+        raise UnknownInterruptError(
+            f"Unknown or already-consumed interrupt: {meant[0][1]}", reason="not_pending"
+        )
+
+
+def _waits(task: PregelTask | None, interrupt_id: str) -> bool:
+    """A task without a record may ask again what it asked in a run that was rolled back."""
+    if task is None or task.result is not None:
+        return False
+    return not task.interrupts or any(asked.id == interrupt_id for asked in task.interrupts)
+
+
+async def stopped(graph: Compiled, config: RunnableConfig, kwargs: Kwargs) -> bool:
+    """Whether the run had come to a question or a breakpoint where its record ends."""
+    state = await graph.aget_state(config)
+    if any(task.interrupts for task in state.tasks):
+        return all(task.interrupts or task.result is not None for task in state.tasks)
+    if not state.next or (state.metadata or {}).get("source") not in ("input", "loop"):
+        return False
+    before = kwargs.interrupt_before or graph.interrupt_before_nodes
+    after = kwargs.interrupt_after or graph.interrupt_after_nodes
+    return _breaks(before, state.next) or (
+        bool(after) and _breaks(after, await _ran(graph, config, state))
+    )
+
+
+async def _ran(graph: Compiled, config: RunnableConfig, state: StateSnapshot) -> list[str]:
+    """The nodes of the superstep that ended with `state`."""
+    if state.parent_config is None:
+        return []
+    configurable = {**config["configurable"], **state.parent_config["configurable"]}
+    before = await graph.aget_state({**config, "configurable": configurable})
+    return [task.name for task in before.tasks]
+
+
+def _breaks(at: Nodes, names: Iterable[str]) -> bool:
+    return bool(at) and any(n != _START and (at == "*" or n in (at or ())) for n in names)
+
+
+class Quiet:
+    """What comes first after a takeover was shown by the attempt before: it is left out."""
+
+    def __init__(self, namespaces: Iterable[str]) -> None:
+        """Those that are on record."""
+        self._stood: dict[Namespace, str | None] = {
+            tuple(ns.split("|")) if ns else (): None for ns in namespaces
+        }
+        """The checkpoint that each goes on from, once that is known."""
+
+    def hides(self, ns: Namespace, mode: str, chunk: Any) -> bool:
+        """Whether the part repeats what was shown."""
+        if ns not in self._stood:
+            return False
+        hidden = self._repeats(ns, mode, chunk)
+        if not hidden and mode in ("values", "checkpoints", "updates"):
+            del self._stood[ns]
+        return hidden
+
+    def _repeats(self, ns: Namespace, mode: str, chunk: Any) -> bool:
+        stood = self._stood[ns]
+        match mode:
+            case "values" | "checkpoints":
+                if mode == "checkpoints":
+                    self._stood[ns] = stood or _checkpoint_id(chunk)
+                return stood is None
+            case "debug" if chunk["type"] == "checkpoint":
+                return stood == _checkpoint_id(chunk["payload"])
+            case "debug":
+                return bool(chunk["type"] == "task")
+            case "tasks":
+                return "result" not in chunk
+            case "updates":
+                return bool((chunk.get("__metadata__") or {}).get("cached"))
+        return False
+
+
+def _checkpoint_id(payload: Any) -> str:
+    return str(payload["config"]["configurable"]["checkpoint_id"])
