@@ -90,6 +90,7 @@ ROUTES = (
     Route("POST", "/workers", workers.register),
     Route("POST", "/workers/{worker_id}/poll", workers.poll),
     Route("POST", "/workers/{worker_id}/report", workers.report),
+    Route("POST", "/workers/{worker_id}/checkpoints", workers.checkpoints),
     Route("POST", "/workers/{worker_id}/heartbeat", workers.heartbeat),
     Route("POST", "/workers/{worker_id}/drain", workers.drain),
 )
