@@ -11,7 +11,15 @@ from msgspec import Raw
 
 from duragraph.errors import Invalid
 from duragraph.pg.states import Planned
-from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Report
+from duragraph.protocol import (
+    ChannelWrite,
+    Checkpoint,
+    CheckpointQuery,
+    Frame,
+    Outcome,
+    Report,
+    Scheduled,
+)
 
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
@@ -35,6 +43,8 @@ def inspect(report: Report) -> None:
     try:
         for checkpoint in report.checkpoints:
             _checkpoint(checkpoint)
+        for scheduled in report.scheduled:
+            _scheduled(scheduled)
         for write in report.writes:
             if write.interrupts is not None:
                 _interrupts(write.interrupts)
@@ -42,6 +52,12 @@ def inspect(report: Report) -> None:
             _outcome(report.outcome)
     except msgspec.DecodeError as error:
         raise Invalid("A report holds JSON of another shape.", hint=str(error)) from None
+
+
+def inspect_query(query: CheckpointQuery) -> None:
+    """Raises Invalid, as `inspect` does."""
+    for each in (query.run_id, query.checkpoint_id, query.before):
+        _check(each is None or _is_id(each), "An id must be a UUID in lower case.")
 
 
 def _frame(frame: Frame) -> None:
@@ -60,10 +76,20 @@ def _frame(frame: Frame) -> None:
 def _checkpoint(checkpoint: Checkpoint) -> None:
     for version in set(checkpoint.versions.values()):
         _check(_is_id(version), "A channel's version must be a UUID in lower case.")
-    for write in checkpoint.channels:
-        _check(_is_part(write), "Only an array, of a depth above 0, is appended to another part.")
+    _parts(checkpoint.channels)
     if checkpoint.tasks != b"[]":
         _tasks(checkpoint.tasks)
+
+
+def _scheduled(scheduled: Scheduled) -> None:
+    _check(_is_id(scheduled.checkpoint_id), "A checkpoint id must be a UUID in lower case.")
+    _parts(scheduled.channels)
+    _tasks(scheduled.tasks)
+
+
+def _parts(writes: list[ChannelWrite]) -> None:
+    for write in writes:
+        _check(_is_part(write), "Only an array, of a depth above 0, is appended to another part.")
 
 
 def _is_part(write: ChannelWrite) -> bool:

@@ -3,12 +3,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+import attrs
 import msgspec
 from asyncpg import Record
 from msgspec import Raw
 
 from duragraph.pg import Connection
-from duragraph.protocol import Effect, Snapshot, Write
+from duragraph.protocol import CheckpointQuery, Effect, Snapshot, Write
 
 SNAPSHOT = """
 with k as (
@@ -19,10 +20,12 @@ with k as (
     select distinct on (k.checkpoint_id, c.ns) k.checkpoint_id as start_id, c.*
     from k join checkpoint c on c.organization_id = k.organization_id and c.thread_id = k.thread_id
         and c.root_id = k.checkpoint_id
+    where $4
     order by k.checkpoint_id, c.ns, c.checkpoint_id desc
 )
 select k.start_id, k.organization_id, k.thread_id, k.checkpoint_id, k.ns, k.step, k.next,
     k.versions, k.opaque, k.metadata, k.created_at, k.parent_id, p.channels, p.values, p.depths,
+    p.codecs,
     exists (select from step_write w where w.organization_id = k.organization_id
         and w.thread_id = k.thread_id and w.checkpoint_id = k.checkpoint_id)
     or exists (select from effect e where e.organization_id = k.organization_id
@@ -30,7 +33,7 @@ select k.start_id, k.organization_id, k.thread_id, k.checkpoint_id, k.ns, k.step
 from (select * from k union all select * from below) k
 left join lateral (
     select array_agg(v.channel) as channels, array_agg(v.value) as values,
-        array_agg(v.depth) as depths
+        array_agg(v.depth) as depths, array_agg(v.codec) as codecs
     from jsonb_each_text(k.versions) h
     cross join lateral (
         select * from channel_value v
@@ -43,6 +46,22 @@ left join lateral (
 
 # The channels that are more than one part.
 FOLD = "select fold($1, $2, $3)"
+
+CODECS = """
+with recursive part as (
+    select h.key as channel, v.base_id, v.codec, v.depth
+    from jsonb_each_text($3) h
+    cross join lateral (select * from channel_value v where v.organization_id = $1
+        and v.thread_id = $2 and v.version = h.value::uuid and v.channel = h.key offset 0) v
+    union all
+    select p.channel, v.base_id, v.codec, v.depth
+    from part p
+    cross join lateral (select * from channel_value v where v.organization_id = $1
+        and v.thread_id = $2 and v.version = p.base_id and v.channel = p.channel
+        and v.depth < p.depth offset 0) v
+)
+select channel, array_agg(codec order by depth) as codecs from part group by channel
+"""
 
 WRITES = """
 select w.checkpoint_id, w.ns, w.task_id, w.result, w.error, w.interrupts, w.opaque
@@ -61,10 +80,13 @@ Address = tuple[str, str, str]
 
 
 async def snapshots(
-    conn: Connection, addresses: Sequence[Address]
+    conn: Connection, addresses: Sequence[Address], *, below: bool = True
 ) -> dict[str, tuple[Snapshot, list[Effect]]]:
-    """By checkpoint id: all that a run needs to start there, and the effects recorded there."""
-    found = await conn.fetch(SNAPSHOT, *_columns(addresses))
+    """By checkpoint id: all that a run needs to start there, and the effects recorded there.
+
+    Without `below` the checkpoints of subgraphs are left out.
+    """
+    found = await conn.fetch(SNAPSHOT, *_columns(addresses), below)
     begun = [
         (r["organization_id"], r["thread_id"], r["checkpoint_id"]) for r in found if r["begun"]
     ]
@@ -84,7 +106,7 @@ async def snapshots(
 
     def made(r: Record, children: list[Snapshot]) -> Snapshot:
         at = r["checkpoint_id"]
-        return _snapshot(r, folded=folded.get(at, {}), writes=writes[at], children=children)
+        return _snapshot(r, folded.get(at, _NOTHING), writes=writes[at], children=children)
 
     return {
         start_id: (
@@ -110,28 +132,81 @@ def _columns(addresses: Sequence[Address]) -> list[tuple[str, ...]]:
     return list(zip(*addresses, strict=True))
 
 
-async def _fold(conn: Connection, r: Record) -> dict[str, bytes]:
+HELD = """
+select r.organization_id, r.thread_id, t.checkpoint_id
+from run r join thread t using (organization_id, thread_id)
+where r.run_id = $1 and r.epoch = $2 and r.worker_id = $3 and r.lease_until is not null
+"""
+
+OF_THREAD = """
+select organization_id, thread_id, checkpoint_id from checkpoint
+where organization_id = $1 and thread_id = $2
+    and ($3::text is null or ns = $3)
+    and ($4::uuid is null or checkpoint_id = $4)
+    and ($5::uuid is null or checkpoint_id < $5)
+    and ($6::jsonb = '{}' or metadata::jsonb @> $6)
+order by checkpoint_id desc limit $7
+"""
+
+
+async def of_run(conn: Connection, worker_id: str, query: CheckpointQuery) -> list[Snapshot] | None:
+    """Those of its thread that a run asks for; None if the worker does not hold its lease."""
+    held = await conn.fetchrow(HELD, query.run_id, query.epoch, worker_id)
+    if held is None:
+        return None
+    organization_id, thread_id, head_id = held
+    if query == CheckpointQuery(query.run_id, query.epoch):
+        addresses = [] if head_id is None else [(organization_id, thread_id, head_id)]
+    else:
+        addresses = await conn.fetch(
+            OF_THREAD, organization_id, thread_id, query.ns, query.checkpoint_id, query.before,
+            query.metadata, query.limit,
+        )  # fmt: skip
+    if not addresses:
+        return []
+    found = await snapshots(conn, [tuple(a) for a in addresses], below=False)
+    return [found[a[2]][0] for a in addresses if a[2] in found]
+
+
+@attrs.frozen
+class _Whole:
+    """The channels that are more than one part."""
+
+    values: dict[str, bytes] = attrs.field(factory=dict)
+    codecs: dict[str, list[bytes]] = attrs.field(factory=dict)
+
+
+_NOTHING = _Whole()
+
+
+async def _fold(conn: Connection, r: Record) -> _Whole:
     versions = msgspec.json.decode(r["versions"], type=dict[str, str])
     long = {c: versions[c] for c, depth in zip(r["channels"], r["depths"], strict=True) if depth}
-    whole = await conn.fetchval(
-        FOLD, r["organization_id"], r["thread_id"], msgspec.json.encode(long)
-    )
-    return {c: bytes(v) for c, v in msgspec.json.decode(whole, type=dict[str, Raw]).items()}
+    coded = {c: v for c, v in zip(r["channels"], r["codecs"], strict=True) if v is not None}
+    at = r["organization_id"], r["thread_id"]
+    whole = await conn.fetchval(FOLD, *at, msgspec.json.encode(long))
+    values = {c: bytes(v) for c, v in msgspec.json.decode(whole, type=dict[str, Raw]).items()}
+    if not (heads := {c: v for c, v in long.items() if c in coded}):
+        return _Whole(values)
+    parts = await conn.fetch(CODECS, *at, msgspec.json.encode(heads))
+    return _Whole(values, {p["channel"]: p["codecs"] for p in parts})
 
 
 def _snapshot(
-    r: Record, *, folded: dict[str, bytes], writes: list[Write], children: list[Snapshot]
+    r: Record, whole: _Whole, *, writes: list[Write], children: list[Snapshot]
 ) -> Snapshot:
     channels = r["channels"] or ()
     values = {c: bytes(v) for c, v in zip(channels, r["values"] or (), strict=True)}
+    codecs = {c: [v] for c, v in zip(channels, r["codecs"] or (), strict=True) if v is not None}
     return Snapshot(
         checkpoint_id=r["checkpoint_id"],
         ns=r["ns"],
         step=r["step"],
         next=r["next"],
-        values=values | folded,
+        values=values | whole.values,
         versions=msgspec.json.decode(r["versions"]),
         depths={c: d for c, d in zip(channels, r["depths"] or (), strict=True) if d},
+        codecs=codecs | whole.codecs,
         opaque=r["opaque"],
         metadata=bytes(r["metadata"]),
         created_at=r["created_at"],

@@ -74,7 +74,7 @@ order by seq
 """
 
 VALUES_OF = """
-select checkpoint_id, fold(organization_id, thread_id, versions) as values
+select checkpoint_id, unwrap(versions, fold(organization_id, thread_id, versions)) as values
 from checkpoint where organization_id = $1 and thread_id = $2 and checkpoint_id = any($3::uuid[])
 """
 

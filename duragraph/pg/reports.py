@@ -8,7 +8,7 @@ import attrs
 
 from duragraph import codec
 from duragraph.pg import Connection
-from duragraph.protocol import LEASE_SECONDS, Checkpoint, Frame, Report, RunKind
+from duragraph.protocol import LEASE_SECONDS, Checkpoint, Frame, Report, RunKind, Scheduled
 
 _STATUS = {"success": "success", "error": "error", "timeout": "timeout", "released": "pending"}
 
@@ -84,6 +84,13 @@ with x as materialized (
     as c(run_id, checkpoint_id, parent_id, root_id, ns, source, step, next, tasks, metadata,
         versions, opaque, created_at)
     join ok using (run_id)
+), sc as (
+    update checkpoint c set
+        next = s.next::text[], tasks = s.tasks, versions = c.versions || s.versions
+    from unnest($46::uuid[], $47::uuid[], $48::text[], $49::json[], $50::jsonb[])
+        as s(run_id, checkpoint_id, next, tasks, versions) join ok using (run_id)
+    where c.organization_id = ok.organization_id and c.thread_id = ok.thread_id
+        and c.checkpoint_id = s.checkpoint_id
 ), cv as (
     insert into channel_value (organization_id, thread_id, channel, version, base_id, depth,
         value, codec)
@@ -176,6 +183,7 @@ async def record(conn: Connection, batch: Sequence[Reported]) -> dict[str, Recor
         *_columns(8, chain.from_iterable(map(_writes, reports))),
         *_columns(4, chain.from_iterable(map(_effects, reports))),
         [r.outcome is not None and r.outcome.refused for r in reports],
+        *_columns(5, chain.from_iterable(map(_scheduled, reports))),
     )
     return {r["run_id"]: Recorded(*r) for r in records}
 
@@ -235,8 +243,17 @@ def _checkpoints(report: Report) -> Iterable[tuple[Any, ...]]:
         )  # fmt: skip
 
 
+def _scheduled(report: Report) -> Iterable[tuple[Any, ...]]:
+    # Of two for one checkpoint in a batch the last counts; both have all the channels.
+    for s in {s.checkpoint_id: s for s in report.scheduled}.values():
+        versions = {w.channel: s.checkpoint_id for w in s.channels}
+        yield (
+            report.run_id, s.checkpoint_id, _text_array(s.next), s.tasks, codec.dumps(versions),
+        )  # fmt: skip
+
+
 def _channels(report: Report) -> Iterable[tuple[Any, ...]]:
-    for c in report.checkpoints:
+    for c in chain[Checkpoint | Scheduled](report.checkpoints, report.scheduled):
         for w in c.channels:
             yield (report.run_id, w.channel, c.checkpoint_id, w.base_id, w.depth, w.value, w.codec)
 
