@@ -5,6 +5,8 @@ Ours: `duragraph dev` with the graphs of `graphs.py`. Then, from the root of the
 
     python -m tests.conformance.differential --ours URL --reference URL [--only NAME]
 
+With `--documented` both servers are started in `documented/`, with its `langgraph.json`.
+
 `--record` keeps the reference's normalised answers; without `--reference` those are what
 is compared with. Exits 1 when a difference has no explanation in `explained.py`.
 """
@@ -29,6 +31,7 @@ from tests.conformance import (
     scenarios_assistants,
     scenarios_batch,
     scenarios_crons,
+    scenarios_documented,
     scenarios_protocol,
     scenarios_runs,
     scenarios_server,
@@ -40,6 +43,7 @@ from tests.conformance import (
 from tests.conformance.compare import Difference, differences
 from tests.conformance.explained import EXPLAINED, explanation
 from tests.conformance.normal import Names
+from tests.conformance.scenarios_documented import Case, fresh
 from tests.conformance.wire import Wire, connect
 
 AT_ONCE = 8
@@ -83,6 +87,20 @@ def plays(only: str = "") -> dict[str, Play]:
     return {name: play for name, play in {**per_graph, **once}.items() if only in name}
 
 
+def documented(only: str = "") -> dict[str, Play]:
+    """Every scenario of the documented graphs, `documented/graph/scenario`."""
+
+    async def play(wire: Wire, *, scenario: scenarios.Scenario, case: Case) -> None:
+        await scenario(wire, fresh(case))
+
+    return {
+        name: partial(play, scenario=scenario, case=case)
+        for case in scenarios_documented.CASES
+        for scenario in scenarios_documented.SCENARIOS
+        if only in (name := f"documented/{case.name}/{scenario.__name__}")
+    }
+
+
 async def converse(url: str, chosen: dict[str, Play]) -> dict[str, Conversation]:
     """Play scenarios on a server, a few at a time, and return the normalised answers."""
     free = asyncio.Semaphore(AT_ONCE)
@@ -106,17 +124,22 @@ async def converse(url: str, chosen: dict[str, Play]) -> dict[str, Conversation]
 
 def recorded(chosen: dict[str, Play]) -> dict[str, Conversation]:
     """The reference's answers as `--record` left them. Raises FileNotFoundError."""
-    files = {name.split("/", maxsplit=1)[0] for name in chosen}
+    files = {case_of(name) for name in chosen}
     kept = {file: json.loads((RECORDED / f"{file}.json").read_text()) for file in files}
-    return {name: kept[(parts := name.split("/"))[0]][parts[1]] for name in chosen}
+    return {name: kept[case_of(name)][name.rpartition("/")[2]] for name in chosen}
+
+
+def case_of(name: str) -> str:
+    """The file that a scenario is recorded in."""
+    return name.rpartition("/")[0]
 
 
 def record(conversations: dict[str, Conversation]) -> None:
     """Keep conversations beside those kept before: one file a case, one line an exchange."""
-    for case, group in groupby(sorted(conversations.items()), lambda item: item[0].split("/")[0]):
+    for case, group in groupby(sorted(conversations.items()), lambda item: case_of(item[0])):
         file = RECORDED / f"{case}.json"
         before = json.loads(file.read_text()) if file.exists() else {}
-        played = before | {name.split("/")[1]: conversation for name, conversation in group}
+        played = before | {name.rpartition("/")[2]: conversation for name, conversation in group}
         blocks = (f'"{scenario}":[\n{lines(played[scenario])}\n]' for scenario in sorted(played))
         file.write_text("{\n" + ",\n".join(blocks) + "\n}\n")
 
@@ -155,6 +178,7 @@ def main(
     output: Annotated[Path | None, Parameter(name="--json")] = None,
     renew: Annotated[bool, Parameter(name="--record", negative="")] = False,
     docs: Annotated[bool, Parameter(negative="")] = False,
+    hosted: Annotated[bool, Parameter(name="--documented", negative="")] = False,
 ) -> int:
     """Compare two servers that both serve the fixture graphs.
 
@@ -165,9 +189,10 @@ def main(
     only: Play only scenarios whose name contains this.
     output: Also write every difference, explained or not, to this file.
     renew: Keep the reference's answers in `recorded/`.
+    hosted: Play the graphs of `documented/`, which both servers serve from the same files.
     docs: Write `docs/compatibility.md`: for every scenario, none of them with a surprise.
     """
-    chosen = plays(only)
+    chosen = documented(only) if hosted else plays(only)
     theirs = asyncio.run(converse(reference, chosen)) if reference else recorded(chosen)
     if renew:
         record(theirs)
