@@ -31,9 +31,10 @@ on conflict (organization_id, graph_id, version) do update set queue = excluded.
 # Planes remember assistants with what their graph's newest registration says of its runs.
 NOTE_CHANGE = """
 update assistant set revision = revision + 1
-where organization_id = $1 and graph_id = $2 and ($3, $4::text) is distinct from (
-    select (queue, headers::text) from graph
-    where organization_id = $1 and graph_id = $2 order by registered_at desc limit 1)
+where organization_id = $1 and graph_id = $2 and not exists (
+    select from (select queue, headers from graph where organization_id = $1 and graph_id = $2
+        order by registered_at desc limit 1) g
+    where g.queue = $3 and g.headers::text is not distinct from ($4::json)::text)
 """
 
 # It follows its project until a client has changed it.
