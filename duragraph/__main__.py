@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import attrs
@@ -19,6 +20,7 @@ from cyclopts import App, Parameter
 
 from duragraph import __version__, embedded, logs, runtime
 from duragraph import dev as development
+from duragraph import project as projects
 from duragraph import reload as reloading
 from duragraph.app import SUPERVISOR, build_app
 from duragraph.config import Config, ConfigError, child_environ
@@ -41,7 +43,13 @@ Port = Annotated[int | None, Parameter(help="Port to listen on, 0 for a free one
 DataDir = Annotated[str | None, Parameter(help="Where PostgreSQL lives [default: .duragraph].")]
 DatabaseUrl = Annotated[str | None, Parameter(help="PostgreSQL 15 or newer.")]
 NatsUrl = Annotated[str | None, Parameter(help="NATS; JetStream is not used.")]
-Targets = Annotated[str, Parameter(help="Graphs to work on, each module:graph; else an example.")]
+Targets = Annotated[
+    str,
+    Parameter(
+        help="Graphs to serve, each module:graph; else those of ./langgraph.json, or a demo."
+    ),
+]
+ProjectFile = Annotated[Path | None, Parameter(help="Serve the graphs of this langgraph.json.")]
 Worker = Annotated[bool, Parameter(help="Start a worker.")]
 Reload = Annotated[bool, Parameter(help="Restart the worker when its code changes.", negative="")]
 NoAuth = Annotated[bool | None, Parameter(help="Let everybody in.", negative="")]
@@ -55,6 +63,7 @@ log = structlog.get_logger(__name__)
 @app.command
 def dev(
     *targets: Targets,
+    config: ProjectFile = None,
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
@@ -64,32 +73,39 @@ def dev(
     reload: Reload = False,
 ) -> None:
     """Run everything on this machine: PostgreSQL, NATS, the plane and a worker."""
-    config = Config.from_env(
-        host=host, port=port, data_dir=data_dir, database_url=database_url, nats_url=nats_url
+    project = projects.find(config, targets)
+    settings = Config.from_env(
+        project=None if project is None else project.settings,
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        database_url=database_url,
+        nats_url=nats_url,
     )
-    logs.configure(level=config.log_level, format=config.log_format)
+    logs.configure(level=settings.log_level, format=settings.log_format)
     if reload:
         reloading.check()
     with (
-        _listen(config) as listener,
+        _listen(settings) as listener,
         embedded.start(
-            config.data_dir,
-            database_url=config.database_url or None,
-            nats_url=config.nats_url or None,
+            settings.data_dir,
+            database_url=settings.database_url or None,
+            nats_url=settings.nats_url or None,
             progress=log.info,
         ) as servers,
     ):
-        config = attrs.evolve(
-            config,
+        settings = attrs.evolve(
+            settings,
             port=listener.getsockname()[1],
             database_url=servers.database_url,
             nats_url=servers.nats_url,
         )
         jobs: list[Job] = [partial(development.watch, servers.children)]
+        graphs = development.Graphs(targets, project)
         if worker:
-            jobs += _worker_jobs(config, targets, reload=reload)
-        banner = development.banner(config, servers, targets if worker else None)
-        run(_serve(config, listener, banner=banner, jobs=jobs))
+            jobs += _worker_jobs(settings, graphs, reload=reload)
+        banner = development.banner(settings, servers, graphs if worker else None)
+        run(_serve(settings, listener, banner=banner, jobs=jobs))
 
 
 @app.command
@@ -156,16 +172,16 @@ def _listen(config: Config) -> socket.socket:
         ) from error
 
 
-def _worker_jobs(config: Config, targets: Sequence[str], *, reload: bool) -> list[Job]:
+def _worker_jobs(config: Config, graphs: development.Graphs, *, reload: bool) -> list[Job]:
     url, environ = development.address(config), child_environ(config)
     if not reload:
-        return [partial(development.keep_worker, url, targets, environ=environ)]
+        return [partial(development.keep_worker, url, graphs, environ=environ)]
     edited = asyncio.Event()
     # Bytecode counts as fresh by its source's size and second: of two quick saves it has the first.
     environ["PYTHONDONTWRITEBYTECODE"] = "1"
     return [
-        partial(reloading.watch, targets, edited),
-        partial(development.keep_worker, url, targets, environ=environ, edited=edited),
+        partial(reloading.watch, graphs.targets, edited, project=graphs.project),
+        partial(development.keep_worker, url, graphs, environ=environ, edited=edited),
     ]
 
 

@@ -124,6 +124,13 @@ class Config:
     """Who sends one of these as `x-api-key` may do anything. None: everybody may."""
     no_auth: bool = _setting(False, _yes)
     """Serve without keys on an address that others reach."""
+    auth_handlers: Literal["auto", "required", "off"] = _setting(
+        "auto", _one_of("auto", "required", "off")
+    )
+    """Whether a worker's auth handlers say who clients are: once one has registered some, from the
+    first request on, or never, which also forgets those that were registered."""
+    studio: bool = _setting(False, _yes)
+    """Let LangGraph Studio in without credentials, unless the handlers' project forbids it."""
     cors_origins: tuple[str, ...] = _setting(("*",), _list)
 
     max_body_bytes: int = _setting(64 << 20, _whole(1024, 1 << 30))
@@ -181,13 +188,20 @@ class Config:
             return self.host == "localhost"
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ, **flags: object) -> Self:
-        """Flags over variables over defaults; None and the empty string count as not given.
+    def from_env(
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        project: Mapping[str, str] | None = None,
+        **flags: object,
+    ) -> Self:
+        """Flags over variables over what a project's file says over defaults.
 
-        Raises ConfigError.
+        None and the empty string count as not given. Raises ConfigError.
         """
         names = [field.name for field in attrs.fields(cls)]
-        given = {name: environ.get(_variable(name), "") for name in names}
+        below = project or {}
+        given = {name: environ.get(_variable(name)) or below.get(name, "") for name in names}
         given |= {name: str(flag) for name, flag in flags.items() if flag is not None}
         try:
             return _CONVERTER.structure({k: text for k, text in given.items() if text}, cls)

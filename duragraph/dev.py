@@ -13,11 +13,13 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import structlog
 
 from duragraph import __version__
 from duragraph.config import Config
 from duragraph.embedded import Child, Servers, running
+from duragraph.project import Project
 
 EXAMPLE = "duragraph_worker.example:Demo"
 
@@ -46,9 +48,28 @@ async def watch(children: Sequence[Child]) -> None:
     raise done.pop().result().ended()
 
 
+@attrs.frozen
+class Graphs:
+    """What the worker is to serve: what the command line names, a project's graphs, or a demo."""
+
+    targets: Sequence[str]
+    project: Project | None
+
+    @property
+    def arguments(self) -> list[str]:
+        """For `duragraph-worker`."""
+        if self.project is None:
+            return [*(self.targets or [EXAMPLE])]
+        return [*self.targets, "--config", str(self.project.file)]
+
+    def __str__(self) -> str:
+        names = [*self.targets, *(self.project.graphs if self.project else ())]
+        return " ".join(names or [EXAMPLE])
+
+
 async def keep_worker(
     url: str,
-    targets: Sequence[str],
+    graphs: Graphs,
     *,
     environ: Mapping[str, str],
     edited: asyncio.Event | None = None,
@@ -57,7 +78,7 @@ async def keep_worker(
 
     When `edited` is set, a new one takes its place; one that could not start waits for that.
     """
-    command = [sys.executable, "-m", "duragraph_worker", *(targets or [EXAMPLE]), "--url", url]
+    command = [sys.executable, "-m", "duragraph_worker", *graphs.arguments, "--url", url]
     stop = signal.SIGTERM, signal.SIGKILL
     delay, reloads = FIRST_DELAY_SECONDS, edited is not None
     edited = edited or asyncio.Event()
@@ -113,14 +134,13 @@ def address(config: Config) -> str:
     return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
 
 
-def banner(config: Config, servers: Servers, targets: Sequence[str] | None) -> str:
-    """`targets` is None where no worker was asked for."""
+def banner(config: Config, servers: Servers, graphs: Graphs | None) -> str:
+    """`graphs` is None where no worker was asked for."""
     url = address(config)
-    serving = "no worker" if targets is None else " ".join(targets or [EXAMPLE])
     lines = {
         "API": url,
         "Docs": f"{url}/docs",
-        "Graphs": serving,
+        "Graphs": "no worker" if graphs is None else graphs,
         "Data": Path(config.data_dir).resolve() if servers.children else "on the servers given",
         "Database": _without_password(servers.database_url),
         "NATS": _without_password(servers.nats_url),

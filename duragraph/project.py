@@ -4,7 +4,7 @@ Reads the file and checks its shape; loads none of the code that it names. What 
 can't be honoured is told, key by key.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -158,6 +158,17 @@ class Project:
         }
 
     @property
+    def settings(self) -> Mapping[str, str]:
+        """What it says of the plane, as `Config` has it."""
+        content, found = self.content, {}
+        if content.checkpointer and (ttl := content.checkpointer.ttl) and ttl.default_ttl:
+            found["thread_ttl_minutes"] = f"{ttl.default_ttl:g}"
+            found["thread_ttl_strategy"] = ttl.strategy
+        if content.http and content.http.cors and (origins := content.http.cors.allow_origins):
+            found["cors_origins"] = ",".join(origins)
+        return found
+
+    @property
     def folders(self) -> Iterator[Path]:
         """Where its code is: its own folder, and the dependencies that are folders."""
         yield self.folder
@@ -165,19 +176,31 @@ class Project:
             if name != "." and (place := self.folder / name).is_dir():
                 yield place.resolve()
 
+    @property
+    def env_file(self) -> Path | None:
+        said = self.content.env
+        return self.folder / said if isinstance(said, str) else None
+
     def notice(self) -> str | None:
         """One line on what is said and not honoured."""
         images = [key for key in self.ignored if key in FOR_IMAGES]
         others = [key for key in self.ignored if key not in FOR_IMAGES]
         parts = [f"not supported: {', '.join(others)}"] if others else []
-        parts += [f"only for images, which nobody builds here: {', '.join(images)}"] * bool(images)
+        parts += [f"only for images: {', '.join(images)}"] * bool(images)
+        if self.settings:
+            names = ", ".join(f"DURAGRAPH_{name.upper()}" for name in self.settings)
+            parts.append(f"settings of the plane, which only `duragraph dev` gives it: {names}")
         return "; ".join(parts) or None
 
 
-def find(given: Path | None = None) -> Project | None:
-    """The one given, or the one in the working directory, if there is one. Raises Invalid."""
+def find(given: Path | None, targets: Sequence[str]) -> Project | None:
+    """The one given; without graphs named as `targets` that of the working directory, if any.
+
+    Raises Invalid.
+    """
     file = given or Path(NAME)
-    return Project.read(file) if given or file.is_file() else None
+    wanted = given is not None or (not targets and file.is_file())
+    return Project.read(file) if wanted else None
 
 
 def _unknown(

@@ -16,6 +16,8 @@ T = TypeVar("T")
 RunKind: TypeAlias = Literal["run", "update_state"]
 
 MEDIA_TYPE = "application/msgpack"
+WORKER_HEADER = "x-duragraph-worker"
+"""Names the worker that calls an endpoint of clients."""
 
 LEASE_SECONDS = 10.0
 """A lease lasts this long on the database's clock after each renewal."""
@@ -423,6 +425,28 @@ class CheckpointQuery:
     metadata: bytes = b"{}"
     """A JSON object that their metadata contains."""
     limit: Annotated[int, Meta(ge=1, le=MOST_CHECKPOINTS)] = 1
+
+
+@attrs.frozen
+class EraseRuns:
+    """`POST /workers/{id}/erasures`: drop these runs' checkpoints from the run's own thread.
+
+    Whose they are their metadata say. The thread stands at the newest that is left.
+    """
+
+    run_id: str
+    epoch: int
+    run_ids: list[str]
+
+
+@attrs.frozen
+class CopyThread:
+    """`POST /workers/{id}/copies`: a new thread, of a given id, with another's history."""
+
+    run_id: str
+    epoch: int
+    source_id: str
+    target_id: str
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
 """`duragraph dev --reload`: notices when a file changes that the worker's graphs may come from.
 
-Reads no user code: it watches the Python files of the directories that the targets name.
+Reads no user code: it watches the Python files of the directories that the targets name, or a
+project, whose own file and environment it watches too.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from duragraph.config import ConfigError
+from duragraph.project import Project
 
 try:
     import watchfiles
@@ -33,26 +35,32 @@ def check() -> None:
         )
 
 
-async def watch(targets: Sequence[str], edited: asyncio.Event) -> None:
+async def watch(
+    targets: Sequence[str], edited: asyncio.Event, *, project: Project | None = None
+) -> None:
     """Set `edited` at each change; until cancelled."""
+    others = () if project is None else (project.file, project.env_file)
+    python = watchfiles.PythonFilter(extra_extensions=[each.name for each in others if each])
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it logs numbers, we log names
     while True:
-        watched = set(directories(targets))
+        watched = set(directories(targets, project))
         # Not recursive: the database of `dev` may lie in there, and it changes all the time.
         with suppress(FileNotFoundError):  # a directory went away since, as in a checkout
-            async for changes in watchfiles.awatch(
-                *watched, watch_filter=watchfiles.PythonFilter(), recursive=False
-            ):
+            async for changes in watchfiles.awatch(*watched, watch_filter=python, recursive=False):
                 log.info("files changed", files=sorted({path for _, path in changes}))
                 edited.set()
-                if set(directories(targets)) != watched:
+                if set(directories(targets, project)) != watched:
                     break
 
 
-def directories(targets: Sequence[str]) -> Iterator[Path]:
-    """Where `path/file.py:name` lies, or for `module:name` the working directory, and below."""
-    for place in {target.rpartition(":")[0] for target in targets}:
-        root = Path(place).resolve().parent if place.endswith(".py") else Path.cwd()
+def directories(targets: Sequence[str], project: Project | None = None) -> Iterator[Path]:
+    """Where `path/file.py:name` lies, or for `module:name` the working directory, and below.
+
+    And where a project's code is.
+    """
+    places = {target.rpartition(":")[0] for target in targets}
+    roots = {Path(p).resolve().parent if p.endswith(".py") else Path.cwd() for p in places}
+    for root in roots.union(project.folders if project else ()):
         for folder, below, files in os.walk(root):
             below[:] = [name for name in below if name not in ELSEWHERE and name[0] != "."]
             if "pyvenv.cfg" in files:

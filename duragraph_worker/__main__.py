@@ -5,18 +5,26 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from duragraph import __version__, logs, runtime
+from duragraph import project as projects
 from duragraph.errors import DuraGraphError, Invalid
 from duragraph.logs import LogFormat, LogLevel
 from duragraph_worker.authoring.blueprint import GraphError
-from duragraph_worker.process.loading import load
+from duragraph_worker.process.loading import langgraph, load
 from duragraph_worker.process.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
+from duragraph_worker.served import Served
 
-Targets = Annotated[str, Parameter(help="Graphs, each as module:name or path/file.py:name.")]
+Targets = Annotated[
+    str,
+    Parameter(help="Graphs, each as module:name or path/file.py:name; else ./langgraph.json's."),
+]
+ProjectFile = Annotated[Path | None, Parameter(help="A langgraph.json whose graphs to serve.")]
 Url = Annotated[str, Parameter(env_var="DURAGRAPH_URL", help="The plane's address.")]
 Queue = Annotated[str, Parameter(help="The queue to serve.")]
 Slots = Annotated[int, Parameter(help="How many runs at a time.")]
@@ -48,6 +56,7 @@ app = App(name="duragraph-worker", version=__version__, help="Serve graphs to a 
 @app.default
 def serve(
     *targets: Targets,
+    config: ProjectFile = None,
     url: Url = DEFAULT_URL,
     queue: Queue = "default",
     slots: Slots = DEFAULT_SLOTS,
@@ -58,11 +67,7 @@ def serve(
 ) -> None:
     """Serve graphs until SIGTERM or SIGINT, then give unfinished runs back."""
     logs.configure(level=log_level, format=log_format)
-    if not targets:
-        raise Invalid(
-            "no graph to serve", hint="name some, each as module:name or path/file.py:name"
-        )
-    graphs = [load(target) for target in targets]
+    graphs = _load(targets, config)
     runtime.settle()
     Worker(url, graphs=graphs, queue=queue, slots=slots, api_key=api_key, name=name).run()
     # Sync nodes may still be at work in threads, which the interpreter would wait for.
@@ -71,18 +76,31 @@ def serve(
 
 
 @app.command
-def validate(*targets: Targets) -> None:
+def validate(*targets: Targets, config: ProjectFile = None) -> None:
     """Load graphs, and say what is wrong with them."""
-    for graph in map(load, targets):
+    for graph in _load(targets, config):
         spec = asyncio.run(graph.spec())
         nodes = len(json.loads(spec.drawing)["nodes"]) - len(ENDS)
         sys.stdout.write(f"{graph.graph_id} {graph.version}: {nodes} nodes, all in order\n")
 
 
 @app.command
-def draw(target: str) -> None:
-    """Write a graph as Mermaid text."""
-    sys.stdout.write(asyncio.run(load(target).mermaid()))
+def draw(*targets: Targets, config: ProjectFile = None) -> None:
+    """Write graphs as Mermaid text."""
+    for graph in _load(targets, config):
+        sys.stdout.write(asyncio.run(graph.mermaid()))
+
+
+def _load(targets: Sequence[str], config: Path | None) -> list[Served]:
+    """The graphs named, and those of the project if one is asked for or none is named."""
+    project = projects.find(config, targets)
+    if project is None and not targets:
+        raise Invalid(
+            "no graph to serve",
+            hint="name some, each as module:name or path/file.py:name, or write a langgraph.json",
+        )
+    loaded = langgraph("project").load(project) if project is not None else []
+    return [*loaded, *map(load, targets)]
 
 
 def main() -> None:

@@ -4,9 +4,17 @@
 both by these words alone.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from duragraph.protocol import CheckpointQuery, GraphSpec, Outcome, Snapshot, Task
+from duragraph.protocol import (
+    CheckpointQuery,
+    CopyThread,
+    EraseRuns,
+    GraphSpec,
+    Outcome,
+    Snapshot,
+    Task,
+)
 from duragraph_worker.record import Recorder
 
 
@@ -16,6 +24,12 @@ class Reach(Protocol):
     async def checkpoints(self, query: CheckpointQuery) -> list[Snapshot]:
         """Recorded checkpoints of the run's thread. Raises record.Fenced once the lease is gone."""
 
+    async def erase(self, message: EraseRuns) -> None:
+        """Drop what runs have made of this thread's history. Raises record.Fenced."""
+
+    async def copy(self, message: CopyThread) -> None:
+        """A thread's history on a new one. Raises Conflict, also without the lease; NotFound."""
+
     async def request(self, method: str, path: str, body: object | None = None) -> bytes:
         """The client API, with the worker's key: JSON of `body`, and the answer's JSON bytes.
 
@@ -24,6 +38,7 @@ class Reach(Protocol):
         """
 
 
+@runtime_checkable
 class Served(Protocol):
     """One graph under one id and version."""
 

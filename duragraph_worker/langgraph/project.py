@@ -112,10 +112,10 @@ def _store(project: Project) -> dict[str, Any]:
 
 
 def _environment(project: Project) -> dict[str, str]:
-    said = project.content.env
-    if isinstance(said, dict):
-        return {name: str(value) for name, value in said.items()}
-    values = dotenv_values(project.folder / said)
+    if project.env_file is None:
+        said = project.content.env
+        return {name: str(value) for name, value in said.items()} if isinstance(said, dict) else {}
+    values = dotenv_values(project.env_file)
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -47,6 +47,8 @@ def served(graph: object, *, graph_id: str | None = None) -> Served:
     With a `graph_id` it goes by that, and may be a function that makes a LangGraph graph. Raises
     Invalid for anything else.
     """
+    if isinstance(graph, Served):
+        return graph
     if (plan := plan_of(graph)) is not None:
         return Hosted(plan if graph_id is None else attrs.evolve(plan, graph_id=graph_id))
     if is_langgraph(graph) or (graph_id is not None and callable(graph)):

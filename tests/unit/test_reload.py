@@ -28,7 +28,7 @@ def test_code_is_watched_and_nothing_else(tmp_path, monkeypatch):
 
 async def test_a_directory_that_goes_before_it_is_watched_is_no_end(tmp_path, monkeypatch):
     looks = iter([[tmp_path / "gone"]])
-    monkeypatch.setattr(reload, "directories", lambda _targets: next(looks, [tmp_path]))
+    monkeypatch.setattr(reload, "directories", lambda *_: next(looks, [tmp_path]))
     edited = asyncio.Event()
     watching = asyncio.create_task(reload.watch([f"{tmp_path}/graphs.py:A"], edited))
     async with asyncio.timeout(20):
