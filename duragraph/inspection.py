@@ -14,7 +14,6 @@ from duragraph.pg.states import Planned
 from duragraph.protocol import (
     ChannelWrite,
     Checkpoint,
-    CheckpointQuery,
     Frame,
     Outcome,
     Report,
@@ -54,9 +53,9 @@ def inspect(report: Report) -> None:
         raise Invalid("A report holds JSON of another shape.", hint=str(error)) from None
 
 
-def inspect_query(query: CheckpointQuery) -> None:
-    """Raises Invalid, as `inspect` does."""
-    for each in (query.run_id, query.checkpoint_id, query.before):
+def inspect_ids(*ids: str | None) -> None:
+    """Raises Invalid for what is no id; None is none."""
+    for each in ids:
         _check(each is None or _is_id(each), "An id must be a UUID in lower case.")
 
 

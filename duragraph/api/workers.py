@@ -7,17 +7,21 @@ from aiohttp import web
 from duragraph import intake
 from duragraph.api.io import Call, read
 from duragraph.codec import dumps
-from duragraph.errors import Conflict, Invalid
+from duragraph.errors import Conflict, Invalid, NotFound
 from duragraph.ids import new_id
-from duragraph.inspection import inspect_query
+from duragraph.inspection import inspect_ids
 from duragraph.intake import Object
-from duragraph.pg import workers
-from duragraph.pg.checkpoints import of_run
+from duragraph.pg import Connection, erasure, threads, workers
+from duragraph.pg.checkpoints import hold, of_run
 from duragraph.protocol import (
     MEDIA_TYPE,
+    AuthAnswer,
     CheckpointQuery,
+    CopyThread,
+    EraseRuns,
     GraphSpec,
     Heartbeat,
+    Lease,
     Poll,
     Register,
     Registered,
@@ -28,11 +32,15 @@ from duragraph.protocol import (
     unpack,
 )
 
+_LOST = "The run's lease is gone"
+
 
 async def register(call: Call) -> web.Response:
     message = await _read(call, Register)
     message = attrs.evolve(message, graphs=[_checked(spec) for spec in message.graphs])
     worker_id = new_id()
+    if message.auth is not None:
+        await call.deps.identities.register(message.auth)
     async with call.tenant() as conn:
         await workers.register(
             conn, call.organization_id, worker_id, message, labels=dumps(message.labels)
@@ -51,12 +59,51 @@ async def report(call: Call, worker_id: str) -> web.Response:
 async def checkpoints(call: Call, worker_id: str) -> web.Response:
     """Of the thread of a run that the worker holds. Raises Conflict once it does not."""
     query = await _read(call, CheckpointQuery)
-    inspect_query(query)
+    inspect_ids(query.run_id, query.checkpoint_id, query.before)
     async with call.tenant() as conn:
         found = await of_run(conn, worker_id, query)
     if found is None:
-        raise Conflict("The run's lease is gone", hint="stop the run: another worker has it")
+        raise Conflict(_LOST, hint="stop the run: another worker has it")
     return _answer(found)
+
+
+async def answers(call: Call, worker_id: str) -> web.Response:  # noqa: ARG001 - of whoever answers
+    """What auth handlers say, to questions that came with a poll."""
+    for answer in await _read(call, list[AuthAnswer]):
+        call.deps.consult.answered(answer)
+    return _answer({})
+
+
+async def erase(call: Call, worker_id: str) -> web.Response:
+    """Drop what runs have made of the thread of one that the worker holds. Raises Conflict."""
+    message = await _read(call, EraseRuns)
+    async with call.tenant() as conn, conn.transaction():
+        thread = await _hold(conn, worker_id, Lease(message.run_id, message.epoch))
+        await erasure.forget(conn, *thread, message.run_ids)
+    return _answer({})
+
+
+async def copy(call: Call, worker_id: str) -> web.Response:
+    """A thread's history on a new one. Raises Conflict if that is there, NotFound."""
+    message = await _read(call, CopyThread)
+    inspect_ids(message.source_id, message.target_id)
+    async with call.tenant() as conn, conn.transaction():
+        await _hold(conn, worker_id, Lease(message.run_id, message.epoch))
+        found = await threads.copy(
+            conn, call.organization_id, message.source_id, copy_id=message.target_id
+        )
+    if found is None:
+        raise NotFound(f"Thread {message.source_id} not found")
+    return _answer({})
+
+
+async def _hold(conn: Connection, worker_id: str, lease: Lease) -> tuple[str, str]:
+    """Organization and thread of a lease that holds to the transaction's end."""
+    inspect_ids(lease.run_id)
+    thread = await hold(conn, worker_id, lease)
+    if thread is None:
+        raise Conflict(_LOST, hint="stop the run: another worker has it")
+    return thread
 
 
 async def heartbeat(call: Call, worker_id: str, *, body: Heartbeat) -> Renewed:

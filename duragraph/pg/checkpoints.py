@@ -9,7 +9,7 @@ from asyncpg import Record
 from msgspec import Raw
 
 from duragraph.pg import Connection
-from duragraph.protocol import CheckpointQuery, Effect, Snapshot, Write
+from duragraph.protocol import CheckpointQuery, Effect, Lease, Snapshot, Write
 
 SNAPSHOT = """
 with k as (
@@ -137,6 +137,12 @@ select r.organization_id, r.thread_id, t.checkpoint_id
 from run r join thread t using (organization_id, thread_id)
 where r.run_id = $1 and r.epoch = $2 and r.worker_id = $3 and r.lease_until is not null
 """
+# Nobody ends the lease before what is done under it.
+HOLD = HELD + "for share of r"
+LOCK = """
+select from thread t join run r using (organization_id, thread_id) where r.run_id = $1
+for update of t
+"""
 
 OF_THREAD = """
 select organization_id, thread_id, checkpoint_id from checkpoint
@@ -166,6 +172,16 @@ async def of_run(conn: Connection, worker_id: str, query: CheckpointQuery) -> li
         return []
     found = await snapshots(conn, [tuple(a) for a in addresses], below=False)
     return [found[a[2]][0] for a in addresses if a[2] in found]
+
+
+async def hold(conn: Connection, worker_id: str, lease: Lease) -> tuple[str, str] | None:
+    """Keep a lease to the transaction's end, and its thread; None if the worker has lost it.
+
+    Returns organization and thread.
+    """
+    await conn.execute(LOCK, lease.run_id)
+    held = await conn.fetchrow(HOLD, lease.run_id, lease.epoch, worker_id)
+    return None if held is None else (held["organization_id"], held["thread_id"])
 
 
 @attrs.frozen

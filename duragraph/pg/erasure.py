@@ -129,13 +129,15 @@ where organization_id = $1 and thread_id = $2 and open_runs = 0 and erase_at is 
 for update
 """
 
+# A subgraph that remembers from one call to the next has no task in its namespace.
 # The oldest go first, so that what a crash leaves is a history that begins later.
 CUT = f"""
 with kept as materialized (
     select $3::uuid as checkpoint_id
     union all (
         select distinct on (ns) checkpoint_id from checkpoint
-        where organization_id = $1 and thread_id = $2 and root_id = $3
+        where organization_id = $1 and thread_id = $2 and ns <> ''
+            and (root_id = $3 or root_id is null or strpos(ns, ':') = 0)
         order by ns, checkpoint_id desc)
 ), old as materialized (
     select checkpoint_id from checkpoint
@@ -178,6 +180,38 @@ with recursive reached as (
 )
 select count(*) from gone
 """
+
+FORGET = """
+with old as materialized (
+    select checkpoint_id from checkpoint
+    where organization_id = $1 and thread_id = $2 and metadata ->> 'run_id' = any($3::text[])
+), writes as (
+    delete from step_write where organization_id = $1 and thread_id = $2
+        and checkpoint_id in (select checkpoint_id from old)
+), effects as (
+    delete from effect where organization_id = $1 and thread_id = $2
+        and checkpoint_id in (select checkpoint_id from old)
+), gone as (
+    delete from checkpoint where organization_id = $1 and thread_id = $2
+        and checkpoint_id in (select checkpoint_id from old)
+)
+update thread set checkpoint_id = (
+    select checkpoint_id from checkpoint
+    where organization_id = $1 and thread_id = $2 and ns = ''
+        and checkpoint_id not in (select checkpoint_id from old)
+    order by checkpoint_id desc limit 1)
+where organization_id = $1 and thread_id = $2 and checkpoint_id in (select checkpoint_id from old)
+"""
+
+
+async def forget(
+    conn: Connection, organization_id: str, thread_id: str, run_ids: Sequence[str]
+) -> None:
+    """Drop what these runs have made of a thread's history. Lock the thread before."""
+    await conn.execute(FORGET, organization_id, thread_id, run_ids)
+    while await conn.fetchval(DROP_PARTS, organization_id, thread_id):
+        pass
+
 
 # A run that is deleted later leaves the thread without a state, not with a pointer to nowhere.
 BEHEAD = """

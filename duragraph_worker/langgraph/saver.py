@@ -12,15 +12,13 @@ All of it runs on the loop that made it; the sync methods are for graphs at work
 """
 
 import asyncio
-import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar, cast
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -40,6 +38,7 @@ from duragraph.protocol import (
 from duragraph_worker.langgraph import serialize, stands
 from duragraph_worker.langgraph.stands import Stand
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
+from duragraph_worker.langgraph.upkeep import Upkeep
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
 
@@ -54,7 +53,7 @@ Visible = Callable[[str], Shown | None]
 T = TypeVar("T")
 
 
-class Saver(BaseCheckpointSaver[int]):
+class Saver(Upkeep):
     """The checkpointer of one attempt at `task`."""
 
     def __init__(
@@ -70,7 +69,6 @@ class Saver(BaseCheckpointSaver[int]):
         super().__init__(serde=serde)
         self._task, self._recorder, self._reach = task, recorder, reach
         self._visible, self._durability = visible, durability
-        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._known: dict[str, Stand] = {}
         """Those taken from the record, and the newest put of each namespace, by id."""
         self._at: dict[str, Stand] = {}
@@ -84,6 +82,10 @@ class Saver(BaseCheckpointSaver[int]):
         self._parts: dict[str, Mapping[str, Any]] = {}
         """What was scheduled after checkpoints that are still to be put, by their ids."""
         self._latest_part: dict[str, str] = {}
+        self._tasks: set[str] = set()
+        """Those that this attempt has scheduled, by id."""
+        self._fresh = task.snapshot is None
+        """Nothing was on record before the run."""
         if task.snapshot is not None:
             self._start(task.snapshot)
 
@@ -95,7 +97,7 @@ class Saver(BaseCheckpointSaver[int]):
             self._newest[""] = at
         for child in snapshot.children:
             self._at[child.ns] = stand = self._take(child)
-            if _of_a_task(child.ns):
+            if _task_ids(child.ns):
                 self._newest[child.ns] = stand
         if self.commanded:
             self._forget_answer(at)
@@ -121,6 +123,7 @@ class Saver(BaseCheckpointSaver[int]):
         Best told as it is emitted; whether before or after its checkpoint is put is the same.
         """
         checkpoint_id = part["config"]["configurable"]["checkpoint_id"]
+        self._tasks.update(task["id"] for task in part["tasks"])
         stand = self._known.get(checkpoint_id)
         if stand is not None:
             self._schedule(stand, part)
@@ -307,7 +310,7 @@ class Saver(BaseCheckpointSaver[int]):
         ns, checkpoint_id = self._address(config)
         if checkpoint_id is not None:
             stand = self._known.get(checkpoint_id)
-            if stand is None:
+            if stand is None or stand.ns != ns:
                 found = await self._ask(ns=ns, checkpoint_id=checkpoint_id)
                 stand = found[0] if found else None
         else:
@@ -348,11 +351,16 @@ class Saver(BaseCheckpointSaver[int]):
                 return
             left, older = left and left - len(page), page[-1].checkpoint_id
 
+    def forget(self) -> None:
+        self._fresh = False
+        for known in (self._known, self._newest, self._at, self._writes, self._tasks):
+            known.clear()
+
     async def _find_newest(self, ns: str) -> Stand | None:
-        if ns in self._newest or _of_a_task(ns):
+        """Below a task of this attempt nothing is on record but what the attempt has put."""
+        new = self._fresh or not self._tasks.isdisjoint(_task_ids(ns))
+        if ns in self._newest or new:
             return self._newest.get(ns)
-        if not ns and self._task.snapshot is None:
-            return None
         found = await self._ask(ns=ns)
         return found[0] if found else None
 
@@ -374,61 +382,6 @@ class Saver(BaseCheckpointSaver[int]):
                 f"{thread_id}: ask for others through the API"
             )
         return configurable.get("checkpoint_ns", ""), configurable.get("checkpoint_id") or None
-
-    # -- the same from other threads --------------------------------------------------
-
-    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return self._wait(self.aget_tuple(config))
-
-    def list(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> Iterator[CheckpointTuple]:
-        async def every() -> Sequence[CheckpointTuple]:
-            return [
-                each async for each in self.alist(config, filter=filter, before=before, limit=limit)
-            ]
-
-        return iter(self._wait(every()))
-
-    def put(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        return self._wait(self.aput(config, checkpoint, metadata, new_versions))
-
-    def put_writes(
-        self,
-        config: RunnableConfig,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str,
-        task_path: str = "",
-    ) -> None:
-        async def record() -> None:
-            await self.aput_writes(config, writes, task_id, task_path)
-
-        self._wait(record())
-
-    def _wait(self, job: Coroutine[Any, Any, T]) -> T:
-        """Raises RuntimeError on the loop's own thread, if the plane must answer first."""
-        if threading.get_ident() != self._thread:
-            return asyncio.run_coroutine_threadsafe(job, self._loop).result()
-        try:
-            job.send(None)
-        except StopIteration as done:
-            return cast("T", done.value)
-        job.close()
-        raise RuntimeError(
-            "This checkpoint must be asked of the plane, which would block the event loop: use "
-            "the async methods (ainvoke, aget_state, …) in async nodes"
-        )
 
 
 async def _done() -> None:
@@ -458,9 +411,9 @@ def _listed(place: int, task: Mapping[str, Any], sends: int) -> dict[str, Any]:
     return {**listed, "ns": inner["configurable"]["checkpoint_ns"]} if inner else listed
 
 
-def _of_a_task(ns: str) -> bool:
-    """Task ids derive from the checkpoint above: such a namespace is new under a new one."""
-    return ":" in ns
+def _task_ids(ns: str) -> list[str]:
+    """Of the tasks that a namespace is below; none for a subgraph with a memory of its own."""
+    return [part.partition(":")[2] for part in ns.split("|") if ":" in part]
 
 
 class _Asked(msgspec.Struct):

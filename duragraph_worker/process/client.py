@@ -22,6 +22,8 @@ from duragraph.protocol import (
     MEDIA_TYPE,
     POLL_SECONDS,
     CheckpointQuery,
+    CopyThread,
+    EraseRuns,
     Poll,
     Polled,
     Register,
@@ -112,6 +114,14 @@ class Plane:
     async def checkpoints(self, worker_id: str, query: CheckpointQuery) -> list[Snapshot]:
         """What the query's lease may read. Raises Conflict once that is gone."""
         return await self._ask(self._workers / worker_id / "checkpoints", query, list[Snapshot])
+
+    async def erase(self, worker_id: str, message: EraseRuns) -> None:
+        """Raises Conflict once the message's lease is gone."""
+        await self._ask(self._workers / worker_id / "erasures", message, None)
+
+    async def copy(self, worker_id: str, message: CopyThread) -> None:
+        """Raises Conflict once its lease is gone or where the target is, NotFound."""
+        await self._ask(self._workers / worker_id / "copies", message, None)
 
     async def request(self, method: str, path: str, body: object | None = None) -> bytes:
         """The client API: see `served.Reach`."""

@@ -3,7 +3,7 @@
 import attrs
 
 from duragraph.errors import Conflict
-from duragraph.protocol import CheckpointQuery, Snapshot
+from duragraph.protocol import CheckpointQuery, CopyThread, EraseRuns, Snapshot
 from duragraph_worker.process.client import Plane
 from duragraph_worker.record import Fenced
 
@@ -20,6 +20,15 @@ class LeasedReach:
             return await self.plane.checkpoints(self.worker_id, query)
         except Conflict as error:
             raise Fenced from error
+
+    async def erase(self, message: EraseRuns) -> None:
+        try:
+            await self.plane.erase(self.worker_id, message)
+        except Conflict as error:
+            raise Fenced from error
+
+    async def copy(self, message: CopyThread) -> None:
+        await self.plane.copy(self.worker_id, message)
 
     async def request(self, method: str, path: str, body: object | None = None) -> bytes:
         return await self.plane.request(method, path, body)
