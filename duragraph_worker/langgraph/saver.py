@@ -296,7 +296,7 @@ class Saver(Upkeep):
         recorded.run_id = self._task.run_id
         recorded.add(writes, task_path, shown=self._shown(ns), serde=self.serde)
         # A subgraph's first task may be done before its first checkpoint is put.
-        if checkpoint_id in self._known or checkpoint_id in self._put:
+        if checkpoint_id not in self._parts:
             self._recorder.put(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
 
     def _shown(self, ns: str) -> Shown:
@@ -343,7 +343,7 @@ class Saver(Upkeep):
                 before=older,
                 metadata=serialize.dump(filter or {}),
                 limit=wanted,
-                keep=False,
+                keep=limit == 1,
             )
             for stand in page:
                 yield stand.tuple(self._task.thread_id, self.serde)

@@ -1,0 +1,136 @@
+"""LangGraph's own checkpoint conformance suite, on our saver over a real plane."""
+
+import asyncio
+import contextlib
+from functools import partial
+
+import attrs
+import pytest
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.conformance import checkpointer_test, validate
+
+from duragraph.protocol import Lease, Outcome
+from duragraph_worker.langgraph.saver import Saver
+from duragraph_worker.process.client import Plane
+from duragraph_worker.process.reach import LeasedReach
+from duragraph_worker.process.report import Recording, Reporter
+from tests.helpers import Hand
+
+pytestmark = pytest.mark.timeout(120)
+
+HOST = "00000000-0000-7000-8000-000000000001"
+"""A thread whose run looks after others."""
+
+
+@attrs.define
+class Attempt:
+    recording: Recording
+    saver: Saver
+
+
+@attrs.define
+class Attempts:
+    """Runs that `hand`'s worker holds, by thread: what each records goes the way of any run's."""
+
+    hand: Hand
+    reporter: Reporter
+    reach: LeasedReach
+    open: dict[str, Attempt] = attrs.field(factory=dict)
+
+    async def on(self, thread_id: str) -> Attempt:
+        """The run on a thread; begun if there is none."""
+        if thread_id not in self.open:
+            await self.hand.plane.start_run(thread_id)
+            held = [attempt.recording.lease for attempt in self.open.values()]
+            task = await self.hand.task(*held)
+            recording = self.reporter.open(Lease(task.run_id, task.epoch))
+            saver = Saver(task, recording, self.reach, visible=lambda _: None)
+            self.open[thread_id] = Attempt(recording, saver)
+        return self.open[thread_id]
+
+    async def end(self, *thread_ids: str) -> None:
+        for thread_id in thread_ids:
+            if (attempt := self.open.pop(thread_id, None)) is not None:
+                await attempt.recording.close(Outcome("success"))
+
+
+@pytest.fixture
+async def attempts(plane):
+    hand = await plane.worker("g", slots=100)
+    async with Plane(plane.url) as client, asyncio.TaskGroup() as group:
+        reporter = Reporter(partial(client.report, hand.worker_id), lost=lambda _: None)
+        reporting = group.create_task(reporter.run())
+        yield Attempts(hand, reporter, LeasedReach(client, hand.worker_id))
+        reporting.cancel()
+
+
+class EveryThread(BaseCheckpointSaver):
+    """The suite's checkpointer: of any thread, by a saver of a run on it."""
+
+    def __init__(self, attempts: Attempts, *, afresh: bool) -> None:
+        """`afresh`: each call is another run's, so that whatever is read is on record."""
+        super().__init__()
+        self._attempts, self._afresh = attempts, afresh
+        self._threads: set[str] = set()
+
+    @contextlib.asynccontextmanager
+    async def _of(self, config):
+        thread_id = config["configurable"]["thread_id"]
+        self._threads.add(thread_id)
+        yield (await self._attempts.on(thread_id)).saver
+        if self._afresh:
+            await self._attempts.end(thread_id)
+
+    async def aput(self, config, *args):
+        async with self._of(config) as saver:
+            return await saver.aput(config, *args)
+
+    async def aput_writes(self, config, writes, task_id, task_path=""):
+        async with self._of(config) as saver:
+            await saver.aput_writes(config, writes, task_id, task_path)
+
+    async def aget_tuple(self, config):
+        async with self._of(config) as saver:
+            return await saver.aget_tuple(config)
+
+    async def alist(self, config, **asked):
+        async with self._of(config) as saver:
+            async for each in saver.alist(config, **asked):
+                yield each
+
+    async def adelete_thread(self, thread_id):
+        async with self._beside(thread_id) as saver:
+            await saver.adelete_thread(thread_id)
+
+    async def acopy_thread(self, source_thread_id, target_thread_id):
+        async with self._beside(source_thread_id) as saver:
+            await saver.acopy_thread(source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids, *, strategy="keep_latest"):
+        async with self._beside(*thread_ids) as saver:
+            await saver.aprune(thread_ids, strategy=strategy)
+
+    async def adelete_for_runs(self, run_ids):
+        for thread_id in self._threads:
+            async with self._of({"configurable": {"thread_id": thread_id}}) as saver:
+                await saver.adelete_for_runs(run_ids)
+
+    @contextlib.asynccontextmanager
+    async def _beside(self, *thread_ids):
+        """The saver of a run on another thread, while none is at work on these."""
+        await self._attempts.end(*thread_ids)
+        yield (await self._attempts.on(HOST)).saver
+
+
+@pytest.mark.parametrize("afresh", [False, True], ids=["within a run", "each call a run's"])
+async def test_the_suite_passes(attempts, afresh):
+    @checkpointer_test(name="Saver")
+    async def saver():
+        yield EveryThread(attempts, afresh=afresh)
+
+    report = await validate(saver)
+    assert {
+        name: result.failures
+        for name, result in report.results.items()
+        if result.passed is not True
+    } == {}
