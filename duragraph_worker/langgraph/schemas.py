@@ -44,7 +44,12 @@ def of_subgraphs(graph: Compiled) -> dict[str, Any]:
 
 async def drawing(graph: Compiled, *, depth: int = 0) -> dict[str, Any]:
     """Nodes and edges, subgraphs unfolded so deep."""
-    drawn = (await graph.aget_graph(xray=depth or False)).to_json()
+    try:
+        drawn = (await graph.aget_graph(xray=depth or False)).to_json()
+    except Exception as error:  # noqa: BLE001 - LangGraph draws by running it: users' code may raise
+        extra = {"graph": graph.get_name(), "why": f"{error!r}"}
+        log.warning("a graph can't be drawn", extra=extra)
+        return {"nodes": [], "edges": []}
     for node in drawn["nodes"]:
         if isinstance(data := node.get("data"), dict):
             data.pop("id", None)
