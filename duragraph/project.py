@@ -144,7 +144,7 @@ class Project:
         for name, entry in raw["graphs"].items():
             if isinstance(entry, dict):
                 unknown += _unknown(entry, GraphEntry, f"graphs.{name}.")
-        return cls(file.resolve(), content, tuple(unknown))
+        return cls(file.resolve(), content, tuple(sorted(unknown)))
 
     @property
     def folder(self) -> Path:

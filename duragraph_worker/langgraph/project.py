@@ -49,7 +49,7 @@ def named(project: Project, path: str) -> Any:
     """What `./file.py:name` or `module:name` is. Raises Invalid, and what its code raises."""
     place, colon, name = path.rpartition(":")
     if not (place and colon and name):
-        raise Invalid(f"{project.file}: {path!r} names nothing", hint="write ./file.py:name")
+        raise Invalid(f"{path!r} names nothing", hint="write ./file.py:name or module:name")
     try:
         module = _file(project, place) if _is_file(place) else importlib.import_module(place)
     except ModuleNotFoundError as error:
@@ -64,12 +64,16 @@ def named(project: Project, path: str) -> Any:
 
 
 def _graph(project: Project, name: str, entry: GraphEntry) -> Served:
-    place = entry.path.rpartition(":")[0]
-    if place.endswith(JAVASCRIPT):
-        raise Invalid(
-            f"graph {name!r} is JavaScript ({entry.path}), which this worker can't run",
-            hint=f"take it out of {project.file}",
-        )
+    try:
+        return _served(project, name, entry)
+    except Invalid as error:
+        message = f"{project.file.name}, graph {name!r}: {error.message}"
+        raise Invalid(message, hint=error.hint) from error
+
+
+def _served(project: Project, name: str, entry: GraphEntry) -> Served:
+    if entry.path.rpartition(":")[0].endswith(JAVASCRIPT):
+        raise Invalid(f"{entry.path} is JavaScript, which this worker can't run", hint="remove it")
     graph = named(project, entry.path)
     if plan_of(graph) is not None:
         return served(graph, graph_id=name)
@@ -126,7 +130,7 @@ def _file(project: Project, place: str) -> ModuleType:
         return sys.modules[name]
     file = project.folder / place
     if not file.is_file():
-        raise Invalid(f"{project.file} names {place}, and there is no such file")
+        raise Invalid(f"there is no file {file}")
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None

@@ -25,13 +25,13 @@ def run(*arguments, **variables):
 
 
 @contextlib.contextmanager
-def dev(directory, *arguments, **variables):
+def dev(directory, *arguments, cwd=None, **variables):
     """A running `duragraph dev` and its URL, once its banner is out."""
     command = [*COMMAND, "dev", "--port", "0", "--data-dir", str(directory), *arguments]
     streams = {"stdout": subprocess.PIPE, "text": True}
     with (
         (directory / "log").open("wb") as log,
-        subprocess.Popen(command, stderr=log, env=CLEAN | variables, **streams) as plane,
+        subprocess.Popen(command, stderr=log, env=CLEAN | variables, cwd=cwd, **streams) as plane,
     ):
         try:
             urls = (re.search(r"API +(http\S+)", line) for line in plane.stdout)
