@@ -221,7 +221,10 @@ class Saver(Upkeep):
             return
         stand.next = following
         tasks = [_listed(place, task, stand.sends) for place, task in enumerate(part["tasks"])]
-        self._recorder.put(Scheduled(stand.checkpoint_id, following, serialize.dump(tasks)))
+        channels = stand.complete(part["values"], self.serde) if stand.owed else []
+        self._recorder.put(
+            Scheduled(stand.checkpoint_id, following, serialize.dump(tasks), channels)
+        )
 
     def _record_command(self, stand: Stand, values: Any) -> None:
         """The state that the run's own command made of the checkpoint it acts on."""

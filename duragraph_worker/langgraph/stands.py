@@ -17,6 +17,7 @@ from langgraph.checkpoint.base import (
     PendingWrite,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from duragraph import protocol
 from duragraph.protocol import ROOT_CHANNEL, ChannelWrite, Snapshot
@@ -55,6 +56,8 @@ class Stand:
     writes: dict[str, TaskWrites] = attrs.field(factory=dict)
     objects: dict[str, Any] = attrs.field(factory=dict)
     """The visible values, as the graph has them."""
+    owed: dict[str, Cell | None] = attrs.field(factory=dict)
+    """Channels with a value that a checkpoint leaves out, a `DeltaChannel`'s: what they had."""
     shown: bool = False
     """The stream has shown its values, or is past them."""
 
@@ -109,6 +112,20 @@ class Stand:
             self._pending(serde),
         )
 
+    def complete(self, values: Mapping[str, Any], serde: SerializerProtocol) -> list[ChannelWrite]:
+        """Take from `values`, which are the whole state, those that the checkpoint left out.
+
+        With them there is nothing to be rebuilt from earlier writes.
+        """
+        writes: list[ChannelWrite] = []
+        for name, before in self.owed.items():
+            if name in values:
+                self.cells[name] = _follow(
+                    before, name, values[name], writes, at=self.checkpoint_id, serde=serde
+                )
+        self.owed.clear()
+        return writes
+
     def _pending(self, serde: SerializerProtocol) -> list[PendingWrite]:
         """In the order in which a superstep applies them."""
         tasks = sorted(self.writes.values(), key=lambda writes: (writes.path, writes.task_id))
@@ -129,6 +146,7 @@ def record(
     values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
     visible, private = _split(values, shown)
     cells, parts = _cells(visible, versions, base, at=checkpoint["id"], shown=shown, serde=serde)
+    owed = _owed(cells, versions, base, shown)
     sends = len(values.get(TASKS) or ())
     opaque = _keep(checkpoint, private, sends=sends, root=_root(shown), serde=serde)
     stand = Stand(
@@ -143,6 +161,7 @@ def record(
         [],
         sends,
         objects=visible,
+        owed=owed,
     )
     item = protocol.Checkpoint(
         stand.checkpoint_id,
@@ -186,7 +205,7 @@ def _split(values: Mapping[str, Any], shown: Shown) -> tuple[dict[str, Any], dic
         visible = {ROOT_CHANNEL: values[shown]} if shown in values else {}
         return visible, {name: value for name, value in values.items() if name != shown}
     is_shown = shown if callable(shown) else frozenset(shown).__contains__
-    visible = {name: value for name, value in values.items() if is_shown(name)}
+    visible = {name: _alone(value) for name, value in values.items() if is_shown(name)}
     return visible, {name: value for name, value in values.items() if name not in visible}
 
 
@@ -204,16 +223,53 @@ def _cells(
     for name, value in visible.items():
         channel = shown if isinstance(shown, str) else name
         before = base.cells.get(name) if base is not None else None
-        write: ChannelWrite | None = None
-        if base is None or before is None:
-            cells[name], write = write_whole(name, value, version=at, serde=serde)
-        elif base.versions.get(channel) == versions.get(channel):
+        if before and base and base.versions.get(channel) == versions.get(channel):
             cells[name] = before
         else:
-            cells[name], write = before.follow(name, value, version=at, serde=serde)
-        if write is not None:
-            parts.append(write)
+            cells[name] = _follow(before, name, value, parts, at=at, serde=serde)
     return cells, parts
+
+
+def _follow(
+    before: Cell | None,
+    name: str,
+    value: Any,
+    writes: list[ChannelWrite],
+    *,
+    at: str,
+    serde: SerializerProtocol,
+) -> Cell:
+    """The channel's cell at checkpoint `at`; what is to record of it goes to `writes`."""
+    if before is None:
+        cell, first = write_whole(name, value, version=at, serde=serde)
+        writes.append(first)
+        return cell
+    cell, write = before.follow(name, value, version=at, serde=serde)
+    if write is not None:
+        writes.append(write)
+    return cell
+
+
+def _alone(value: Any) -> Any:
+    """A `DeltaChannel`'s snapshot is its value: as such it is restored all the same."""
+    return value.value if isinstance(value, _DeltaSnapshot) else value
+
+
+def _owed(
+    cells: dict[str, Cell], versions: Mapping[str, Any], base: Stand | None, shown: Shown
+) -> dict[str, Cell | None]:
+    """The visible channels that were written, but have no value here; others keep their cell."""
+    before: Mapping[str, Cell] = {} if base is None else base.cells
+    names = before if isinstance(shown, str) or callable(shown) else shown
+    owed: dict[str, Cell | None] = {}
+    for name in names:
+        if name in cells or name not in versions:
+            continue
+        if base is not None and name in before and base.versions.get(name) == versions[name]:
+            cells[name] = before[name]
+        else:
+            owed[name] = before.get(name)
+    return owed
 
 
 def _keep(

@@ -72,6 +72,7 @@ async def _schedule(
     state = await graph.aget_state(config)
     part = {
         "config": config,
+        "values": state.values,
         "next": [task.name for task in state.tasks],
         "tasks": list(map(_listed, state.tasks)),
     }

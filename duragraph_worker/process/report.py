@@ -17,6 +17,7 @@ import attrs
 from duragraph.errors import Conflict, DuraGraphError, Invalid, TooLarge
 from duragraph.protocol import (
     FENCE_SECONDS,
+    ChannelWrite,
     Checkpoint,
     Effect,
     Frame,
@@ -166,7 +167,7 @@ class Recording:
         for place in range(len(self._pending) - 1, -1, -1):
             put = self._pending[place]
             if isinstance(put, Checkpoint) and put.checkpoint_id == item.checkpoint_id:
-                self._pending[place] = attrs.evolve(put, next=item.next, tasks=item.tasks)
+                self._pending[place] = _completed(put, item)
                 return True
         return False
 
@@ -276,25 +277,40 @@ def _report(lease: Lease, batch: int, items: list[Item | Outcome]) -> Report:
     return Report(lease.run_id, lease.epoch, batch, outcome=outcome, **parts)
 
 
+def _completed(put: Checkpoint, item: Scheduled) -> Checkpoint:
+    late = {write.channel: put.checkpoint_id for write in item.channels}
+    return attrs.evolve(
+        put,
+        next=item.next,
+        tasks=item.tasks,
+        channels=[*put.channels, *item.channels],
+        versions={**put.versions, **late},
+    )
+
+
 def _weight(item: Item | Outcome) -> int:
     """About the item's bytes on the wire; never 0."""
     match item:
         case Frame():
             size = len(item.data)
         case Checkpoint():
-            size = sum(len(each.value) + len(each.codec or b"") for each in item.channels)
+            size = _channels_weight(item.channels)
             size += len(item.tasks) + len(item.metadata) + len(item.opaque)
         case Write():
             size = len(item.result or b"") + len(item.interrupts or b"") + len(item.opaque)
         case Effect():
             size = len(item.result)
         case Scheduled():
-            size = len(item.tasks)
+            size = _channels_weight(item.channels) + len(item.tasks)
         case Outcome():
             size = len(item.error or b"") + len(item.trace or "") + len(item.interrupts)
         case _:
             assert_never(item)
     return _ITEM_BYTES + size
+
+
+def _channels_weight(writes: list[ChannelWrite]) -> int:
+    return sum(len(each.value) + len(each.codec or b"") for each in writes)
 
 
 def _failure(weight: int, error: DuraGraphError) -> bytes:
