@@ -513,7 +513,7 @@ create index if not exists run_task on run (organization_id, assistant_id, run_i
 do $$
 declare t text;
 begin
-    foreach t in array array['graph', 'worker', 'assistant', 'assistant_version', 'thread', 'run',
+    foreach t in array array['organization', 'graph', 'worker', 'assistant', 'assistant_version', 'thread', 'run',
         'store_item', 'webhook_delivery', 'cron', 'idempotency_key', 'event', 'event_default',
         'checkpoint', 'channel_value', 'step_write', 'effect']
     loop
@@ -526,7 +526,8 @@ begin
         execute format('grant select, insert, update, delete on %I to duragraph_api, duragraph_engine', t);
     end loop;
 end $$;
-grant select, update (auth) on organization to duragraph_engine;
+revoke insert, update, delete on organization from duragraph_api, duragraph_engine;
+grant update (auth) on organization to duragraph_api, duragraph_engine;
 
 -- Whether an auth handler's filter lets through what has this metadata. `access.py` has checked it.
 create or replace function permits(filter jsonb, metadata jsonb) returns boolean

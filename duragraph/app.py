@@ -15,10 +15,12 @@ from duragraph.assistants import Assistants
 from duragraph.bus import Bus
 from duragraph.cancels import Cancels
 from duragraph.config import Config
+from duragraph.consult import Consult
 from duragraph.creates import Creates
 from duragraph.deps import DEPS, Deps
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, Unavailable
+from duragraph.identities import Identities
 from duragraph.presence import Presence
 from duragraph.reaper import Reaper
 from duragraph.reports import Reports
@@ -33,6 +35,8 @@ SUPERVISOR = web.AppKey("supervisor", Supervisor)
 
 API_CONNECTIONS = 12
 ENGINE_CONNECTIONS = 8
+USER_CONNECTIONS = 12
+"""None is made before the first user comes."""
 AGAIN_SECONDS = 0.5
 """Between two tries to reach a database that is away at the start."""
 
@@ -102,8 +106,12 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     api = await _pool(config, stack, "duragraph_api", size=API_CONNECTIONS)
     engine = await _pool(config, stack, "duragraph_engine", size=ENGINE_CONNECTIONS)
     bus = Bus(config.nats_url)
+    users = await _pool(config, stack, "duragraph_user", size=USER_CONNECTIONS, least=0)
     streams = Streams(engine, bus)
     dispatcher = Dispatcher(config, engine, bus, streams)
+    consult = Consult(bus, dispatcher)
+    identities = Identities(config, engine, bus, consult)
+    await identities.begin()
     cancels = Cancels(engine, streams, dispatcher)
     presence = Presence(engine, cancels)
     bus.listen(
@@ -112,14 +120,23 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         control=dispatcher.control,
         drain=dispatcher.forget,
     )
+    bus.listen_for_auth(
+        auth=identities.look,
+        ask=consult.asked,
+        answer=consult.answered,
+        answers=consult.answers,
+    )
     deps = Deps(
         config=config,
         api=api,
         engine=engine,
+        users=users,
         assistants=Assistants(api),
         cancels=cancels,
+        consult=consult,
         creates=Creates(engine, dispatcher, cancels),
         dispatcher=dispatcher,
+        identities=identities,
         reports=Reports(engine, streams, dispatcher),
         streams=streams,
         plane_id=presence.plane_id,
@@ -130,6 +147,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     loops = _loops(deps) | {
         "bus": bus.run(),
         "presence": presence.run(),
+        "identities": identities.run(),
         "keep-alive": sse.keep_alive(app),
     }
     for name, loop in loops.items():
@@ -137,9 +155,11 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     return deps
 
 
-async def _pool(config: Config, stack: AsyncExitStack, role: str, *, size: int) -> pg.Pool:
+async def _pool(
+    config: Config, stack: AsyncExitStack, role: str, *, size: int, least: int = 1
+) -> pg.Pool:
     settings = pg.thread_ttl(config.thread_ttl_minutes, config.thread_ttl_strategy)
-    pool = await pg.open_pool(config.database_url, role, size=size, settings=settings)
+    pool = await pg.open_pool(config.database_url, role, size=size, least=least, settings=settings)
     return await stack.enter_async_context(pool)
 
 

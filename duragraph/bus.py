@@ -6,6 +6,8 @@ Subjects, all under `duragraph.`:
     work         a run became claimable
     control      a lease was taken from a worker
     drain        a worker takes no more work
+    auth         another worker's auth handlers count from now on
+    ask.{id}     a question for an auth worker that polls that plane; answer.{id}: its answer
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from nats.aio.msg import Msg
 from duragraph.frames import Batch
 from duragraph.ids import new_id
 from duragraph.protocol import Control, pack, unpack
+from duragraph.questions import AuthAnswer, AuthQuestion
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +43,8 @@ class Following:
     plane_id: str
     topics: list[str]
     complete: bool
+    answers: bool = False
+    """Whether an auth worker polls there."""
 
 
 @attrs.frozen
@@ -67,7 +72,7 @@ class Bus:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._plane_id = new_id()
+        self.plane_id = new_id()
         self._others: dict[str, tuple[float, frozenset[str]]] = {}
         self._mine: set[str] = set()
         self._outbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUED)
@@ -75,6 +80,11 @@ class Bus:
         self._work: Callable[[], None] = lambda: None
         self._control: Callable[[str, Control], None] = lambda _worker_id, _control: None
         self._drain: Callable[[str], None] = lambda _worker_id: None
+        self._auth: Callable[[], None] = lambda: None
+        self._ask: Callable[[AuthQuestion], None] = lambda _question: None
+        self._answer: Callable[[AuthAnswer], None] = lambda _answer: None
+        self._answers: Callable[[], bool] = lambda: False
+        self._answering: set[str] = set()
 
     def listen(
         self,
@@ -86,6 +96,17 @@ class Bus:
     ) -> None:
         """Who is told of what other planes say. Call before `run`."""
         self._batch, self._work, self._control, self._drain = batch, work, control, drain
+
+    def listen_for_auth(
+        self,
+        *,
+        auth: Callable[[], None],
+        ask: Callable[[AuthQuestion], None],
+        answer: Callable[[AuthAnswer], None],
+        answers: Callable[[], bool],
+    ) -> None:
+        """The same of auth handlers; `answers` says whether a worker here has any."""
+        self._auth, self._ask, self._answer, self._answers = auth, ask, answer, answers
 
     def follow(self, topic: str) -> None:
         self._mine.add(topic)
@@ -112,6 +133,21 @@ class Bus:
     def hint_drain(self, worker_id: str) -> None:
         if self._others:
             self._send("drain", worker_id)
+
+    def hint_auth(self) -> None:
+        if self._others:
+            self._send("auth", None)
+
+    def answering(self) -> list[str]:
+        """The other planes that auth workers poll."""
+        return sorted(self._answering & self._others.keys())
+
+    def ask(self, plane_id: str, question: AuthQuestion) -> None:
+        self._send(f"ask.{plane_id}", question)
+
+    def answer(self, answer: AuthAnswer) -> None:
+        """To the plane that asked."""
+        self._send(f"answer.{answer.plane_id}", answer)
 
     async def run(self) -> None:
         """Stay connected, send what is queued, say hello; to be supervised."""
@@ -147,10 +183,13 @@ class Bus:
                 await asyncio.sleep(HELLO_SECONDS)
         for subject, handler in (
             ("follow", self._on_follow),
-            (f"plane.{self._plane_id}", self._on_batch),
+            (f"plane.{self.plane_id}", self._on_batch),
             ("work", self._on_work),
             ("control", self._on_control),
             ("drain", self._on_drain),
+            ("auth", self._on_auth),
+            (f"ask.{self.plane_id}", self._on_ask),
+            (f"answer.{self.plane_id}", self._on_answer),
         ):
             await client.subscribe(f"duragraph.{subject}", cb=handler)
 
@@ -162,7 +201,7 @@ class Bus:
             self._others = {p: seen for p, seen in self._others.items() if seen[0] > silent}
 
     def _hello(self, topics: list[str], *, complete: bool = True) -> None:
-        self._send("follow", Following(self._plane_id, topics, complete))
+        self._send("follow", Following(self.plane_id, topics, complete, self._answers()))
 
     def _send(self, subject: str, message: Any) -> None:
         try:
@@ -175,6 +214,7 @@ class Bus:
         stranger = said.plane_id not in self._others
         known = frozenset() if said.complete or stranger else self._others[said.plane_id][1]
         self._others[said.plane_id] = (time.monotonic(), known | frozenset(said.topics))
+        (self._answering.add if said.answers else self._answering.discard)(said.plane_id)
         if stranger:
             self._hello(list(self._mine))
 
@@ -191,6 +231,15 @@ class Bus:
 
     async def _on_drain(self, message: Msg) -> None:
         self._drain(unpack(message.data, str))
+
+    async def _on_auth(self, _message: Msg) -> None:
+        self._auth()
+
+    async def _on_ask(self, message: Msg) -> None:
+        self._ask(unpack(message.data, AuthQuestion))
+
+    async def _on_answer(self, message: Msg) -> None:
+        self._answer(unpack(message.data, AuthAnswer))
 
 
 def _copy(batch: Batch) -> Copied:

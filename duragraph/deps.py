@@ -6,8 +6,10 @@ from aiohttp import web
 from duragraph.assistants import Assistants
 from duragraph.cancels import Cancels
 from duragraph.config import Config
+from duragraph.consult import Consult
 from duragraph.creates import Creates
 from duragraph.dispatch import Dispatcher
+from duragraph.identities import Identities
 from duragraph.pg import Pool
 from duragraph.reports import Reports
 from duragraph.streams import Streams
@@ -18,10 +20,13 @@ class Deps:
     config: Config
     api: Pool
     engine: Pool
+    users: Pool
     assistants: Assistants
     cancels: Cancels
+    consult: Consult
     creates: Creates
     dispatcher: Dispatcher
+    identities: Identities
     reports: Reports
     streams: Streams
     plane_id: str

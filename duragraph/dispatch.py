@@ -49,10 +49,17 @@ class Dispatcher:
         if seat.free and not self._behind.isdisjoint(serves(seat.worker)):
             self._look.set()
         polled = seat.take()
-        if polled.tasks or polled.control or self._streams.closing:
+        if polled.tasks or polled.control or polled.questions or self._streams.closing:
             return polled
         await seat.wait()
         return seat.take()
+
+    async def knows(self, worker_id: str) -> bool:
+        """Whether it has registered. Raises Unavailable."""
+        if self._seats.get(worker_id) is not None:
+            return True
+        async with pg.acquire(self._pool) as conn:
+            return await workers.get(conn, worker_id) is not None
 
     async def _seat(self, worker_id: str) -> Seat:
         if seat := self._seats.get(worker_id):
@@ -75,6 +82,10 @@ class Dispatcher:
         """As `forget`, on all planes."""
         self.forget(worker_id)
         self._bus.hint_drain(worker_id)
+
+    def answering(self) -> list[Seat]:
+        """The auth workers that poll this plane."""
+        return self._seats.answering()
 
     # claiming
 

@@ -1,5 +1,8 @@
 """Every way a request can fail, by code. Only `api/` knows that HTTP exists."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 
 class DuraGraphError(Exception):
     """Something went wrong."""
@@ -79,3 +82,17 @@ class Unavailable(DuraGraphError):
     """Something this request needs is not there right now."""
 
     code = "unavailable"
+
+
+class Denied(DuraGraphError):
+    """An auth handler's own words, with a status and headers of its choice."""
+
+    CODES: ClassVar = {401: "unauthorized", 403: "forbidden", 404: "not_found", 409: "conflict"}
+
+    def __init__(
+        self, status: int, message: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers or {}
+        self.code = self.CODES.get(status, "refused" if status < 500 else "internal")  # noqa: PLR2004 - HTTP's

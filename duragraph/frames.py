@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import attrs
 
-from duragraph.protocol import EventName
+from duragraph.event_names import EventName
 
 Mark: TypeAlias = tuple[int, int]
 """`(ms, seq)`: a place in a thread's order of frames. `(0, 0)` is before the first."""

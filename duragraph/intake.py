@@ -84,11 +84,13 @@ def new_run(
     resumes: Json | None = None,
     marks: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
+    asker: Mapping[str, Any] | None = None,
 ) -> NewRun:
     """The run that `body` asks of the assistant; without a thread it is to have a new one.
 
     `resumes` are the interrupts that a resume found waiting. `marks` say in its configuration and
-    its metadata where it comes from; of `headers` it holds what its graph asks for. Raises
+    its metadata where it comes from; of `headers` it holds what its graph asks for, and
+    `asker` is the user: a thread made for one has the metadata that says whose it is. Raises
     Refused, Invalid.
     """
     marks = marks or {}
@@ -99,7 +101,8 @@ def new_run(
     temporary = stateless and body.on_completion == "delete"
     kwargs = _kwargs(assistant, body, request_id=request_id, resumes=resumes, temporary=temporary)
     thread_config = _thread_config(kwargs.config)
-    kwargs.config["configurable"] |= marks
+    kwargs.config["configurable"] |= {**marks, **(asker or {})}
+    own = kwargs.config.get("metadata", {}) | own_metadata(body.metadata)
     if assistant.headers is not None and headers is not None:
         kwargs.config["configurable"] |= selected(headers, assistant.headers)
     return NewRun(
@@ -113,10 +116,8 @@ def new_run(
         kind="run",
         multitask_strategy=body.multitask_strategy,
         base_metadata=codec.dumps(assistant.metadata),
-        thread_metadata=codec.dumps(ids),
-        metadata=codec.dumps(
-            ids | kwargs.config.get("metadata", {}) | own_metadata(body.metadata) | marks
-        ),
+        thread_metadata=codec.dumps(ids | own if stateless and asker else ids),
+        metadata=codec.dumps(ids | own | marks),
         kwargs=codec.dumps(kwargs),
         thread_config=codec.dumps(thread_config),
         after_seconds=body.after_seconds,

@@ -5,19 +5,19 @@ parses them. Whatever the plane must index has a typed field of its own. The exe
 the same `Task` and yields the same report parts when a graph runs with no plane at all.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import attrs
 import msgspec
 from msgspec import Meta
+
+from duragraph.questions import AuthQuestion, AuthSpec
 
 T = TypeVar("T")
 
 RunKind: TypeAlias = Literal["run", "update_state"]
 
 MEDIA_TYPE = "application/msgpack"
-WORKER_HEADER = "x-duragraph-worker"
-"""Names the worker that calls an endpoint of clients."""
 
 LEASE_SECONDS = 10.0
 """A lease lasts this long on the database's clock after each renewal."""
@@ -82,20 +82,8 @@ class Register:
     graphs: list[GraphSpec]
     queue: str = "default"
     labels: dict[str, str] = attrs.field(factory=dict)
-    auth: "AuthSpec | None" = None
+    auth: AuthSpec | None = None
     """It says who clients are and what they may do: see `AuthQuestion`."""
-
-
-@attrs.frozen
-class AuthSpec:
-    """What the plane must know of a project's auth handlers, none of which it runs."""
-
-    reads: list[str]
-    """What of a request `authenticate` looks at: requests equal in that have one identity."""
-    studio: bool = True
-    """Whether LangGraph Studio may come without credentials, where the plane lets it."""
-    security: bytes = b"null"
-    """For the OpenAPI document: `{securitySchemes, security}`."""
 
 
 @attrs.frozen
@@ -213,60 +201,6 @@ class Task:
 
 
 @attrs.frozen
-class Credentials:
-    """A request, as far as it tells who sends it."""
-
-    method: str
-    path: str
-    path_params: dict[str, str]
-    query: str
-    headers: list[tuple[bytes, bytes]]
-    socket: bool = False
-
-
-@attrs.frozen
-class Intent:
-    """What a client is about to do: `value` is the JSON object that handlers may change."""
-
-    user: bytes
-    permissions: list[str]
-    resource: str
-    action: str
-    value: bytes
-
-
-@attrs.frozen
-class AuthQuestion:
-    """Asked of one worker, and of another if that one is slow. Held in memory alone."""
-
-    question_id: str
-    plane_id: str
-    """Of the bus: who asks, since any plane may be given the answer."""
-    credentials: Credentials | None = None
-    """Who is this?"""
-    intent: Intent | None = None
-    """May it? One of the two is asked."""
-
-
-@attrs.frozen
-class AuthAnswer:
-    """`POST /workers/{id}/answers`, a list of these. A `status` of 400 and more refuses."""
-
-    question_id: str
-    plane_id: str
-    status: int = 200
-    detail: str = ""
-    headers: dict[str, str] = attrs.field(factory=dict)
-    user: bytes = b"null"
-    """To credentials: a JSON object with `identity`."""
-    permissions: list[str] = attrs.field(factory=list)
-    filter: bytes = b"null"
-    """To an intent: a JSON object that metadata must satisfy, or null."""
-    changed: dict[str, bytes] = attrs.field(factory=dict)
-    """To an intent: the keys of `value` that have another value now, as JSON."""
-
-
-@attrs.frozen
 class Polled:
     tasks: list[Task]
     control: list[Control]
@@ -280,31 +214,6 @@ class Frame:
     event: str
     data: bytes
     checkpoint_id: str | None = None
-
-
-@attrs.frozen
-class EventName:
-    """A frame's name where its data is already as the event-streaming protocol has it.
-
-    Such a frame is one event of channel `method`; node names hold no `|`.
-    """
-
-    method: str
-    at_ms: int
-    """When it happened, by the worker's clock, as its checkpoints' times are."""
-    node: str = ""
-    namespace: tuple[str, ...] = ()
-
-    PREFIX: ClassVar = "event|"
-
-    def __str__(self) -> str:
-        return "|".join(["event", self.method, str(self.at_ms), self.node, *self.namespace])
-
-    @classmethod
-    def parse(cls, name: str) -> "EventName":
-        """Of a name that begins with PREFIX. Raises ValueError for what no worker should send."""
-        _, method, at_ms, node, *namespace = name.split("|")
-        return cls(method, int(at_ms), node, tuple(namespace))
 
 
 @attrs.frozen

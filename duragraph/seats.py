@@ -12,6 +12,7 @@ import attrs
 
 from duragraph.pg.workers import Worker
 from duragraph.protocol import POLL_SECONDS, Control, Polled, Task
+from duragraph.questions import AuthQuestion
 
 ROUND_TRIP_SECONDS = 0.5
 """Between a poll's answer and the next poll of a worker that is well."""
@@ -39,6 +40,7 @@ class Seat:
     offers: dict[str, Offer] = attrs.field(factory=dict)
     """Leased to it, and not yet named active by it."""
     control: list[Control] = attrs.field(factory=list)
+    questions: list[AuthQuestion] = attrs.field(factory=list)
     polls: "deque[asyncio.Future[None]]" = attrs.field(factory=deque)
     woken: bool = False
     seen_at: float = attrs.field(factory=time.monotonic)
@@ -46,8 +48,11 @@ class Seat:
     @property
     def ready(self) -> bool:
         """Free, and waiting here or about to be back: its answered poll is on the road."""
-        back = bool(self.polls) or time.monotonic() - self.seen_at < ROUND_TRIP_SECONDS
-        return self.free > 0 and back
+        return self.free > 0 and self.near
+
+    @property
+    def near(self) -> bool:
+        return bool(self.polls) or time.monotonic() - self.seen_at < ROUND_TRIP_SECONDS
 
     def version(self, graph_id: str) -> str:
         return self.worker.versions[self.worker.graphs.index(graph_id)]
@@ -68,7 +73,8 @@ class Seat:
         for offer in due:
             offer.sent_at = now
         control, self.control = self.control, []
-        return Polled([offer.task for offer in due], control)
+        questions, self.questions = self.questions, []
+        return Polled([offer.task for offer in due], control, questions)
 
     async def wait(self) -> None:
         """Until there is something to take, or the poll was held long enough."""
@@ -81,7 +87,7 @@ class Seat:
         except asyncio.CancelledError:
             # Its peer is gone; another poll may take what this one was woken for.
             self.woken = False
-            if self.offers or self.control:
+            if self.offers or self.control or self.questions:
                 self.wake()
             raise
         finally:
@@ -109,6 +115,11 @@ class Seats:
 
     def worker_ids(self) -> list[str]:
         return list(self._by_worker)
+
+    def answering(self) -> list[Seat]:
+        """Those that answer for auth handlers; who was heard of last comes first."""
+        seats = [seat for seat in self._by_worker.values() if seat.worker.auth and seat.near]
+        return sorted(seats, key=lambda seat: seat.seen_at, reverse=True)
 
     def add(self, worker: Worker) -> Seat:
         """Its seat; the one it has, if two polls come at once."""

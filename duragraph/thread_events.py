@@ -14,9 +14,9 @@ import structlog
 from msgspec import Raw
 
 from duragraph import codec
+from duragraph.event_names import EventName
 from duragraph.frames import Batch, Mark
 from duragraph.models import RunStatus
-from duragraph.protocol import EventName
 
 log = structlog.get_logger(__name__)
 

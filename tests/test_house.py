@@ -14,14 +14,25 @@ SERVER = sorted((ROOT / "duragraph").rglob("*.py"))
 WORKER = sorted((ROOT / "duragraph_worker").rglob("*.py"))
 
 FLOORS = (
-    {"errors", "ids", "logs", "runtime", "tasks", "metrics", "protocol", "embedded"},
+    {
+        "errors",
+        "ids",
+        "logs",
+        "runtime",
+        "tasks",
+        "metrics",
+        "questions",
+        "event_names",
+        "embedded",
+    },
+    {"protocol"},
     {"codec", "models", "frames", "commit", "config", "headers", "project", "schedule", "sweeps"},
     {"thread_events"},
     {"pg", "bus", "addresses"},
     {"assistants", "intake", "streams", "seats", "inspection"},
     {"dispatch"},
-    {"cancels"},
-    {"creates", "reports", "reaper", "presence", "retention", "webhooks"},
+    {"cancels", "consult"},
+    {"identities", "creates", "reports", "reaper", "presence", "retention", "webhooks"},
     {"scheduler"},
     {"deps"},
     {"api"},
@@ -57,10 +68,22 @@ API_SHARED = {
     "cursors",
     "extract",
     "results",
+    "access",
 }
 """What the endpoints of `api/` may have in common; they never import each other."""
 
-WORKER_MAY_IMPORT = {"errors", "ids", "codec", "models", "protocol", "project", "logs", "runtime"}
+WORKER_MAY_IMPORT = {
+    "errors",
+    "ids",
+    "codec",
+    "models",
+    "protocol",
+    "questions",
+    "event_names",
+    "project",
+    "logs",
+    "runtime",
+}
 
 FENCES = {
     "asyncpg": r"duragraph/pg/",

@@ -6,6 +6,7 @@ import attrs
 
 from duragraph import intake
 from duragraph.addresses import check_url
+from duragraph.api.access import runs as access
 from duragraph.api.io import Call
 from duragraph.api.middleware import id_of
 from duragraph.creates import INSTEAD
@@ -23,8 +24,10 @@ async def create(
 
     `attended`: the client waits for it here, and may want it ended when it leaves.
     Under an `Idempotency-Key` used before it is the run of then, which has another id. Raises
-    NotFound, Conflict, Invalid, Refused, Unavailable.
+    NotFound, Conflict, Invalid, Refused, Denied, Unavailable.
     """
+    if call.user is not None:
+        call, body = await access.creating(call, run_id, thread_id, body)
     creates = call.deps.creates
     instead = thread_id is not None and body.multitask_strategy in INSTEAD
     resumes, request_id = await _waiting(call, thread_id, body), id_of(call.request)
@@ -61,7 +64,13 @@ async def _waiting(call: Call, thread_id: str | None, body: RunCreate) -> Json |
 
 async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:
     """Create a run on a temporary thread for each of these, or none at all; raises as `create`."""
-    request_id = id_of(call.request)
+    request_id, run_ids = id_of(call.request), [new_id() for _ in bodies]
+    if call.user is not None:
+        asked = [
+            await access.creating(call, run_id, None, body)
+            for run_id, body in zip(run_ids, bodies, strict=True)
+        ]
+        bodies = [body for _, body in asked]
     for body in bodies:
         _check(call, body)
 

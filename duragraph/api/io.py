@@ -19,13 +19,16 @@ from aiohttp import web
 
 from duragraph import codec, pg
 from duragraph.deps import DEPS, Deps
-from duragraph.errors import Invalid, TooLarge
-from duragraph.pg import DEFAULT_ORGANIZATION, Connection
+from duragraph.errors import Forbidden, Invalid, TooLarge
+from duragraph.identities import User
+from duragraph.pg import DEFAULT_ORGANIZATION, Connection, Limits
 from duragraph.pg.idempotency import Key
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 
+USER = web.RequestKey("user", User)
+"""Who asks, where auth handlers say so; not there for the operator's keys and for workers."""
 KEY = "Idempotency-Key"
 KEY_PATTERN = "^[!-~]{1,255}$"
 BODY_SECONDS = 60.0
@@ -36,19 +39,28 @@ _is_key = re.compile(KEY_PATTERN).fullmatch
 
 @attrs.frozen
 class Call:
-    """One request on behalf of one organization; `conn` is what it works through if set."""
+    """One request on behalf of one organization; `conn` is what it works through if set.
+
+    A `user` sees what is within `limits`, which its route's guard has set.
+    """
 
     request: web.Request
     deps: Deps
     organization_id: str = DEFAULT_ORGANIZATION
     key: Key | None = None
     conn: "Connection | None" = None
+    user: User | None = None
+    limits: Limits | None = None
 
     def tenant(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection that sees the organization's rows only. Raises Unavailable."""
+        """A connection that sees the organization's rows only. Raises Unavailable, Forbidden."""
         if self.conn is not None:
             return nullcontext(self.conn)
-        return pg.tenant(self.deps.api, self.organization_id)
+        if self.user is None:
+            return pg.tenant(self.deps.api, self.organization_id)
+        if self.limits is None:
+            raise Forbidden("Nobody has said what this user may see.")
+        return pg.limited(self.deps.users, self.organization_id, self.limits)
 
 
 @attrs.frozen
@@ -95,6 +107,11 @@ Value: TypeAlias = Annotated[web.StreamResponse, Media("application/json")]
 Socket: TypeAlias = Annotated[web.StreamResponse, Media("websocket")]
 
 
+Guard: TypeAlias = Callable[[Call, dict[str, Any]], Awaitable[Call]]
+"""Asks auth handlers whether a user may call an endpoint with these arguments, and changes those
+as the handlers do; the call that it returns has its limits."""
+
+
 @attrs.frozen
 class Route:
     """One line of the route table. `status` is what success answers.
@@ -105,6 +122,7 @@ class Route:
     method: str
     path: str
     handler: Handler
+    guard: Guard
     status: int = 200
     once: bool = False
 
@@ -118,7 +136,7 @@ class Route:
         """The aiohttp handler: parse, call, reply."""
         hints = inspect.get_annotations(self.handler, eval_str=True)
         body_type, query_type = hints.get("body"), hints.get("query")
-        handler, status, once = self.handler, self.status, self.once
+        handler, guard, status, once = self.handler, self.guard, self.status, self.once
 
         async def endpoint(request: web.Request) -> web.StreamResponse:
             arguments: dict[str, Any] = {
@@ -129,6 +147,8 @@ class Route:
             if query_type is not None:
                 arguments["query"] = query(request, query_type)
             call = Call(request, request.app[DEPS])
+            if (user := request.get(USER)) is not None:
+                call = await guard(attrs.evolve(call, user=user), arguments)
             if once and KEY in request.headers:
                 call = attrs.evolve(call, key=await _key(call))
             result = await handler(call, **arguments)
@@ -147,6 +167,8 @@ async def _key(call: Call) -> Key:
             hint="1 to 255 printable ASCII characters without spaces, such as a UUID.",
         )
     asked = b"%s %s\n%s" % (request.method.encode(), request.path_qs.encode(), await read(request))
+    if call.user is not None:  # of two users with one key neither is told of the other
+        given = f"{given} {call.user.identity}"
     return Key(call.organization_id, given, sha256(asked).digest())
 
 

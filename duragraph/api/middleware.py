@@ -3,18 +3,29 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
+from uuid import UUID
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from duragraph import codec
+from duragraph.api.io import USER
 from duragraph.config import Config
-from duragraph.errors import DuraGraphError, InvalidLabel, KeyRequired, Unauthorized
+from duragraph.deps import DEPS, Deps
+from duragraph.errors import (
+    Denied,
+    DuraGraphError,
+    InvalidLabel,
+    KeyRequired,
+    Unauthorized,
+)
+from duragraph.identities import STUDIO, User
 from duragraph.ids import new_id
 from duragraph.metrics import REQUESTS
+from duragraph.questions import WORKER_HEADER, Credentials
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +53,7 @@ CORS = {
     "Access-Control-Allow-Private-Network": "true",
 }
 EXPOSED = "x-pagination-total, x-pagination-next, content-location, location"
+_OURS = frozenset({"content-length", "content-type", "transfer-encoding", "connection"})
 REQUEST_ID = web.RequestKey("request_id", str)
 _is_plain = re.compile(r"[!-~]{1,200}").fullmatch
 
@@ -50,6 +62,7 @@ def gate(config: Config, mounts: Iterable[str]) -> Middleware:
     """The one middleware: three checks in a row would cost three frames on every request."""
     keys = [hashlib.sha256(key.encode()).digest() for key in config.api_keys]
     free = frozenset(mount + path for mount in mounts for path in OPEN)
+    workers = tuple(f"{mount}/workers" for mount in mounts)
 
     @web.middleware
     async def gate(request: web.Request, handler: Next) -> web.StreamResponse:
@@ -59,7 +72,12 @@ def gate(config: Config, mounts: Iterable[str]) -> Middleware:
             response: web.StreamResponse = web.Response(headers=_preflight(request))
         else:
             try:
-                if keys and request.path not in free:
+                if request.app[DEPS].identities.required and request.path not in free:
+                    if not _route(request).startswith(workers):
+                        await _identify(request, keys)
+                    elif keys:
+                        _check_key(request, keys)
+                elif keys and request.path not in free:
                     _check_key(request, keys)
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 - the last stop: logged, never leaked
@@ -92,6 +110,8 @@ def failure(request: web.Request, error: Exception) -> web.Response:
         )
     if isinstance(error, InvalidLabel):
         return web.Response(text=error.message, status=STATUS[error.code])  # the wire's own way
+    if isinstance(error, Denied):
+        return _error(error.status, error.message, error.code, headers=_own(error.headers))
     if isinstance(error, DuraGraphError):
         more = {"error": error.message} if isinstance(error, KeyRequired) else None
         headers = {"Retry-After": "1"} if error.code in {"busy", "unavailable"} else {}
@@ -145,9 +165,55 @@ def _route(request: web.Request) -> str:
 
 
 def _check_key(request: web.Request, keys: list[bytes]) -> None:
-    given = hashlib.sha256(request.headers.get("x-api-key", "").encode()).digest()
-    if not sum(hmac.compare_digest(given, key) for key in keys):
+    if not _has_key(request, keys):
         raise Unauthorized(hint="Send a valid key as x-api-key.")
+
+
+def _has_key(request: web.Request, keys: list[bytes]) -> bool:
+    given = hashlib.sha256(request.headers.get("x-api-key", "").encode()).digest()
+    return bool(sum(hmac.compare_digest(given, key) for key in keys))
+
+
+async def _identify(request: web.Request, keys: list[bytes]) -> None:
+    """Ask the project's auth handlers who this is; who has one of the plane's keys is no user.
+
+    Without keys that is whoever names a worker: anybody may be one then. Raises Denied,
+    Unavailable.
+    """
+    deps = request.app[DEPS]
+    if _has_key(request, keys) or (not keys and await _is_worker(request, deps)):
+        return
+    request[USER] = await _user(request, deps)
+
+
+async def _user(request: web.Request, deps: Deps) -> User:
+    spec, headers = deps.identities.spec, request.headers
+    studio = deps.config.studio and spec is not None and spec.studio
+    if studio and headers.get("x-auth-scheme") == "langsmith":
+        return STUDIO
+    return await deps.identities.user(
+        Credentials(
+            method=request.method,
+            path=request.path,
+            path_params=dict(request.match_info),
+            query=request.rel_url.raw_query_string,
+            headers=[(name.lower(), value) for name, value in request.raw_headers],
+            socket=headers.get("Upgrade", "").lower() == "websocket",
+        )
+    )
+
+
+async def _is_worker(request: web.Request, deps: Deps) -> bool:
+    try:
+        worker_id = UUID(request.headers.get(WORKER_HEADER, ""))
+    except ValueError:
+        return False
+    return await deps.dispatcher.knows(str(worker_id))
+
+
+def _own(headers: Mapping[str, str]) -> dict[str, str]:
+    """A handler's headers, less those that a response has of itself."""
+    return {name: value for name, value in headers.items() if name.lower() not in _OURS}
 
 
 def _preflight(request: web.Request) -> dict[str, str]:

@@ -9,6 +9,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from duragraph.api import creation, cursors, fields, results, sse
+from duragraph.api.access import runs as access
 from duragraph.api.io import Call, EventStream, Reply, Value
 from duragraph.errors import Invalid, NotFound
 from duragraph.frames import Batch
@@ -270,7 +271,11 @@ async def cancel_many(call: Call, *, body: CancelMany, query: CancelManyQuery) -
         case CancelMany(str(status), msgspec.UNSET, msgspec.UNSET):
             action = _action(query.action)
             org, cancels = call.organization_id, call.deps.cancels
-            if not await cancels.cancel_all(org, status=status, action=action):
+            if call.user is not None:
+                many = await access.cancel_seen(call, status, action)
+            else:
+                many = await cancels.cancel_all(org, status=status, action=action)
+            if not many:
                 raise NotFound(NOTHING_TO_CANCEL)
         case CancelMany(msgspec.UNSET, str(thread_id), list(run_ids)):
             await _cancel(call, thread_id, run_ids, query.action)

@@ -11,6 +11,7 @@ import attrs
 
 from duragraph import codec
 from duragraph.api import cursors, sse
+from duragraph.api.access import threads as access
 from duragraph.api.io import Call, EventStream
 from duragraph.frames import Batch, Mark
 from duragraph.pg import states
@@ -45,7 +46,7 @@ async def join(call: Call, thread_id: str, *, query: StreamQuery) -> EventStream
         begins = cursors.BEGINNING if after is None else cursors.shown(after)
         path = f"/threads/{thread_id}/stream"
         headers = {"Location": cursors.location(path, begins, stream_mode=sorted(modes))}
-        batches = streams.follow_thread(follower, after=after)
+        batches = access.watched(call, thread_id, streams.follow_thread(follower, after=after))
         return await sse.stream(call, _told(call, batches, modes), headers, _keep(modes))
 
 

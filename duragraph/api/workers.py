@@ -15,7 +15,6 @@ from duragraph.pg import Connection, erasure, threads, workers
 from duragraph.pg.checkpoints import hold, of_run
 from duragraph.protocol import (
     MEDIA_TYPE,
-    AuthAnswer,
     CheckpointQuery,
     CopyThread,
     EraseRuns,
@@ -31,6 +30,7 @@ from duragraph.protocol import (
     pack,
     unpack,
 )
+from duragraph.questions import AuthAnswer
 
 _LOST = "The run's lease is gone"
 

@@ -45,25 +45,53 @@ class Page(Generic[SortBy]):
     offset: int
 
 
+OPEN, CLOSED = "{}", '{"$or":[]}'
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What a user may see: filters of metadata, as JSON for `permits`. Nothing, if not said."""
+
+    threads: str = CLOSED
+    assistants: str = CLOSED
+    crons: str = CLOSED
+
+
 class TenantConnection(asyncpg.Connection):
     """Remembers which organization its session is set to; a `SET LOCAL` a read would cost 4x."""
 
-    __slots__ = ("organization_id",)
+    __slots__ = ("limits", "organization_id")
 
     async def serve(self, organization_id: str) -> None:
         if getattr(self, "organization_id", None) != organization_id:
             await self.execute(SET_ORGANIZATION, organization_id)
             self.organization_id = organization_id
 
+    async def limit(self, limits: Limits) -> None:
+        if getattr(self, "limits", None) != limits:
+            await self.execute(SET_LIMITS, *attrs.astuple(limits))
+            self.limits = limits
+
 
 SET_ORGANIZATION = "select set_config('app.organization_id', $1, false)"
 
+SET_LIMITS = """
+select set_config('app.threads', $1, false), set_config('app.assistants', $2, false),
+    set_config('app.crons', $3, false)
+"""
+
 
 async def open_pool(
-    dsn: str, role: str, *, size: int, settings: Mapping[str, str] | None = None
+    dsn: str,
+    role: str,
+    *,
+    size: int,
+    least: int = 1,
+    settings: Mapping[str, str] | None = None,
 ) -> Pool:
     """`role` is `duragraph_api`, bound by the tenant policy, or `duragraph_engine`.
 
+    Or `duragraph_user`, which is `duragraph_api` within limits.
     `settings` are those that defaults in `schema.sql` read.
     Generic plans and no sequential scans: a plan made while `run` is small would otherwise
     stay a scan of it until the next autoanalyze. Raises Unavailable.
@@ -71,7 +99,7 @@ async def open_pool(
     with translated():
         return await asyncpg.create_pool(
             dsn,
-            min_size=1,
+            min_size=least,
             max_size=size,
             connection_class=TenantConnection,
             init=_init,
@@ -109,6 +137,14 @@ async def tenant(pool: Pool, organization_id: str) -> AsyncIterator[Connection]:
     """A connection that sees `organization_id`'s rows only. Raises Unavailable."""
     async with acquire(pool) as conn:
         await cast("TenantConnection", conn).serve(organization_id)
+        yield conn
+
+
+@asynccontextmanager
+async def limited(pool: Pool, organization_id: str, limits: Limits) -> AsyncIterator[Connection]:
+    """As `tenant`, of the `duragraph_user` pool: sees only what the limits let through."""
+    async with tenant(pool, organization_id) as conn:
+        await cast("TenantConnection", conn).limit(limits)
         yield conn
 
 
@@ -162,6 +198,7 @@ def schema_sql() -> str:
 APPLIED = """
 select obj_description(to_regclass('organization'), 'pg_class') is not distinct from $1::text
     and to_regrole('duragraph_api') is not null and to_regrole('duragraph_engine') is not null
+    and to_regrole('duragraph_user') is not null
 """
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from duragraph.protocol import EventName, Frame
+from duragraph.event_names import EventName
+from duragraph.protocol import Frame
 from duragraph_worker import serialize
 from duragraph_worker.errors import GraphInterrupt, ParentCommand, masked
 from duragraph_worker.executor.agenda import NodeTask

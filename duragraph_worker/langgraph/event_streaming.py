@@ -12,7 +12,8 @@ import attrs
 import msgspec
 from langchain_core.messages import ToolMessage
 
-from duragraph.protocol import EventName, Frame
+from duragraph.event_names import EventName
+from duragraph.protocol import Frame
 from duragraph_worker.errors import masked
 from duragraph_worker.langgraph.frames import ValuesFrame
 from duragraph_worker.langgraph.serialize import dump

@@ -5,8 +5,9 @@ import asyncio
 import msgspec
 import pytest
 
+from duragraph.event_names import EventName
 from duragraph.ids import checkpoint_id, new_id
-from duragraph.protocol import EVENT_MODE, ChannelWrite, Checkpoint, EventName, Frame, Outcome
+from duragraph.protocol import EVENT_MODE, ChannelWrite, Checkpoint, Frame, Outcome
 
 pytestmark = pytest.mark.timeout(30)
 

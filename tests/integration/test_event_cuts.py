@@ -10,8 +10,9 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 
 from duragraph.api import sse
+from duragraph.event_names import EventName
 from duragraph.ids import new_id
-from duragraph.protocol import EventName, Frame
+from duragraph.protocol import Frame
 from tests.cutting import Cutter
 
 pytestmark = pytest.mark.timeout(60)

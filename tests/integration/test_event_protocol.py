@@ -11,8 +11,9 @@ import pytest
 
 from duragraph.api import sse
 from duragraph.api.event_streaming import sockets
+from duragraph.event_names import EventName
 from duragraph.ids import new_id
-from duragraph.protocol import EventName, Frame, Outcome
+from duragraph.protocol import Frame, Outcome
 from duragraph.thread_events import Subscription
 from tests.integration.test_commands import send, start
 

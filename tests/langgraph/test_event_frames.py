@@ -17,7 +17,8 @@ from langgraph.stream import StreamChannel, StreamTransformer
 from langgraph.types import Command, Send, interrupt
 from typing_extensions import TypedDict
 
-from duragraph.protocol import EventName, Frame
+from duragraph.event_names import EventName
+from duragraph.protocol import Frame
 from duragraph_worker import serialize
 from duragraph_worker.langgraph.event_parts import parts
 from duragraph_worker.langgraph.event_streaming import EventFrames

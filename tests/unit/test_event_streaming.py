@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from duragraph.protocol import EVENT_MODE, EventName, Frame
+from duragraph.event_names import EventName
+from duragraph.protocol import EVENT_MODE, Frame
 from duragraph_worker import serialize
 from duragraph_worker.executor.content_blocks import ContentBlocks
 from duragraph_worker.messages import AIMessage, AIMessageChunk

@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw
 
 from duragraph import __version__, codec
 from duragraph.api import creation, sse
+from duragraph.api.access import assistants as access
 from duragraph.api.agents import jsonrpc
 from duragraph.api.agents.jsonrpc import Failure, Fault, Message, MessageId, Success
 from duragraph.api.io import Call, Reply, Unread, Value, reply
@@ -141,6 +142,7 @@ async def _list_tools(call: Call, asked: ListTools, version: str | None) -> dict
     cursor = asked.cursor or "0"
     if not _is_cursor(cursor):
         raise Fault(jsonrpc.INVALID_PARAMS, "Invalid cursor.")
+    call = await access.tools(call, limit=PAGE, offset=int(cursor))
     async with call.tenant() as conn:
         found = await agents.tools(conn, call.organization_id, limit=PAGE + 1, offset=int(cursor))
     shown: dict[str, Any] = {"tools": [_shown(tool, version) for tool in found[:PAGE]]}
@@ -168,6 +170,7 @@ def _shown(tool: Tool, version: str | None) -> dict[str, Any]:
 
 async def _call_tool(call: Call, message: Message, version: str | None) -> web.StreamResponse:
     asked = jsonrpc.params(message, CallTool)
+    call = await access.tools(call, limit=PAGE)
     async with call.tenant() as conn:
         found = await agents.tools_named(conn, call.organization_id, asked.name)
     if not found:

@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import Meta, Raw
 
 from duragraph import codec
+from duragraph.api.access import threads as access
 from duragraph.api.agents import jsonrpc, parts
 from duragraph.api.agents.jsonrpc import INVALID_PARAMS, Failure, Fault, Message, MessageId, Success
 from duragraph.api.agents.parts import V10, Dialect
@@ -92,7 +93,7 @@ async def get(asked: Asked, message: Message) -> web.Response:
 
 async def cancel(asked: Asked, message: Message) -> web.Response:
     task_id = TaskId.parse(jsonrpc.params(message, Named).id)
-    task = await known(asked, task_id)
+    task = await known(asked, task_id, "update")
     ended = await asked.call.deps.cancels.cancel(
         asked.call.organization_id, task.context_id, run_ids=[task.run_id], action="interrupt"
     )
@@ -114,7 +115,7 @@ async def list_tasks(asked: Asked, message: Message) -> web.Response:
     if not wants.contextId or is_uuid(wants.contextId):
         org = asked.call.organization_id
         those = Filter(asked.agent.assistant_id, wants.contextId or None, state or None)
-        async with asked.call.tenant() as conn:
+        async with (await access.listing(asked.call)).tenant() as conn:
             before = wants.pageToken or None
             found = await agents.tasks(conn, org, those, before=before, limit=wants.pageSize + 1)
             total = await agents.count(conn, org, those)
@@ -138,9 +139,9 @@ async def _listed(asked: Asked, task: Task, wants: ListTasks) -> dict[str, Any]:
     )
 
 
-async def known(asked: Asked, task_id: TaskId) -> Task:
-    """The task as it stands. Raises Fault."""
-    async with asked.call.tenant() as conn:
+async def known(asked: Asked, task_id: TaskId, action: str = "read") -> Task:
+    """The task as it stands, for who may do this to its thread. Raises Fault."""
+    async with (await access.reading(asked.call, action, task_id.context_id)).tenant() as conn:
         task = await agents.task(
             conn,
             asked.call.organization_id,
@@ -155,9 +156,9 @@ async def known(asked: Asked, task_id: TaskId) -> Task:
 
 async def _values(asked: Asked, task: Task) -> Raw | None:
     """The state that it came to."""
-    org = asked.call.organization_id
-    async with asked.call.tenant() as conn:
-        return await agents.values(conn, org, task.context_id, task.run_id)
+    org, context_id = asked.call.organization_id, task.context_id
+    async with (await access.reading(asked.call, "read", context_id)).tenant() as conn:
+        return await agents.values(conn, org, context_id, task.run_id)
 
 
 async def read(asked: Asked, task_id: TaskId) -> tuple[Task, Raw | None]:

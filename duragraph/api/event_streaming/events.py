@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from duragraph import codec, thread_events
 from duragraph.api import sse
+from duragraph.api.access import threads as access
 from duragraph.api.io import Call, EventStream
 from duragraph.errors import Gone, Refused
 from duragraph.frames import ALL, Batch, Mark, frame
@@ -100,7 +101,8 @@ async def follow(
     """The thread's events behind `after`, for ever. Raises Gone, Unavailable."""
     streams = call.deps.streams
     with streams.subscribe_thread(call.organization_id, thread_id) as follower:
-        async for batch in streams.follow_thread(follower, after=after):
+        batches = access.watched(call, thread_id, streams.follow_thread(follower, after=after))
+        async for batch in batches:
             if batch.kind == "run":
                 yield list(thread_events.events(batch, await _summary(call, batch)))
 

@@ -1,0 +1,138 @@
+"""Guards of runs, which are their threads': creating one, ending some, finding a thread by one."""
+
+from collections.abc import Sequence
+
+import attrs
+import msgspec
+
+from duragraph import codec, ids, pg
+from duragraph.api.access import threads
+from duragraph.api.access.asking import Given, ask, changed, check, limited
+from duragraph.api.io import Call
+from duragraph.errors import NotFound
+from duragraph.models import CancelAction, RunCreate
+from duragraph.pg import OPEN, access
+
+NO_RUN = "Thread or assistant not found."
+KWARGS = (
+    "input",
+    "command",
+    "config",
+    "context",
+    "stream_mode",
+    "interrupt_before",
+    "interrupt_after",
+    "webhook",
+    "durability",
+)
+"""Of a run's body, what handlers see, and may change, as `value["kwargs"]`."""
+
+
+async def create(call: Call, _given: Given) -> Call:
+    """`creation.py` asks, by `creating`. What they read is the run they made."""
+    return limited(call, threads=OPEN)
+
+
+async def stateless(call: Call, given: Given) -> Call:
+    """Of a run that is named without its thread."""
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        thread_id = await access.thread_of(conn, call.organization_id, given["run_id"])
+    if thread_id is None:
+        return limited(call)
+    return (await threads.about(call, "read", {"thread_id": thread_id}, absent=True))[0]
+
+
+def _cancel(thread_id: str | None, run_ids: Sequence[str] | None, action: str) -> Given:
+    shown = "rollback" if action == "rollback" else "interrupt"
+    return {
+        "thread_id": thread_id,
+        "action": shown,
+        "metadata": {"run_ids": run_ids, "status": None},
+    }
+
+
+async def cancel(call: Call, given: Given) -> Call:
+    value = _cancel(given["thread_id"], [given["run_id"]], given["query"].action)
+    return await _cancelling(call, value)
+
+
+async def cancel_many(call: Call, given: Given) -> Call:
+    body = given["body"]
+    value = _cancel(body.thread_id or None, body.run_ids or None, given["query"].action)
+    value["metadata"]["status"] = body.status or None
+    return await _cancelling(call, value)
+
+
+async def _cancelling(call: Call, value: Given) -> Call:
+    decision = await ask(call, "threads", "update", value)
+    if value["thread_id"] is not None:
+        nothing = NotFound("No runs found to cancel.")
+        await check(call, "thread", value["thread_id"], decision.filter, nothing)
+    return limited(call, threads=decision.filter)
+
+
+async def cancel_seen(call: Call, status: str, action: CancelAction) -> int:
+    """End the open runs of this status on threads that the user sees; returns how many."""
+    org = call.organization_id
+    async with call.tenant() as conn:
+        found = await access.open_runs(conn, org, status)
+    many = 0
+    for thread_id, run_ids in found:
+        cancels = call.deps.cancels
+        many += len(await cancels.cancel(org, thread_id, run_ids=run_ids, action=action))
+    return many
+
+
+async def creating(
+    call: Call, run_id: str, thread_id: str | None, body: RunCreate
+) -> tuple[Call, RunCreate]:
+    """Ask before a run is created. Returns the body as handlers changed it.
+
+    A thread that was to be made with the run is made here, with the metadata that they gave: so
+    one that somebody makes meanwhile is not taken for it. Raises Denied, NotFound, Unavailable.
+    """
+    assistant_id = ids.assistant_id(body.assistant_id)
+    kwargs = {name: getattr(body, name) for name in KWARGS}
+    value = {
+        "thread_id": thread_id,
+        "assistant_id": assistant_id,
+        "run_id": run_id,
+        "status": "pending",
+        "metadata": body.metadata,
+        "prevent_insert_if_inflight": body.multitask_strategy == "reject",
+        "multitask_strategy": body.multitask_strategy,
+        "if_not_exists": body.if_not_exists,
+        "after_seconds": body.after_seconds,
+        "kwargs": kwargs,
+    }
+    decision = await ask(call, "threads", "create_run", value)
+    body = changed(body, decision.changed, metadata="metadata")
+    if "kwargs" in decision.changed:
+        given = msgspec.json.decode(decision.changed["kwargs"], type=dict[str, msgspec.Raw])
+        body = changed(
+            body, {k: bytes(v) for k, v in given.items()}, **{name: name for name in KWARGS}
+        )
+    known = await _may_run(call, assistant_id)
+    if thread_id is None or not known:  # of an unknown assistant the creation tells
+        return limited(call, threads=OPEN), body
+    if body.if_not_exists == "create":
+        metadata = codec.dumps(_thread_metadata(body))
+        async with limited(call, threads=OPEN).tenant() as conn:
+            await access.make_thread(conn, call.organization_id, thread_id, metadata=metadata)
+        body = attrs.evolve(body, if_not_exists="reject")
+    await check(call, "thread", thread_id, decision.filter, NotFound(NO_RUN))
+    return limited(call, threads=OPEN), body
+
+
+def _thread_metadata(body: RunCreate) -> Given:
+    return (body.config.get("metadata") or {}) | body.metadata
+
+
+async def _may_run(call: Call, assistant_id: str) -> bool:
+    """Whether there is such an assistant. System assistants are everybody's. Raises NotFound."""
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        graph_id = await access.graph_of(conn, call.organization_id, assistant_id)
+    if graph_id is not None and ids.system_assistant_id(graph_id) != assistant_id:
+        decision = await ask(call, "assistants", "read", {"assistant_id": assistant_id})
+        await check(call, "assistant", assistant_id, decision.filter, NotFound(NO_RUN))
+    return graph_id is not None
