@@ -29,10 +29,9 @@ TASKS = "__pregel_tasks"
 Source = Literal["input", "loop", "update", "fork"]
 
 _NOT_SHOWN = frozenset(
-    {"langgraph_request_id", "langgraph_auth_user", "langgraph_auth_user_id"}
-    | {"langgraph_auth_permissions"}
+    {"langgraph_auth_user", "langgraph_auth_user_id", "langgraph_auth_permissions"}
 )
-"""Of a run's config, what concerns one request only."""
+"""Of a run's config, what concerns its caller only."""
 _NAMED_ELSEWHERE = frozenset({"checkpoint_ns", "checkpoint_id", "run_id", "thread_id"})
 """Of `configurable`, what a checkpoint tells otherwise."""
 
