@@ -29,6 +29,7 @@ from duragraph.protocol import EVENT_MODE, Frame, Outcome, Task
 from duragraph_worker.errors import NodeCancelledError, masked, trace
 from duragraph_worker.langgraph import event_parts, resuming
 from duragraph_worker.langgraph.event_streaming import EventFrames
+from duragraph_worker.langgraph.factories import EXECUTION
 from duragraph_worker.langgraph.frames import Frames
 from duragraph_worker.langgraph.given import Given, command, fitting
 from duragraph_worker.langgraph.resuming import Quiet
@@ -78,7 +79,10 @@ async def execute(served: Opens, task: Task, recorder: Recorder, plane: Reach) -
     try:
         store = served.store(plane)
         given.config["configurable"][_RUNTIME] = Runtime(store=store)
-        async with served.opened(given.config, store=store, context=given.kwargs.context) as graph:
+        access: AccessContext = EXECUTION if task.kind == "run" else "threads.update"
+        async with served.opened(
+            given.config, store=store, access=access, context=given.kwargs.context
+        ) as graph:
             return await Execution(graph, given, recorder, plane).run()
     except asyncio.CancelledError as cancelled:
         current = asyncio.current_task()

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class Hosted:
-    """`source` is a compiled graph, or a function that makes one: see `factories.py`."""
+    """`source` is a bare compiled graph, or a function that makes one: see `factories.py`."""
 
     graph_id: str
     source: Any
@@ -91,7 +91,7 @@ class Hosted:
         A factory is told all of these. Raises what that raises, and Invalid if it makes no graph.
         """
         if isinstance(self.source, Pregel):
-            yield self._bare(self.source)
+            yield self.source
             return
         occasion = Occasion(config=config, store=store, access=access, context=context)
         async with factories.made(self.source, occasion) as value:
@@ -101,17 +101,11 @@ class Hosted:
                     f"the factory of {self.graph_id!r} made {value!r}",
                     hint="let it return a compiled LangGraph graph, or its builder",
                 )
-            yield self._bare(graph)
+            yield bare(graph, self.graph_id)
 
     def _described(self) -> AbstractAsyncContextManager[Compiled]:
         config: Any = {"configurable": {}, **self.config}
         return self.opened(config, access="assistants.read")
-
-    def _bare(self, graph: Compiled) -> Compiled:
-        update: dict[str, Any] = {"checkpointer": None, "store": None}
-        if graph.name == UNNAMED:
-            update["name"] = self.graph_id
-        return graph.copy(update)
 
     def _about(self, name: str) -> GraphSpec:
         """What the project says of it."""
@@ -158,4 +152,13 @@ def hosted(graph: object, *, graph_id: str | None = None, **more: Any) -> Hosted
             "a LangGraph graph has no name",
             hint="pass graphs={'its id': graph}, or name it: builder.compile(name=…)",
         )
-    return Hosted(graph_id=graph_id or source.name, source=source, **more)
+    name = graph_id or source.name
+    return Hosted(graph_id=name, source=bare(source, name), **more)
+
+
+def bare(graph: Compiled, graph_id: str) -> Compiled:
+    """The graph with no persistence of its own, and a name."""
+    update: dict[str, Any] = {"checkpointer": None, "store": None}
+    if graph.name == UNNAMED:
+        update["name"] = graph_id
+    return graph.copy(update)
