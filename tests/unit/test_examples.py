@@ -1,6 +1,9 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
+from duragraph.project import Project
 from duragraph_worker.example import Demo
 from duragraph_worker.testing import scripted
 
@@ -36,3 +39,24 @@ def test_support_refunds_after_a_person_agreed():
         done = app.resume("t", {"approve": True, "order": "A-1"})
     assert done.output["receipt"]["refunded"] == "A-1"
     assert done.output["messages"][-1].text == "It is paid."
+
+
+def test_the_barista_asks_before_it_brews():
+    pytest.importorskip("langgraph", reason="needs langgraph: pip install -e '.[langgraph]'")
+    from langgraph.checkpoint.memory import InMemorySaver  # noqa: PLC0415
+    from langgraph.types import Command  # noqa: PLC0415
+
+    project = Project.read(EXAMPLES / "langgraph" / "langgraph.json")
+    assert project.notice() is None
+    (entry,) = project.graphs.values()
+    graph = runpy.run_path(str(project.folder / entry.path.partition(":")[0]))["graph"]
+    barista = graph.copy({"checkpointer": InMemorySaver()})
+    config = {"configurable": {"thread_id": "t"}}
+    asked = barista.invoke({"messages": [("user", "A flat white!")]}, config)
+    assert asked["__interrupt__"][0].value == "One flat white, right?"
+    steps = barista.stream(Command(resume=True), config, stream_mode="custom")
+    assert [step["step"] for step in steps] == ["grinding", "brewing", "pouring"]
+    said = barista.get_state(config).values["messages"]
+    assert said[-1].text == "Your flat white, enjoy!"
+    told = barista.invoke({"messages": [("user", "Tea?")]}, config)["messages"][-1].text
+    assert told == "We have espresso, cappuccino, flat white."
