@@ -4,6 +4,7 @@ A request goes `api/` -> `pg/`: a handler parses, one function runs one statemen
 
     errors ids models codec protocol   the nouns, and what plane and worker say to each other
     config logs metrics                what operators set and see
+    project headers                    what a LangGraph project says of the plane and of its runs
     commit                             many small writes, one COMMIT
     frames thread_events               what a run's worker tells, and how each protocol shows it
     pg/                                PostgreSQL, the only record

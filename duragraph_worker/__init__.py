@@ -8,7 +8,9 @@ Public names only. What needs a network is imported when it is first asked for.
                    on a worker: execute.py begins and ends a run, execution.py runs one graph
     record.py      where the executor puts its progress
     local/         runs with no server
+    served.py      a graph as a worker serves it, whoever wrote it
     process/       the worker: polls, attempts, reports, leases
+    langgraph/     LangGraph's graphs, and what they need around them: an extra
     llm/           models and tools; vendors are in integrations/
     state.py       channels of declared types; schema.py: their JSON Schemas
     messages.py    what conversations hold; coerce.py, partial_json.py: how it is read

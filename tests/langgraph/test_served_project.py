@@ -1,6 +1,8 @@
 """A folder with a langgraph.json, served by the bare command: graphs in each form, as they are."""
 
 import asyncio
+import json
+import shutil
 import urllib.request
 from pathlib import Path
 
@@ -100,3 +102,33 @@ def test_other_origins_are_not_let_in(project):
 def test_what_is_not_honoured_is_said_once(project):
     (line,) = [each for each in project[1].read_text().splitlines() if "not supported" in each]
     assert "not supported: http.app, ui; only for images: image_distro" in line
+
+
+async def test_reload_follows_the_file_and_its_environment(tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(FOLDER, folder)
+    file = folder / "langgraph.json"
+    content = json.loads(file.read_text())
+    graphs = content.pop("graphs")
+
+    def write(**named):
+        file.write_text(json.dumps(content | {"graphs": named}))
+
+    write(first=graphs["compiled"])
+    with dev(tmp_path, "--reload", "--config", str(file)) as (_, url):
+        async with get_client(url=url) as client, asyncio.timeout(60):
+            await _answers(client, "first", "small one")
+            write(first=graphs["compiled"], second=graphs["compiled"])
+            await _answers(client, "second", "small one")
+            (folder / "forms.env").write_text("FORMS_MODEL=large")
+            await _answers(client, "second", "large")
+
+
+async def _answers(client, graph, model):
+    """Until the graph is there and answers with this model."""
+    while graph not in {each["graph_id"] for each in await client.assistants.search()}:
+        pass
+    while True:
+        said = await client.runs.wait(None, graph, input={"messages": "?"})
+        if said["messages"][-1]["content"].startswith(model):
+            return
