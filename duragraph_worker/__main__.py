@@ -18,7 +18,7 @@ from duragraph.logs import LogFormat, LogLevel
 from duragraph_worker.authoring.blueprint import GraphError
 from duragraph_worker.process.loading import langgraph, load
 from duragraph_worker.process.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
-from duragraph_worker.served import Served
+from duragraph_worker.served import Authority, Served
 
 Targets = Annotated[
     str,
@@ -67,9 +67,11 @@ def serve(
 ) -> None:
     """Serve graphs until SIGTERM or SIGINT, then give unfinished runs back."""
     logs.configure(level=log_level, format=log_format)
-    graphs = _load(targets, config)
+    graphs, auth = _load(targets, config)
     runtime.settle()
-    Worker(url, graphs=graphs, queue=queue, slots=slots, api_key=api_key, name=name).run()
+    Worker(
+        url, graphs=graphs, queue=queue, slots=slots, api_key=api_key, name=name, auth=auth
+    ).run()
     # Sync nodes may still be at work in threads, which the interpreter would wait for.
     logging.shutdown()
     os._exit(0)
@@ -78,7 +80,7 @@ def serve(
 @app.command
 def validate(*targets: Targets, config: ProjectFile = None) -> None:
     """Load graphs, and say what is wrong with them."""
-    for graph in _load(targets, config):
+    for graph in _load(targets, config)[0]:
         spec = asyncio.run(graph.spec())
         nodes = len(json.loads(spec.drawing)["nodes"]) - len(ENDS)
         sys.stdout.write(f"{graph.graph_id} {graph.version}: {nodes} nodes, all in order\n")
@@ -87,20 +89,25 @@ def validate(*targets: Targets, config: ProjectFile = None) -> None:
 @app.command
 def draw(*targets: Targets, config: ProjectFile = None) -> None:
     """Write graphs as Mermaid text."""
-    for graph in _load(targets, config):
+    for graph in _load(targets, config)[0]:
         sys.stdout.write(asyncio.run(graph.mermaid()))
 
 
-def _load(targets: Sequence[str], config: Path | None) -> list[Served]:
-    """The graphs named, and those of the project if one is asked for or none is named."""
+def _load(targets: Sequence[str], config: Path | None) -> tuple[list[Served], Authority | None]:
+    """The graphs named, and those of the project if one is asked for or none is named.
+
+    And the project's auth handlers, if it has some.
+    """
     project = projects.find(config, targets)
     if project is None and not targets:
         raise Invalid(
             "no graph to serve",
             hint="name some, each as module:name or path/file.py:name, or write a langgraph.json",
         )
-    loaded = langgraph("project").load(project) if project is not None else []
-    return [*loaded, *map(load, targets)]
+    if project is None:
+        return [load(target) for target in targets], None
+    loaded = langgraph("project").load(project)
+    return [*loaded, *map(load, targets)], langgraph("auth").load(project)
 
 
 def main() -> None:

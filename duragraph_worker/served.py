@@ -1,7 +1,7 @@
 """A graph as a worker serves it, whoever wrote it, and what its runs may ask of the plane.
 
-`authoring/hosted.py` serves plans, `langgraph/hosted.py` LangGraph's graphs; `process/` knows
-both by these words alone.
+`authoring/hosted.py` serves plans, `langgraph/hosted.py` LangGraph's graphs, `langgraph/auth.py`
+auth handlers; `process/` knows all of them by these words alone.
 """
 
 from typing import Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from duragraph.protocol import (
     Snapshot,
     Task,
 )
+from duragraph.questions import AuthAnswer, AuthQuestion, AuthSpec
 from duragraph_worker.record import Recorder
 
 
@@ -59,3 +60,13 @@ class Served(Protocol):
 
         What user code raises is an outcome. Raises CancelledError when cancelled, record.Fenced.
         """
+
+
+class Authority(Protocol):
+    """Auth handlers: who clients of the plane are, and what they may do."""
+
+    @property
+    def spec(self) -> AuthSpec: ...
+
+    async def answer(self, question: AuthQuestion) -> AuthAnswer:
+        """Whatever user code raises is a refusal."""

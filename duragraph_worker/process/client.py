@@ -34,6 +34,7 @@ from duragraph.protocol import (
     pack,
     unpack,
 )
+from duragraph.questions import WORKER_HEADER, AuthAnswer
 from duragraph_worker import serialize
 
 T = TypeVar("T")
@@ -123,12 +124,19 @@ class Plane:
         """Raises Conflict once its lease is gone or where the target is, NotFound."""
         await self._ask(self._workers / worker_id / "copies", message, None)
 
-    async def request(self, method: str, path: str, body: object | None = None) -> bytes:
+    async def request(
+        self, worker_id: str, method: str, path: str, body: object | None = None
+    ) -> bytes:
         """The client API: see `served.Reach`."""
         headers = {"content-type": JSON, "accept": JSON, "idempotency-key": ids.new_id()}
+        headers[WORKER_HEADER] = worker_id
         data = b"" if body is None else serialize.encode(body)
         url = URL(self.url + path)
         return await self._repeat(lambda: self._send(method, url, data, REQUEST_SECONDS, headers))
+
+    async def answer(self, worker_id: str, answers: list[AuthAnswer]) -> None:
+        """To questions that came with a poll. Any plane may be told: it passes them on."""
+        await self._ask(self._workers / worker_id / "answers", answers, None)
 
     async def drain(self, worker_id: str) -> None:
         """Ask for no more work, and for that of polls that ended. Raises NotFound."""

@@ -31,4 +31,4 @@ class LeasedReach:
         await self.plane.copy(self.worker_id, message)
 
     async def request(self, method: str, path: str, body: object | None = None) -> bytes:
-        return await self.plane.request(method, path, body)
+        return await self.plane.request(self.worker_id, method, path, body)

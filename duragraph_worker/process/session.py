@@ -19,12 +19,13 @@ from duragraph.protocol import (
     Registered,
     Task,
 )
+from duragraph_worker.process.answers import Answers
 from duragraph_worker.process.attempt import Attempt
 from duragraph_worker.process.client import Plane
 from duragraph_worker.process.leases import Heartbeat
 from duragraph_worker.process.reach import LeasedReach
 from duragraph_worker.process.report import Reporter
-from duragraph_worker.served import Served
+from duragraph_worker.served import Authority, Served
 
 DRAIN_SECONDS = 8.0
 """A drain lasts no longer: the leases it could not give back run out soon after."""
@@ -46,6 +47,7 @@ class Session:
         *,
         graphs: Mapping[tuple[str, str], Served],
         slots: int,
+        auth: Authority | None = None,
     ) -> None:
         """`graphs` by graph id and version, as registered."""
         self._plane = plane
@@ -53,6 +55,7 @@ class Session:
         self._hold_seconds = registered.poll_seconds
         self._graphs = graphs
         self._reach = LeasedReach(plane, self._id)
+        self._answers = None if auth is None else Answers(plane, self._id, auth)
         self._free = slots
         self._freed = asyncio.Event()
         self._draining = False
@@ -91,11 +94,13 @@ class Session:
     async def _serve(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         start = partial(self._start, group)
         sides = [group.create_task(side.run()) for side in (self._heartbeat, self._reporter)]
-        polls = [group.create_task(self._poll(place, start)) for place in (0, 1)]
+        polls = [group.create_task(self._poll(group, place, start)) for place in (0, 1)]
         await stop.wait()
         await self._give_back(polls)
         for task in [*sides, *polls, *self._jobs()]:
             task.cancel()
+        if self._answers is not None:
+            self._answers.stop()
 
     async def _give_back(self, polls: Sequence[asyncio.Task[None]]) -> None:
         self._draining = True
@@ -116,7 +121,9 @@ class Session:
     def _jobs(self) -> list[asyncio.Task[None]]:
         return [each.job for each in self._attempts.values() if each.job is not None]
 
-    async def _poll(self, place: int, start: Callable[[Task], None]) -> None:
+    async def _poll(
+        self, group: asyncio.TaskGroup, place: int, start: Callable[[Task], None]
+    ) -> None:
         while await self._turn(place):
             self._held[place] = True
             try:
@@ -127,6 +134,8 @@ class Session:
                 self._freed.set()
             for control in polled.control:
                 self._lose(control)
+            if self._answers is not None:
+                self._answers.begin(group, polled.questions)
             fresh = [task for task in polled.tasks if task.epoch > self._epochs.get(task.run_id, 0)]
             self._heartbeat.hold([Lease(task.run_id, task.epoch) for task in fresh])
             for task in fresh:

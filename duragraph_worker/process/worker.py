@@ -18,6 +18,7 @@ from duragraph.protocol import Register, Registered
 from duragraph_worker.process.client import Plane
 from duragraph_worker.process.loading import served
 from duragraph_worker.process.session import Session
+from duragraph_worker.served import Authority
 
 new_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
@@ -63,10 +64,12 @@ class Worker:
         slots: int = DEFAULT_SLOTS,
         api_key: str | None = None,
         name: str | None = None,
+        auth: Authority | None = None,
     ) -> None:
         """`graphs` are classes decorated with @Graph and compiled LangGraph graphs.
 
-        By their ids they may also be functions that make LangGraph graphs. Raises Invalid for
+        By their ids they may also be functions that make LangGraph graphs. `auth` answers for a
+        project's auth handlers: from then on the plane's clients are users. Raises Invalid for
         what is none of these.
         """
         hosted = (
@@ -84,6 +87,7 @@ class Worker:
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._slots = slots
         self._queue = queue
+        self._auth = auth
         self._stop = asyncio.Event()
 
     def run(self) -> None:
@@ -97,12 +101,15 @@ class Worker:
     async def arun(self) -> None:
         """As `run`, in a loop that is running already: until `stop`."""
         specs = [await graph.spec() for graph in self._graphs.values()]
-        registration = Register(self._name, self._slots, specs, self._queue)
+        auth = None if self._auth is None else self._auth.spec
+        registration = Register(self._name, self._slots, specs, self._queue, auth=auth)
         async with self._plane as plane:
             while (registered := await self._register(plane, registration)) is not None:
                 names = sorted(spec.graph_id for spec in specs)
                 log.info("serving", extra={"graphs": names, "worker_id": registered.worker_id})
-                session = Session(plane, registered, graphs=self._graphs, slots=self._slots)
+                session = Session(
+                    plane, registered, graphs=self._graphs, slots=self._slots, auth=self._auth
+                )
                 try:
                     await session.run(self._stop)
                 except NotFound:
