@@ -5,7 +5,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from duragraph.errors import Invalid, NotFound, Unauthorized
+from duragraph.errors import Conflict, Invalid, NotFound, Unauthorized
 from duragraph.protocol import MEDIA_TYPE, Lease, Poll, Report, Verdict, pack
 from duragraph_worker.process.client import Plane
 
@@ -97,3 +97,39 @@ async def test_the_key_goes_with_every_request(door):
     async with Plane(door.url, api_key="secret") as plane:
         await plane.drain("w")
     assert keys == ["secret"]
+
+
+async def test_a_request_of_the_client_api_is_repeated_under_one_key(door):
+    keys: list[str | None] = []
+
+    def keyed(then: Callable[[web.Request], web.StreamResponse]):
+        def answer(request: web.Request) -> web.StreamResponse:
+            keys.append(request.headers.get("idempotency-key"))
+            return then(request)
+
+        return answer
+
+    door.answers = [keyed(cut), keyed(says(503, "unavailable")), keyed(fine(b'{"a":1}'))]
+    async with Plane(door.url) as plane:
+        answer = await plane.request("w", "POST", "/store/items/search?x=1", {"query": "é"})
+    assert answer == b'{"a":1}'
+    assert door.requests == [("/store/items/search", '{"query":"é"}'.encode())] * 3
+    assert len(set(keys)) == 1
+    assert keys[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [(404, "not_found", NotFound), (409, "conflict", Conflict), (422, "invalid", Invalid)],
+)
+async def test_what_the_client_api_refuses_is_raised(door, status, code, error):
+    door.answers = [says(status, code)]
+    async with Plane(door.url) as plane:
+        with pytest.raises(error):
+            await plane.request("w", "DELETE", "/threads/1")
+
+
+async def test_an_answer_without_a_body_is_empty(door):
+    door.answers = [lambda _: web.Response(status=204)]
+    async with Plane(door.url) as plane:
+        assert await plane.request("w", "PUT", "/store/items", {}) == b""
