@@ -71,23 +71,17 @@ class Given:
         """Raises msgspec.ValidationError for kwargs of another shape."""
         kwargs = msgspec.json.decode(task.kwargs, type=Kwargs)
         asked = kwargs.config or {}
-        of_run = {"graph_id": task.graph_id, "assistant_id": task.assistant_id}
+        of_run = {"run_id": task.run_id, "thread_id": task.thread_id}
+        of_graph = {"graph_id": task.graph_id}
+        metadata: dict[str, Any] = {}
+        if task.kind == "run":
+            of_graph["assistant_id"] = task.assistant_id
+            given = serialize.decode(task.metadata or b"{}")
+            metadata = {**(asked.get("metadata") or {}), **given, "run_attempt": task.attempt}
         config = {
             **asked,
-            "configurable": {
-                **(asked.get("configurable") or {}),
-                "run_id": task.run_id,
-                "thread_id": task.thread_id,
-                **of_run,
-            },
-            "metadata": {
-                **of_run,
-                **(asked.get("metadata") or {}),
-                **serialize.decode(task.metadata or b"{}"),
-                "run_attempt": task.attempt,
-                "run_id": task.run_id,
-                "thread_id": task.thread_id,
-            },
+            "configurable": {**(asked.get("configurable") or {}), **of_run, **of_graph},
+            "metadata": {**of_graph, **metadata, **of_run},
         }
         if task.kind == "run":
             config["run_id"] = UUID(task.run_id)
