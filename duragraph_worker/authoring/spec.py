@@ -14,7 +14,9 @@ def to_spec(plan: Plan) -> GraphSpec:
     nested = dict(_subgraphs(plan))
     levels = max((name.count("|") + 1 for name in nested), default=0)
     unfolded = [drawing(plan, depth=depth).json() for depth in range(1, levels + 1)]
-    schemas = {name: serialize.encode(part) for name, part in schema.of_graph(plan).items()}
+    schemas: dict[str, Any] = {
+        name: serialize.encode(part) for name, part in schema.of_graph(plan).items()
+    }
     return GraphSpec(
         graph_id=plan.graph_id,
         version=plan.version,
