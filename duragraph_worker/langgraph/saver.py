@@ -78,6 +78,7 @@ class Saver(Upkeep):
         self._put: set[str] = set()
         """The checkpoints of this attempt."""
         self._arrived = asyncio.Event()
+        self._broken: Exception | None = None
         self._writes: defaultdict[str, dict[str, TaskWrites]] = defaultdict(dict)
         self._parts: dict[str, Mapping[str, Any]] = {}
         """What was scheduled after checkpoints that are still to be put, by their ids."""
@@ -135,9 +136,12 @@ class Saver(Upkeep):
     async def stands(self, checkpoint_id: str) -> None:
         """Wait until a checkpoint that the stream has told of is put; not under `exit`.
 
-        It is put by a task of the loop that begins before the nodes after it do.
+        It is put by a task of the loop that begins before the nodes after it do. Raises what an
+        earlier one's put raised: LangGraph puts no more after that.
         """
         while checkpoint_id not in self._known and checkpoint_id not in self._put:
+            if self._broken is not None:
+                raise self._broken
             self._arrived.clear()
             await self._arrived.wait()
 
@@ -221,7 +225,7 @@ class Saver(Upkeep):
             return
         stand.next = following
         tasks = [_listed(place, task, stand.sends) for place, task in enumerate(part["tasks"])]
-        channels = stand.complete(part["values"], self.serde) if stand.owed else []
+        channels = stand.complete(part["values"], self.serde) if made_here else []
         self._recorder.put(
             Scheduled(stand.checkpoint_id, following, serialize.dump(tasks), channels)
         )
@@ -244,6 +248,9 @@ class Saver(Upkeep):
         """Record a checkpoint; with durability `sync`, wait until it is. Raises Fenced."""
         try:
             stored = self._record(config, checkpoint, metadata)
+        except Exception as error:
+            self._broken = error
+            raise
         finally:
             self._put.add(checkpoint["id"])
             self._arrived.set()
@@ -282,6 +289,7 @@ class Saver(Upkeep):
             self._known.pop(before.checkpoint_id, None)
             self._writes.pop(before.checkpoint_id, None)
         self._known[stand.checkpoint_id] = self._at[ns] = self._newest[ns] = stand
+        self._put.add(stand.checkpoint_id)
         if (part := self._parts.pop(stand.checkpoint_id, None)) is not None:
             self._schedule(stand, part)
         return stands.address(self._task.thread_id, ns, stand.checkpoint_id)

@@ -55,8 +55,10 @@ class Stand:
     writes: dict[str, TaskWrites] = attrs.field(factory=dict)
     objects: dict[str, Any] = attrs.field(factory=dict)
     """The visible values, as the graph has them."""
-    owed: dict[str, Cell | None] = attrs.field(factory=dict)
-    """Channels with a value that a checkpoint leaves out, a `DeltaChannel`'s: what they had."""
+    root: str | None = None
+    """The channel that is the whole state, where that is no mapping."""
+    left: dict[str, Cell] = attrs.field(factory=dict)
+    """What the parent had of channels that have no value here, as far as the checkpoint says."""
     shown: bool = False
     """The stream has shown its values, or is past them."""
 
@@ -84,6 +86,7 @@ class Stand:
             kept["channel_versions"],
             snapshot.next,
             kept["sends"],
+            root=kept["root"],
             writes={w.task_id: TaskWrites.load(w) for w in snapshot.writes if w.opaque},
         )
 
@@ -91,15 +94,15 @@ class Stand:
         """As LangGraph takes it, all of new objects."""
         kept = _kept(self.opaque, serde)
         self.objects = {name: cell.restore(serde) for name, cell in self.cells.items()}
-        values = kept["private"] | self.objects
-        if (root := kept["root"]) is not None and ROOT_CHANNEL in values:
-            values[root] = values.pop(ROOT_CHANNEL)
+        versions = kept["channel_versions"]
+        named = {self.root or name: value for name, value in self.objects.items()}
+        values = kept["private"] | {n: value for n, value in named.items() if n in versions}
         checkpoint = Checkpoint(
             v=kept["v"],
             id=self.checkpoint_id,
             ts=self.created_at,
             channel_values=values,
-            channel_versions=kept["channel_versions"],
+            channel_versions=versions,
             versions_seen=kept["versions_seen"],
             updated_channels=kept["updated_channels"],
         )
@@ -111,18 +114,19 @@ class Stand:
             self._pending(serde),
         )
 
-    def complete(self, values: Mapping[str, Any], serde: SerializerProtocol) -> list[ChannelWrite]:
-        """Take from `values`, which are the whole state, those that the checkpoint left out.
+    def complete(self, values: Any, serde: SerializerProtocol) -> list[ChannelWrite]:
+        """Take from `values`, the whole state, what the checkpoint left out; what to record of it.
 
-        With them there is nothing to be rebuilt from earlier writes.
+        A reducer's empty value stands in no checkpoint, nor does a `DeltaChannel`'s, which so
+        need not be rebuilt from earlier writes.
         """
         writes: list[ChannelWrite] = []
-        for name, before in self.owed.items():
-            if name in values:
-                self.cells[name] = _follow(
-                    before, name, values[name], writes, at=self.checkpoint_id, serde=serde
-                )
-        self.owed.clear()
+        given = values if self.root is None else {ROOT_CHANNEL: values}
+        for name in given.keys() - self.cells.keys():
+            self.objects[name] = given[name]
+            self.cells[name] = _follow(
+                self.left.get(name), name, given[name], writes, at=self.checkpoint_id, serde=serde
+            )
         return writes
 
     def _pending(self, serde: SerializerProtocol) -> list[PendingWrite]:
@@ -145,9 +149,10 @@ def record(
     values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
     visible, private = _split(values, shown)
     cells, parts = _cells(visible, versions, base, at=checkpoint["id"], shown=shown, serde=serde)
-    owed = _owed(cells, versions, base, shown)
+    root = shown if isinstance(shown, str) else None
+    left = _left(cells, versions, base, root)
     sends = len(values.get(TASKS) or ())
-    opaque = _keep(checkpoint, private, sends=sends, root=_root(shown), serde=serde)
+    opaque = _keep(checkpoint, private, sends=sends, root=root, serde=serde)
     stand = Stand(
         checkpoint["id"],
         ns,
@@ -160,7 +165,8 @@ def record(
         [],
         sends,
         objects=visible,
-        owed=owed,
+        root=root,
+        left=left,
     )
     item = protocol.Checkpoint(
         stand.checkpoint_id,
@@ -254,21 +260,21 @@ def _alone(value: Any) -> Any:
     return value.value if isinstance(value, _DeltaSnapshot) else value
 
 
-def _owed(
-    cells: dict[str, Cell], versions: Mapping[str, Any], base: Stand | None, shown: Shown
-) -> dict[str, Cell | None]:
-    """The visible channels that were written, but have no value here; others keep their cell."""
-    before: Mapping[str, Cell] = {} if base is None else base.cells
-    names = before if isinstance(shown, str) or callable(shown) else shown
-    owed: dict[str, Cell | None] = {}
-    for name in names:
-        if name in cells or name not in versions:
+def _left(
+    cells: dict[str, Cell], versions: Mapping[str, Any], base: Stand | None, root: str | None
+) -> dict[str, Cell]:
+    """The cells of the parent that are not taken over: of channels that have no value here.
+
+    Those whose version is still the parent's are, though the checkpoint left them out.
+    """
+    left: dict[str, Cell] = {}
+    for name, cell in ({} if base is None else base.cells).items():
+        channel = root or name
+        if name in cells or base is None:
             continue
-        if base is not None and name in before and base.versions.get(name) == versions[name]:
-            cells[name] = before[name]
-        else:
-            owed[name] = before.get(name)
-    return owed
+        same = base.versions.get(channel) == versions.get(channel)
+        (cells if same else left)[name] = cell
+    return left
 
 
 def _keep(
@@ -296,10 +302,6 @@ def _kept(opaque: bytes, serde: SerializerProtocol) -> dict[str, Any]:
     kind, _, data = opaque.partition(b"\0")
     kept: dict[str, Any] = serde.loads_typed((kind.decode(), data))
     return kept
-
-
-def _root(shown: Shown) -> str | None:
-    return shown if isinstance(shown, str) else None
 
 
 def _source(metadata: CheckpointMetadata) -> Source:
