@@ -166,6 +166,8 @@ class Project:
             found["thread_ttl_strategy"] = ttl.strategy
         if content.http and content.http.cors and (origins := content.http.cors.allow_origins):
             found["cors_origins"] = ",".join(origins)
+        if content.auth:
+            found["auth_handlers"] = "required"
         return found
 
     @property

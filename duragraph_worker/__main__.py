@@ -80,15 +80,17 @@ def serve(
 @app.command
 def validate(*targets: Targets, config: ProjectFile = None) -> None:
     """Load graphs, and say what is wrong with them."""
+    logs.configure(level="warning", format="auto")
     for graph in _load(targets, config)[0]:
         spec = asyncio.run(graph.spec())
-        nodes = len(json.loads(spec.drawing)["nodes"]) - len(ENDS)
-        sys.stdout.write(f"{graph.graph_id} {graph.version}: {nodes} nodes, all in order\n")
+        nodes = [node for node in json.loads(spec.drawing)["nodes"] if node["id"] not in ENDS]
+        sys.stdout.write(f"{graph.graph_id} {graph.version}: {len(nodes)} nodes, all in order\n")
 
 
 @app.command
 def draw(*targets: Targets, config: ProjectFile = None) -> None:
     """Write graphs as Mermaid text."""
+    logs.configure(level="warning", format="auto")
     for graph in _load(targets, config)[0]:
         sys.stdout.write(asyncio.run(graph.mermaid()))
 
