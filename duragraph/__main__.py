@@ -99,7 +99,10 @@ def dev(
             port=listener.getsockname()[1],
             database_url=servers.database_url,
             nats_url=servers.nats_url,
+            studio=True,
         )
+        if project is not None and project.content.auth is None:
+            settings = development.without_auth(settings)
         jobs: list[Job] = [partial(development.watch, servers.children)]
         graphs = development.Graphs(targets, project)
         if worker:

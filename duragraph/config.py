@@ -130,7 +130,8 @@ class Config:
     """Whether a worker's auth handlers say who clients are: once one has registered some, from the
     first request on, or never, which also forgets those that were registered."""
     studio: bool = _setting(False, _yes)
-    """Let LangGraph Studio in without credentials, unless the handlers' project forbids it."""
+    """Let LangGraph Studio in without credentials, unless the handlers' project forbids it: for
+    `dev` alone, since whoever says that it is Studio is believed."""
     cors_origins: tuple[str, ...] = _setting(("*",), _list)
 
     max_body_bytes: int = _setting(64 << 20, _whole(1024, 1 << 30))

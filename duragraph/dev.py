@@ -128,6 +128,11 @@ async def _ended(child: Child) -> Child:
     return child
 
 
+def without_auth(config: Config) -> Config:
+    """For a project that names no auth handlers: those it named once are forgotten."""
+    return attrs.evolve(config, auth_handlers="off") if config.auth_handlers == "auto" else config
+
+
 def address(config: Config) -> str:
     """The plane's URL as this machine reaches it."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104

@@ -114,7 +114,10 @@ ROUTES = (
     ),
     Route("GET", "/threads/{thread_id}/runs/{run_id}/join", runs.join, on_threads.one("read")),
     Route(
-        "GET", "/threads/{thread_id}/runs/{run_id}/stream", runs.join_stream, on_threads.one("read")
+        "GET",
+        "/threads/{thread_id}/runs/{run_id}/stream",
+        runs.join_stream,
+        on_threads.one("read", absent=True),
     ),
     Route(
         "POST", "/threads/{thread_id}/runs/{run_id}/cancel", runs.cancel, on_runs.cancel, status=202

@@ -43,6 +43,7 @@ async def create(
             request_id=request_id,
             resumes=resumes,
             headers=call.request.headers,
+            asker=None if call.user is None else call.user.configurable(),
         )
         if attended and body.on_disconnect == "cancel":
             new = attrs.evolve(new, plane_id=call.deps.plane_id)
@@ -80,12 +81,13 @@ async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:
                 found[body.assistant_id],
                 body,
                 organization_id=call.organization_id,
-                run_id=new_id(),
+                run_id=run_id,
                 thread_id=None,
                 request_id=request_id,
                 headers=call.request.headers,
+                asker=None if call.user is None else call.user.configurable(),
             )
-            for body in bodies
+            for run_id, body in zip(run_ids, bodies, strict=True)
         ]
         return await call.deps.creates.create_all(new, key=call.key)
 

@@ -7,7 +7,7 @@ worker may be asked what it may do, not only the one that let it in.
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -20,6 +20,7 @@ from duragraph.errors import Invalid
 from duragraph.project import Project
 from duragraph.questions import AuthAnswer, AuthQuestion, AuthSpec, Credentials, Intent
 from duragraph_worker.langgraph.project import named
+from duragraph_worker.langgraph.user import User
 
 try:
     from starlette.requests import Request
@@ -44,35 +45,6 @@ READS = {
 IDS = "thread_id", "run_id", "assistant_id", "cron_id"
 NAMESPACES = "namespace", "suffix"
 FAILED = "Internal Server Error"
-
-
-class User(Mapping[str, Any]):
-    """`ctx.user`, and `langgraph_auth_user` of a run: its fields as items and as attributes."""
-
-    def __init__(self, fields: Mapping[str, Any]) -> None:
-        self._fields = fields
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_fields" or name not in self._fields:
-            raise AttributeError(f"the user has no {name!r}")
-        return self._fields[name]
-
-    def __getitem__(self, name: str) -> Any:
-        return self._fields[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def __str__(self) -> str:
-        return str(self._fields["identity"])
-
-    def model_dump(self) -> dict[str, Any]:
-        return {**self._fields}
-
-    dict = model_dump
 
 
 def load(project: Project) -> "Handlers | None":

@@ -17,6 +17,7 @@ from pydantic.errors import PydanticUserError
 
 from duragraph.protocol import Task
 from duragraph_worker import serialize
+from duragraph_worker.langgraph.user import User
 
 Durability = Literal["sync", "async", "exit"]
 
@@ -83,6 +84,8 @@ class Given:
             "configurable": {**(asked.get("configurable") or {}), **of_run, **of_graph},
             "metadata": {**of_graph, **metadata, **of_run},
         }
+        if user := config["configurable"].get("langgraph_auth_user"):
+            config["configurable"]["langgraph_auth_user"] = User(user)
         if task.kind == "run":
             config["run_id"] = UUID(task.run_id)
         return cls(task, kwargs, cast("RunnableConfig", config))
