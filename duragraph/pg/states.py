@@ -192,6 +192,10 @@ class _Left:
     error: str | None = None
     interrupts: list[Json] | None = None
 
+    def still(self) -> "_Left":
+        """Less what was asked by a task that has finished."""
+        return self if self.result == NULL else attrs.evolve(self, interrupts=None)
+
 
 _NOTHING = _Left()
 
@@ -199,6 +203,8 @@ _NOTHING = _Left()
 def _state(record: Record, below: dict[str, Record]) -> ThreadState:
     planned = msgspec.json.decode(record["tasks"], type=list[Planned])
     left = msgspec.json.decode(record["writes"], type=dict[str, _Left])
+    if record["live"]:
+        left = {id: each.still() for id, each in left.items()}
     tasks = [
         _task(p, left.get(p.id, _NOTHING), thread_id=record["thread_id"], below=below)
         for p in planned

@@ -106,7 +106,7 @@ class TaskWrites:
             self.task_id,
             result=self.result,
             error=self.error,
-            interrupts=self.interrupts if self.result is None else None,
+            interrupts=self.interrupts,
             opaque=msgspec.msgpack.encode(_Kept(self.run_id, list(self.slots.values()))),
         )
 
