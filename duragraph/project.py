@@ -50,10 +50,10 @@ class GraphEntry(msgspec.Struct):
 class Patterns(msgspec.Struct):
     """Header names, with `*` for anything; what is excluded is not included."""
 
-    includes: list[str] = []
-    excludes: list[str] = []
-    include: list[str] = []
-    exclude: list[str] = []
+    includes: list[str] | None = None
+    excludes: list[str] | None = None
+    include: list[str] | None = None
+    exclude: list[str] | None = None
     """Other words for the same."""
 
 

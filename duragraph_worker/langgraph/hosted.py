@@ -4,6 +4,7 @@ Knows each form a graph comes in: compiled, a builder, or a function that makes 
 nothing itself: `execute.py` does.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -32,6 +33,8 @@ from duragraph_worker.served import Reach
 UNNAMED = "LangGraph"
 """What LangGraph calls a graph that was given no name."""
 ANY_VERSION = "1"
+SPEC_SECONDS = 30.0
+"""A factory may connect to what is not there, and a worker must not wait for that."""
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +60,11 @@ class Hosted:
     async def spec(self) -> GraphSpec:
         """What can't be known of it is left out: a factory may want what only a run has."""
         try:
-            async with self._described() as graph:
+            async with asyncio.timeout(SPEC_SECONDS), self._described() as graph:
                 return await self._spec(graph)
-        except Exception as error:
-            if isinstance(self.source, Pregel):
-                raise
+        except Exception as error:  # noqa: BLE001 - a factory may raise anything: it is served still
             extra = {"graph": self.graph_id, "why": f"{type(error).__name__}: {error}"}
-            log.warning("a graph's factory can't be asked for its schemas", extra=extra)
+            log.warning("a graph can't be asked for its schemas", extra=extra)
             return self._about(self.graph_id)
 
     async def mermaid(self) -> str:

@@ -39,9 +39,9 @@ def settle(project: Project) -> None:
     sys.path += [str(folder) for folder in project.folders if str(folder) not in sys.path]
     if notice := project.notice():
         log.warning("%s: %s", project.file.name, notice)
-    wanted = project.content.python_version
+    wanted = (project.content.python_version or "").partition("-")[0]
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if wanted not in {None, running}:
+    if wanted not in {"", running}:
         log.warning("%s wants Python %s, this is %s", project.file.name, wanted, running)
 
 
@@ -94,8 +94,8 @@ def _headers(project: Project) -> HeaderPatterns | None:
     http = project.content.http
     if http is None or (said := http.configurable_headers) is None:
         return None
-    include, exclude = said.includes or said.include, said.excludes or said.exclude
-    return HeaderPatterns(*(tuple(each.lower() for each in names) for names in (include, exclude)))
+    named = said.includes or said.include or (), said.excludes or said.exclude or ()
+    return HeaderPatterns(*(tuple(each.lower() for each in names) for names in named))
 
 
 def _store(project: Project) -> dict[str, Any]:

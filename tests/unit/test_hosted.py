@@ -1,5 +1,7 @@
 """LangGraph graphs as a worker takes them: in which forms, under which names, and what is told."""
 
+import asyncio
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +25,6 @@ from duragraph.errors import Invalid
 from duragraph_worker import Graph, Worker, entrypoint, node
 from duragraph_worker.langgraph import factories
 from duragraph_worker.langgraph.hosted import hosted
-from duragraph_worker.process import loading
 from duragraph_worker.process.loading import load, served
 
 if TYPE_CHECKING:
@@ -80,14 +81,18 @@ def test_two_of_one_name_are_refused():
         Worker(graphs=[NAMED, NAMED])
 
 
-def test_without_the_extra_the_pip_line_is_told(monkeypatch):
-    for name in list(sys.modules):
-        if name.startswith("duragraph_worker.langgraph"):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "langgraph.store.base", None)
-    with pytest.raises(Invalid) as raised:
-        loading.langgraph("hosted")
-    assert raised.value.hint == "pip install 'duragraph[langgraph]'"
+def test_without_the_extra_the_pip_line_is_told(tmp_path):
+    (tmp_path / "langgraph.json").write_text('{"graphs": {"agent": "./agent.py:graph"}}')
+    program = (
+        "import sys; sys.modules['langgraph'] = None; sys.argv = ['duragraph-worker', 'validate'];"
+        "from duragraph_worker.__main__ import main; main()"
+    )
+    (tmp_path / "agent.py").write_text("def graph(): ...")
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "pip install 'duragraph[langgraph]'" in done.stderr
 
 
 async def test_its_own_checkpointer_and_store_give_way():
@@ -240,3 +245,11 @@ async def test_drawings_unfold_level_by_level():
     ]
     assert msgspec.json.decode(spec.subgraphs).keys() == {"middle", "middle|inner"}
     assert (await hosted(NAMED).spec()).drawing_xray in {None, b"null"}
+
+
+async def test_a_factory_that_hangs_is_registered_without_schemas(monkeypatch):
+    async def hanging():
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("duragraph_worker.langgraph.hosted.SPEC_SECONDS", 0.01)
+    assert (await hosted(hanging, graph_id="made").spec()).input_schema == b"null"

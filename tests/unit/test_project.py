@@ -177,3 +177,22 @@ def test_a_file_is_loaded_once_and_one_that_fails_again(write, tmp_path):
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             named(read, "./bad.py:graph")
+
+
+async def test_the_store_is_searched_with_the_projects_own_embeddings(write, tmp_path):
+    read = write(
+        store={
+            "index": {"embed": "./embed.py:embed", "dims": 1, "fields": ["text"]},
+            "ttl": {"default_ttl": 5, "refresh_on_read": False, "sweep_interval_minutes": 1},
+        }
+    )
+    assert read.notice() is None
+    (tmp_path / "embed.py").write_text("def embed(texts): return [[len(t)] for t in texts]")
+    (agent,) = load(read)
+    assert agent.store_ttl == {
+        "default_ttl": 5,
+        "refresh_on_read": False,
+        "sweep_interval_minutes": 1,
+    }
+    assert agent.store_index.fields == ["text"]
+    assert await agent.store_index.query("four") == [4]
