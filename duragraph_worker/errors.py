@@ -91,11 +91,14 @@ def masked(error: BaseException, *, telling: tuple[type[BaseException], ...] = (
     return serialize.encode({"error": type(error).__name__, "message": message})
 
 
-def trace(error: BaseException) -> str:
-    """The user's own frames and the message, for operators."""
+def trace(error: BaseException, *, without: tuple[str, ...] = ()) -> str:
+    """The user's own frames and the message, for operators.
+
+    `without`: more parts of paths that are not the user's.
+    """
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_OWN)
+        if not frame.filename.startswith(_OWN) and not any(w in frame.filename for w in without)
     ]
     return "".join(traceback.format_list(frames) + traceback.format_exception_only(error))

@@ -6,6 +6,7 @@ under `sync` no node starts before all of that is acknowledged. How parts look t
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -20,7 +21,7 @@ from langgraph.errors import (
     UnknownInterruptError,
 )
 from langgraph.pregel import Pregel
-from langgraph.pregel.protocol import StreamProtocol
+from langgraph.pregel.protocol import PregelProtocol, StreamProtocol
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 from langgraph_sdk.runtime import AccessContext
@@ -47,6 +48,10 @@ TELLING = (
 )  # fmt: skip
 """LangGraph's own errors hold no secrets."""
 
+_MACHINERY = tuple(
+    f"{os.sep}{name}{os.sep}" for name in ("langgraph", "langchain_core", "concurrent")
+)
+"""Folders of frames that are not the user's own."""
 _CHECKPOINTER, _RUNTIME = "__pregel_checkpointer", "__pregel_runtime"
 _STREAM, _STRICT = "__pregel_stream", "__pregel_strict_resume"
 _RESUME_MAP = "__pregel_resume_map"
@@ -98,7 +103,7 @@ async def execute(served: Opens, task: Task, recorder: Recorder, plane: Reach) -
     if task.kind == "run":
         recorder.put(Frame("error", told))
     refused = isinstance(error, UnknownInterruptError)
-    return Outcome("error", error=told, trace=trace(error), refused=refused)
+    return Outcome("error", error=told, trace=trace(error, without=_MACHINERY), refused=refused)
 
 
 class Execution:
@@ -108,7 +113,12 @@ class Execution:
         self._graph, self._given, self._recorder = graph, given, recorder
         kwargs = given.kwargs
         self._saver = Saver(
-            given.task, recorder, plane, visible=self._visible, durability=kwargs.lasting
+            given.task,
+            recorder,
+            plane,
+            visible=lambda ns: getattr(self._at(ns), "stream_channels_asis", None),
+            nodes=lambda ns: getattr(self._at(ns), "nodes", ()),
+            durability=kwargs.lasting,
         )
         self._events = EVENT_MODE in kwargs.modes
         self._frames: Frames | EventFrames = (
@@ -116,7 +126,7 @@ class Execution:
             if self._events
             else Frames(kwargs.modes, kwargs.subgraphs, self._saver.values)
         )
-        self._below: Mapping[str, Any] | None = None
+        self._below: Mapping[str, PregelProtocol[Any, Any, Any, Any]] | None = None
         """The graph's subgraphs by namespace, less task ids."""
         self._quiet = Quiet(())
         self._next: list[str] = []
@@ -235,6 +245,8 @@ class Execution:
             async for event in events:
                 if "langsmith:hidden" in (event.get("tags") or ()):
                     continue
+                # A node's end is told before its messages get their ids.
+                await asyncio.sleep(0)
                 if event["event"] == "on_chain_stream" and event["run_id"] == run_id:
                     part = event["data"]["chunk"]
                     yield part if subgraphs else ((), *part)
@@ -251,15 +263,15 @@ class Execution:
         if not ns:
             self._next = chunk["next"]
 
-    def _visible(self, ns: str) -> Any:
-        """The channels of the graph at `ns` that clients see; None for a graph not known."""
+    def _at(self, ns: str) -> PregelProtocol[Any, Any, Any, Any] | None:
+        """The graph of a namespace; None where only its run can tell, as for a tool's."""
         if not ns:
-            return self._graph.stream_channels_asis
+            return self._graph
         if self._below is None:
             self._below = dict(self._graph.get_subgraphs(recurse=True))
-        path = "|".join(s.partition(":")[0] for s in ns.split("|") if not s.isdigit())
-        graph = self._below.get(path)
-        return None if graph is None else graph.stream_channels_asis
+        return self._below.get(
+            "|".join(part.partition(":")[0] for part in ns.split("|") if not part.isdigit())
+        )
 
     # what clients see
 

@@ -13,7 +13,7 @@ All of it runs on the loop that made it; the sync methods are for graphs at work
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -50,6 +50,8 @@ PENDING_TASK = "00000000-0000-0000-0000-000000000001"
 Durability = Literal["sync", "async", "exit"]
 Visible = Callable[[str], Shown | None]
 """By namespace the channels that clients see (`stream_channels_asis`); None if not known."""
+Nodes = Callable[[str], Iterable[str]]
+"""By namespace the names of the graph's nodes, in order; none for a graph not known."""
 T = TypeVar("T")
 
 
@@ -63,12 +65,13 @@ class Saver(Upkeep):
         reach: Reach,
         *,
         visible: Visible,
+        nodes: Nodes = lambda _ns: (),
         durability: Durability = "async",
         serde: SerializerProtocol | None = None,
     ) -> None:
         super().__init__(serde=serde)
         self._task, self._recorder, self._reach = task, recorder, reach
-        self._visible, self._durability = visible, durability
+        self._visible, self._nodes, self._durability = visible, nodes, durability
         self._known: dict[str, Stand] = {}
         """Those taken from the record, and the newest put of each namespace, by id."""
         self._at: dict[str, Stand] = {}
@@ -218,17 +221,27 @@ class Saver(Upkeep):
 
     def _schedule(self, stand: Stand, part: Mapping[str, Any]) -> None:
         """Say what runs after a checkpoint, unless the record says so already."""
-        following, made_here = list(part["next"]), stand.checkpoint_id in self._put
+        tasks, made_here = self._in_order(stand, part["tasks"]), stand.checkpoint_id in self._put
+        following = [task["name"] for task in tasks]
         if not made_here and RUN_TASK in stand.writes:
             self._record_command(stand, part["values"])
         if not made_here and following == stand.next:
             return
         stand.next = following
-        tasks = [_listed(place, task, stand.sends) for place, task in enumerate(part["tasks"])]
         channels = stand.complete(part["values"], self.serde) if made_here else []
         self._recorder.put(
             Scheduled(stand.checkpoint_id, following, serialize.dump(tasks), channels)
         )
+
+    def _in_order(self, stand: Stand, tasks: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        """As `Checkpoint.tasks` has them: what was sent first, then nodes as the graph has them."""
+        listed = [_listed(place, task, stand.sends) for place, task in enumerate(tasks)]
+        if len(listed) - stand.sends > 1:
+            places = {name: place for place, name in enumerate(self._nodes(stand.ns))}
+            listed[stand.sends :] = sorted(
+                listed[stand.sends :], key=lambda task: places.get(task["name"], 0)
+            )
+        return listed
 
     def _record_command(self, stand: Stand, values: Any) -> None:
         """The state that the run's own command made of the checkpoint it acts on."""
