@@ -4,7 +4,7 @@ What clients see are the visible channels, one part each that changed; all else 
 needs (versions, private channels, jumps) is one opaque value. Knows no plane, waits for nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -59,6 +59,8 @@ class Stand:
     """The channel that is the whole state, where that is no mapping."""
     left: dict[str, Cell] = attrs.field(factory=dict)
     """What the parent had of channels that have no value here, as far as the checkpoint says."""
+    deltas: Collection[str] = ()
+    """Those whose values LangGraph would rebuild from earlier writes: `DeltaChannel`s."""
     shown: bool = False
     """The stream has shown its values, or is past them."""
 
@@ -118,11 +120,13 @@ class Stand:
         """Take from `values`, the whole state, what the checkpoint left out; what to record of it.
 
         A reducer's empty value stands in no checkpoint, nor does a `DeltaChannel`'s, which so
-        need not be rebuilt from earlier writes.
+        need not be rebuilt from earlier writes. What else was written is an untracked value.
         """
         writes: list[ChannelWrite] = []
         given = values if self.root is None else {ROOT_CHANNEL: values}
         for name in given.keys() - self.cells.keys():
+            if name in self.versions and name not in self.deltas:
+                continue
             self.objects[name] = given[name]
             self.cells[name] = _follow(
                 self.left.get(name), name, given[name], writes, at=self.checkpoint_id, serde=serde
@@ -167,6 +171,7 @@ def record(
         objects=visible,
         root=root,
         left=left,
+        deltas=metadata.get("counters_since_delta_snapshot", {}).keys(),
     )
     item = protocol.Checkpoint(
         stand.checkpoint_id,
