@@ -4,7 +4,7 @@ import contextlib
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -25,6 +25,7 @@ class Cluster:
     postgres: Process
     nats: Process
     planes: list[Plane]
+    graphs: Sequence[str] = processes.GRAPHS
     workers: list[Process] = attrs.field(factory=list)
     _stack: contextlib.AsyncExitStack = attrs.field(factory=contextlib.AsyncExitStack)
 
@@ -34,8 +35,8 @@ class Cluster:
 
     async def add_worker(self, plane: int = 0, *, slots: int = 12) -> Process:
         log = self.home / f"worker{len(self.workers)}.log"
-        url = self.planes[plane].url
-        worker = processes.new_worker(log, url=url, side_log=self.side_log, slots=slots)
+        told = {"url": self.planes[plane].url, "side_log": self.side_log, "graphs": self.graphs}
+        worker = processes.new_worker(log, **told, slots=slots)
         self._stack.push_async_callback(worker.stop)
         self.workers.append(await worker.start())
         return worker
@@ -61,7 +62,11 @@ def start_cluster(tmp_path_factory) -> Start:
 
     @contextlib.asynccontextmanager
     async def start(
-        planes: int = 1, workers: int = 2, slots: int = 12, **settings: object
+        planes: int = 1,
+        workers: int = 2,
+        slots: int = 12,
+        graphs: Sequence[str] = processes.GRAPHS,
+        **settings: object,
     ) -> AsyncIterator[Cluster]:
         home = tmp_path_factory.mktemp("c")
         async with contextlib.AsyncExitStack() as stack:
@@ -75,7 +80,7 @@ def start_cluster(tmp_path_factory) -> Start:
             for process in (postgres, nats, *made):
                 stack.push_async_callback(process.stop)
                 await process.start()
-            cluster = Cluster(home, database_url, postgres, nats, made)
+            cluster = Cluster(home, database_url, postgres, nats, made, graphs)
             await stack.enter_async_context(cluster._stack)
             for n in range(workers):
                 await cluster.add_worker(n % planes, slots=slots)

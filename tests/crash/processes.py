@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -123,9 +123,11 @@ class Plane(Process):
         self.url = url
 
 
-def new_worker(log: Path, *, url: str, side_log: Path, slots: int) -> Process:
+def new_worker(
+    log: Path, *, url: str, side_log: Path, slots: int, graphs: Sequence[str] = GRAPHS
+) -> Process:
     """Not started. Ready means registered."""
-    command = [sys.executable, "-m", "duragraph_worker", *GRAPHS, "--url", url]
+    command = [sys.executable, "-m", "duragraph_worker", *graphs, "--url", url]
     command += ["--slots", str(slots)]
     environ = _environ({"CRASH_LOG": side_log})
     return Process(partial(_serving, "worker", command, log, environ))

@@ -1,0 +1,145 @@
+"""Stories of clients with LangGraph graphs, and all that a client is told of each.
+
+What is told is comparable: of two tellings only ids, times and attempts may differ.
+"""
+
+import re
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import Any
+
+import attrs
+import msgspec
+from langgraph_sdk.client import LangGraphClient
+
+State = dict[str, Any]
+Turn = Callable[[State], dict[str, Any]]
+"""What to ask of a run, seeing the thread's state."""
+
+VARYING = re.compile(
+    r"(?:lc_run-+)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b"
+    r"|\b\d{15}\b"
+)
+APART = {"created_at", "run_attempt", "attempt"}
+
+
+def says(**given: Any) -> Turn:
+    return lambda _: {"input": given}
+
+
+def answers(value: Any) -> Turn:
+    """All questions at once, each by its id."""
+    return lambda state: {"command": {"resume": {i["id"]: value for i in state["interrupts"]}}}
+
+
+def answers_the_one(value: Any) -> Turn:
+    return lambda _: {"command": {"resume": value}}
+
+
+STORIES: dict[str, list[Turn]] = {
+    "linear": [says(trail=[])],
+    "map_reduce": [says(trail=[]), says(trail=["again"])],
+    "nested": [says(trail=[]), answers(3)],
+    "shared": [says(trail=[]), answers_the_one(4)],
+    "functional": [says(numbers=[2, 3, 5]), answers(7), says(numbers=[1]), answers_the_one(2)],
+    "agent": [
+        says(messages=[{"role": "user", "content": "Look things up."}]),
+        says(messages=[{"role": "user", "content": "And?"}]),
+    ],
+    "speaking": [says(trail=[])],
+    "looping": [says(trail=[])],
+}
+"""By graph: one run after the other on one thread."""
+MODES = ["values", "updates", "custom"]
+
+
+@attrs.define
+class Told:
+    """What one client was told in one story."""
+
+    graph: str
+    thread_id: str
+    frames: list[list[tuple[str, Any]]] = attrs.field(factory=list)
+    """Of each run, in an order that does not vary."""
+    states: list[Any] = attrs.field(factory=list)
+    """After each run."""
+    history: Any = None
+    run_ids: list[str] = attrs.field(factory=list)
+    customs: list[dict[str, Any]] = attrs.field(factory=list)
+
+    durability: str = ""
+
+
+async def play(client: LangGraphClient, graph: str, *, durability: str) -> Told:
+    """The whole story, to its end. Raises AssertionError for a frame that is missing or twice."""
+    told = Told(graph, (await client.threads.create())["thread_id"], durability=durability)
+    for turn in STORIES[graph]:
+        asked = turn(await client.threads.get_state(told.thread_id))
+        parts = [
+            part
+            async for part in client.runs.stream(
+                told.thread_id,
+                graph,
+                stream_mode=MODES,
+                stream_subgraphs=True,
+                durability=durability,
+                **asked,
+            )
+        ]
+        sequence = [int(part.id.partition("-")[2]) for part in parts]
+        assert sequence == list(range(1, len(sequence) + 1)), (told, sequence)
+        told.run_ids += [part.data["run_id"] for part in parts if part.event == "metadata"]
+        told.customs += [part.data for part in parts if part.event == "custom"]
+        told.frames.append(in_order(parts))
+        told.states.append(masked(await client.threads.get_state(told.thread_id, subgraphs=True)))
+    told.history = masked(await client.threads.get_history(told.thread_id, limit=100))
+    return told
+
+
+def in_order(parts: list[Any]) -> list[tuple[str, Any]]:
+    """First the states of the root, then the rest sorted: tasks of a superstep end in any order."""
+    states: list[tuple[str, Any]] = []
+    others: list[tuple[str, str]] = []
+    for part in parts:
+        name, data = VARYING.sub("*", part.event), masked(part.data)
+        if name == "values" and "__interrupt__" not in data:
+            states.append((name, data))
+        elif name not in {"metadata", "custom"}:
+            others.append((name, msgspec.json.encode(data, order="sorted").decode()))
+    return [*states, *sorted(others)]
+
+
+def masked(value: Any) -> Any:
+    """Without what differs from one run to the next."""
+    match value:
+        case str():
+            return VARYING.sub("*", value)
+        case dict():
+            return {masked(k): masked(v) for k, v in value.items() if k not in APART}
+        case list():
+            return [masked(each) for each in value]
+    return value
+
+
+def difference(undisturbed: Told, told: Told) -> str | None:
+    """The first, in words; None if there is none."""
+    where = f"{told.graph} {told.durability} thread {told.thread_id}, runs {told.run_ids}"
+    for n, (frames, others) in enumerate(zip(undisturbed.frames, told.frames, strict=True)):
+        for expected, frame in zip_longest(frames, others):
+            if frame != expected:
+                return f"{where}, run {n}: expected the frame {expected}, got {frame}"
+    for n, (state, other) in enumerate(zip(undisturbed.states, told.states, strict=True)):
+        if state != other:
+            return f"{where}, after run {n}: expected the state {state}, got {other}"
+    if undisturbed.history != told.history:
+        return f"{where}: expected the history {undisturbed.history}, got {told.history}"
+    return None
+
+
+def check_customs(told: Told) -> None:
+    """Each execution's frames are once and in order; the last execution's are all there."""
+    by_attempt: dict[int, list[int]] = {}
+    for data in told.customs:
+        by_attempt.setdefault(data["attempt"], []).append(data["n"])
+    assert all(each == list(range(len(each))) for each in by_attempt.values()), by_attempt
+    assert sum(len(each) == 30 for each in by_attempt.values()) >= 2 or not by_attempt, by_attempt

@@ -1,0 +1,94 @@
+"""kill -9 of workers under LangGraph's graphs: each run ends as if nothing had happened."""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter, defaultdict
+
+import pytest
+
+from tests.crash.acknowledged import (
+    acknowledged,
+    check_nothing_acknowledged_began_again,
+    take_notes,
+)
+from tests.crash.evidence import audit
+from tests.crash.stories import STORIES, Told, check_customs, difference, play
+from tests.crash.witness import side_log
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+KILLS = int(os.environ.get("CRASH_KILLS", "200"))
+SECONDS_A_KILL = 1.2
+WORKERS = 6
+CLIENTS = 40
+REST_SECONDS = 90
+"""What the last stories may take after the last kill: four runs, each hit by it at worst."""
+GRAPHS = [f"tests.crash.langgraph_graphs:{name}" for name in STORIES]
+
+
+async def keep_playing(client, number: int, over: asyncio.Event) -> list[Told]:
+    """One story after another, those of all graphs in turn."""
+    played, names = [], list(STORIES)
+    while not over.is_set():
+        graph = names[(number + len(played)) % len(names)]
+        durability = random.choice(["sync", "async"])
+        played.append(await play(client, graph, durability=durability))
+    return played
+
+
+async def kill_at_random_moments(cluster) -> dict[int, float]:
+    """Returns when each process was killed, by its id."""
+    began, killed = time.monotonic(), {}
+    up = set(cluster.workers)
+
+    async def restart(victim) -> None:
+        await victim.start()
+        up.add(victim)
+
+    async with asyncio.TaskGroup() as group:
+        for moment in sorted(random.uniform(0, KILLS * SECONDS_A_KILL) for _ in range(KILLS)):
+            await asyncio.sleep(began + moment - time.monotonic())  # the moment is the experiment
+            while not up:  # noqa: ASYNC110 - processes set no event
+                await asyncio.sleep(0.01)
+            victim = random.choice(list(up))
+            up.discard(victim)
+            pid = victim.pid
+            await victim.kill()
+            killed[pid] = time.time()
+            group.create_task(restart(victim))
+    return killed
+
+
+async def test_two_hundred_killed_workers_change_nothing_that_a_graph_does(start_cluster):
+    # More attempts than chance may need: a run that is hit four times proves no fault.
+    async with start_cluster(workers=WORKERS, graphs=GRAPHS, max_attempts=40) as cluster:
+        await take_notes(cluster.database_url)
+        over, client = asyncio.Event(), cluster.client()
+        undisturbed = {graph: await play(client, graph, durability="async") for graph in STORIES}
+        async with asyncio.TaskGroup() as group:
+            playing = [group.create_task(keep_playing(client, n, over)) for n in range(CLIENTS)]
+            killed = await kill_at_random_moments(cluster)
+            over.set()
+            async with asyncio.timeout(REST_SECONDS):
+                await asyncio.wait(playing)
+        told = [each for task in playing for each in task.result()]
+        log = side_log(cluster.side_log)
+        pids: defaultdict[str, set[int]] = defaultdict(set)
+        for began in log:
+            pids[began.run_id].add(began.pid)
+        moved = Counter(
+            each.graph for each in told if any(len(pids[run]) > 1 for run in each.run_ids)
+        )
+        print(
+            f"\n{len(killed)} kills; {len(told)} stories, {sum(len(t.run_ids) for t in told)} "
+            f"runs; moved: {dict(moved)}; bodies begun {len(log)}"
+        )
+        for each in told:
+            check_customs(each)
+        differing = [d for each in told if (d := difference(undisturbed[each.graph], each))]
+        assert not differing, (len(differing), differing[0])
+        assert set(moved) == set(STORIES)
+        check_nothing_acknowledged_began_again(log, await acknowledged(cluster.database_url))
+        assert await audit(cluster.database_url) == 0
