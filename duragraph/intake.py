@@ -178,13 +178,13 @@ def _merge(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The run's config and context over the assistant's. Raises Refused, Invalid.
 
-    Without a context what is configurable is the context; a context is never made configurable.
+    Where only one of what is configurable and the context is given, it is the other, too.
     """
     _, context = mirrored(body.config, body.context)
     base = assistant.config.get("configurable") or {}
     given = own_context(body.config.get("configurable") or {})
     merged = assistant.context | (context or {})
-    configurable = {k: merged.get(k, v) for k, v in (base | given).items()}
+    configurable = {k: merged.get(k, v) for k, v in (base | given).items()} or dict(merged)
     configurable["langgraph_request_id"] = request_id
     if checkpoint_id := start_of(body) or configurable.get("checkpoint_id"):
         configurable["checkpoint_id"] = _checkpoint(str(checkpoint_id))
