@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import threading
 from typing import Annotated, Any
 
 import pytest
@@ -230,3 +231,14 @@ async def test_a_retried_nodes_tokens_and_writes_count_once(client, serve, durab
     answer = await wait(client, thread, durability=durability)
     assert sorted(answer["said"]) == ["flaky", "steady"]
     assert (await client.threads.get_state(thread))["values"] == answer
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_what_can_not_be_recorded_fails_the_run(client, serve, durability):
+    builder = StateGraph(Said).add_node("a", lambda _: {"n": threading.Lock()})
+    builder.add_node("b", lambda _: {}).add_edge(START, "a").add_edge("a", "b")
+    await serve(g=builder.compile())
+    thread = (await client.threads.create())["thread_id"]
+    answer = await wait(client, thread, durability=durability, raise_error=False)
+    assert answer["__error__"]["error"] == "TypeError"
+    assert (await client.threads.get(thread))["status"] == "error"

@@ -6,10 +6,13 @@ After each of them the graph goes on with its own objects, restored: messages, d
 import asyncio
 import operator
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
+from ipaddress import ip_network
 from typing import Annotated, Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
 from langgraph.channels import DeltaChannel
 from langgraph.graph import START, StateGraph
@@ -17,7 +20,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
-FIRST, LATER = date(2026, 1, 1), datetime(2026, 1, 2, tzinfo=UTC)
+FIRST = date(2026, 1, 1)
 
 
 def gathered(values: list[Any], writes: list[list[Any]]) -> list[Any]:
@@ -75,6 +78,11 @@ def built():
 
 
 @pytest.fixture
+async def plane(start_plane):
+    return await start_plane(webhook_networks=(ip_network("127.0.0.0/8"),))
+
+
+@pytest.fixture
 async def g(serve):
     await serve(g=built())
 
@@ -109,9 +117,12 @@ SECOND_TURN = {
 }
 
 
-async def test_a_thread_goes_on_with_its_objects(client, g, thread):
-    await go_on(client, thread, "one")
-    answer = await go_on(client, thread, "two")
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_thread_goes_on_with_its_objects(client, g, thread, durability):
+    await go_on(client, thread, "one", durability=durability)
+    answer = await go_on(client, thread, "two", durability=durability)
+    state = await client.threads.get_state(thread)
+    assert state["values"] | {"days": None} == answer | {"days": None}
     assert contents(answer) == ["one", "answer 1", "two", "answer 3"]
     assert answer["log"][1] == SECOND_TURN
     assert sorted(answer["days"]) == ["2026-01-01", "2026-02-01", "2026-02-03"]
@@ -287,13 +298,72 @@ async def test_a_message_is_changed_in_place(client, serve, thread):
     assert [m["additional_kwargs"].get("seen", 0) for m in values["messages"]] == [3, 2, 2, 1, 1, 0]
 
 
-async def test_a_threads_time_to_live_keeps_what_it_needs(client, g, plane):
-    thread = (
-        await client.threads.create(ttl={"ttl": 60, "strategy": "keep_latest"}, if_exists="raise")
-    )["thread_id"]
-    await go_on(client, thread, "one")
-    answer = await plane.get(f"/threads/{thread}", params={"include": "ttl"})
-    assert answer.json["ttl"]["strategy"] == "keep_latest"
+async def test_a_thread_cut_by_its_time_to_live_goes_on(client, g, owner):
+    created = await client.threads.create(ttl={"ttl": 60, "strategy": "keep_latest"})
+    thread = created["thread_id"]
+    for text in ("one", "two"):
+        await go_on(client, thread, text)
+    await owner.execute("update thread set expires_at = now()")
+    async with asyncio.timeout(20):
+        while len(await client.threads.get_history(thread, limit=100)) > 1:
+            pass
+    answer = await go_on(client, thread, "three")
+    assert contents(answer) == ["one", "answer 1", "two", "answer 3", "three", "answer 5"]
+    assert [each["log"] for each in answer["log"]] == [0, 1, 2]
+
+
+@pytest.fixture
+async def long(client, serve, thread):
+    """A thread whose lists have grown past whole copies of them on record."""
+
+    def step(state):
+        n = len(state.get("messages", ()))
+        return {"messages": [AIMessage(f"{n}", id=f"{n}")], "log": [n], "days": {FIRST}}
+
+    builder = StateGraph(State).add_node("step", step).add_edge(START, "step")
+    builder.add_conditional_edges(
+        "step", lambda s: "__end__" if len(s["log"]) % 70 == 0 else "step"
+    )
+    await serve(g=builder.compile())
+    await grow(client, thread)
+    return thread
+
+
+async def grow(client, thread, **fields):
+    config = {"recursion_limit": 200}
+    return await client.runs.wait(thread, "g", input={}, config=config, **fields)
+
+
+def numbers(values):
+    assert [int(text) for text in contents(values)] == values["log"]
+    return values["log"]
+
+
+async def test_a_long_thread_is_copied_pruned_and_grows(client, long):
+    copy = (await client.threads.copy(long))["thread_id"]
+    await client.threads.prune([long], strategy="keep_latest")
+    for thread in (long, copy):
+        assert numbers(await grow(client, thread)) == list(range(140))
+        assert numbers((await client.threads.get_state(thread))["values"]) == list(range(140))
+
+
+async def test_a_long_thread_is_forked(client, long):
+    history = await client.threads.get_history(long, limit=100)
+    for kept in (3, 64, 65):
+        (at,) = [
+            each["checkpoint"]["checkpoint_id"]
+            for each in history
+            if len(each["values"].get("messages", ())) == kept
+            and each["metadata"]["source"] == "loop"
+        ]
+        await client.threads.update_state(
+            long,
+            {"log": [kept], "messages": [{"role": "ai", "content": f"{kept}"}]},
+            as_node="step",
+            checkpoint_id=at,
+        )
+        answer = await client.runs.wait(long, "g", input=None, config={"recursion_limit": 200})
+        assert numbers(answer) == list(range(70))
 
 
 async def test_supersteps_make_a_thread_that_goes_on(client, g):
@@ -326,3 +396,18 @@ async def test_a_cron_runs_the_graph(client, g, thread, owner):
     await client.runs.join(thread, run["run_id"])
     await client.crons.delete(cron["cron_id"])
     assert contents((await client.threads.get_state(thread))["values"]) == ["by cron", "answer 1"]
+
+
+async def test_a_webhook_tells_what_the_graph_has_made(client, g, thread):
+    told = asyncio.Queue()
+
+    async def hook(request):
+        await told.put(await request.json())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", hook)
+    async with TestServer(app) as server:
+        await go_on(client, thread, "one", webhook=str(server.make_url("/hook")))
+        body = await asyncio.wait_for(told.get(), 20)
+    assert (body["status"], contents(body["values"])) == ("success", ["one", "answer 1"])
