@@ -101,6 +101,8 @@ def new_run(
     temporary = stateless and body.on_completion == "delete"
     kwargs = _kwargs(assistant, body, request_id=request_id, resumes=resumes, temporary=temporary)
     thread_config = _thread_config(kwargs.config)
+    if not thread_config["configurable"]:
+        kwargs.config["configurable"] |= kwargs.context
     kwargs.config["configurable"] |= {**marks, **(asker or {})}
     own = kwargs.config.get("metadata", {}) | own_metadata(body.metadata)
     if assistant.headers is not None and headers is not None:
@@ -178,13 +180,13 @@ def _merge(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The run's config and context over the assistant's. Raises Refused, Invalid.
 
-    Where only one of what is configurable and the context is given, it is the other, too.
+    Without a context what is configurable is the context.
     """
     _, context = mirrored(body.config, body.context)
     base = assistant.config.get("configurable") or {}
     given = own_context(body.config.get("configurable") or {})
     merged = assistant.context | (context or {})
-    configurable = {k: merged.get(k, v) for k, v in (base | given).items()} or dict(merged)
+    configurable = {k: merged.get(k, v) for k, v in (base | given).items()}
     configurable["langgraph_request_id"] = request_id
     if checkpoint_id := start_of(body) or configurable.get("checkpoint_id"):
         configurable["checkpoint_id"] = _checkpoint(str(checkpoint_id))

@@ -129,7 +129,8 @@ class Hosted:
             **schemas.of_graph(graph),
         }
         encoded: dict[str, Any] = {name: serialize.encode(each) for name, each in known.items()}
-        return attrs.evolve(self._about(graph.name), **encoded)
+        name = graph.name if isinstance(self.source, Pregel) else self.graph_id
+        return attrs.evolve(self._about(name), **encoded)
 
 
 def hosted(graph: object, *, graph_id: str | None = None, **more: Any) -> Hosted:
