@@ -1,6 +1,7 @@
 // Drives one page through one scenario in headless Chromium; exits with 1 and says why it failed.
 //
-//   node browser.mjs SCENARIO PAGE '{"api", "modelPort", "chromium", "pages", "shots", "site"?}'
+//   node browser.mjs SCENARIO PAGE \
+//     '{"api", "assistant", "modelPort", "chromium", "pages", "shots", "site"?}'
 //
 // PAGE is one of the built pages, `socket` for the second over a WebSocket, or `site`: whatever is
 // served there.
@@ -14,7 +15,7 @@ import * as scenarios from "./page_scenarios.mjs";
 import { cuttable } from "./proxy.mjs";
 
 const [scenario, name, settings] = process.argv.slice(2);
-const { api, modelPort, chromium: executablePath, pages, shots, site } = JSON.parse(settings);
+const { api, assistant, modelPort, chromium: executablePath, pages, shots, site } = JSON.parse(settings);
 const ARGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -44,6 +45,7 @@ async function served() {
 
 const read = () => ({
   loading: document.querySelector("main")?.dataset.loading,
+  cards: [...document.querySelectorAll("section")].map((card) => card.textContent),
   asked: document.querySelector("aside p")?.textContent,
   messages: [...document.querySelectorAll("li")].map((item) => [
     item.dataset.type,
@@ -60,11 +62,12 @@ function user(page, { url, cut }) {
     cut,
     async opens() {
       const at = encodeURIComponent(url);
+      const query = `api=${at}&assistant=${assistant}`;
       const addresses = {
-        site: `${site}/?apiUrl=${at}&assistantId=chat`,
-        socket: `/react.html?api=${at}&transport=websocket`,
+        site: `${site}/?apiUrl=${at}&assistantId=${assistant}`,
+        socket: `/react.html?${query}&transport=websocket`,
       };
-      await page.goto(addresses[name] ?? `/${name}.html?api=${at}`);
+      await page.goto(addresses[name] ?? `/${name}.html?${query}`);
     },
     async shoots() {
       await page.screenshot({ path: `${shots}/${scenario}-${name}-${++shot}.png` });

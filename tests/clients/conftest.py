@@ -16,6 +16,11 @@ from duragraph.embedded import Servers
 from tests.clients.scripts import HERE
 from tests.conformance.conftest import TARGETS, serving
 
+BROWSERS = [
+    "tests.clients.graphs:ChatGraph",
+    "tests.clients.graphs_langgraph:hosted_chat",
+    "tests.clients.graphs_langgraph:hosted_agent",
+]
 CHROMIUM = "apt-get install -y --no-install-recommends chromium"
 
 
@@ -54,7 +59,7 @@ def model_port() -> int:
 
 @pytest.fixture(scope="session")
 def server_url(servers: Servers, model_port: int) -> Iterator[str]:
-    """A plane with the conformance tests' graphs and the chat."""
-    chat, model = "tests.clients.graphs:ChatGraph", f"http://127.0.0.1:{model_port}/"
-    with serving(servers, [*TARGETS, chat], SCRIPTED_MODEL=model) as url:
+    """A plane with the conformance tests' graphs and the browser's."""
+    model = f"http://127.0.0.1:{model_port}/"
+    with serving(servers, [*TARGETS, *BROWSERS], SCRIPTED_MODEL=model) as url:
         yield url

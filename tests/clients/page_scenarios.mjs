@@ -97,6 +97,28 @@ export async function stop({ user, model }) {
   if (run.status !== "interrupted") throw new Error(`the run is ${run.status}`);
 }
 
+/** A tool's card is there while its arguments come, and has the answer when the tool has. */
+export async function tool({ user, model, name }) {
+  await user.says("My money!");
+  const first = await model.next();
+  first.say({ name: "pay", args: "", id: "call-1" });
+  first.say({ args: '{"euros": ' });
+  first.say({ args: "30}" });
+  first.end();
+  const { said, say, end } = await model.next();
+  if (said.at(-1) !== "Paid 30") throw new Error(`the model was asked ${said}`);
+  const cards = ["pay: Paid 30"];
+  const paid = [told("My money!"), reply(""), ["tool", "Paid 30"]];
+  await user.sees(paid, { ...streaming, cards });
+  say("Done.");
+  await user.sees([...paid, reply("Done.")], { ...streaming, cards });
+  end();
+  await user.sees([...paid, reply("Done.")], { ...done, cards });
+  await user.page.reload();
+  // Of a run that is over the other page does not ask for its tools' events.
+  await user.sees([...paid, reply("Done.")], name === "sdk" ? { ...done, cards } : done);
+}
+
 /** What the page may read of an answer from another origin. */
 export async function headers({ user }) {
   const seen = await user.page.evaluate(async (api) => {

@@ -11,7 +11,13 @@ from tests.clients.scripts import run
 
 pytestmark = pytest.mark.clients
 
-SCENARIOS = ("tokens", "reload", "cut", "interrupt", "branch", "stop", "headers")
+CHATS = ("tokens", "reload", "cut", "interrupt", "branch", "stop")
+SCENARIOS = (
+    *(("chat", scenario) for scenario in (*CHATS, "headers")),
+    *(("hosted_chat", scenario) for scenario in CHATS),
+    ("hosted_agent", "tool"),
+)
+"""Each with the graph that the page speaks with: ours, or LangGraph's on our worker."""
 
 
 @pytest.fixture(scope="session")
@@ -37,15 +43,17 @@ def settings(
 
 
 @pytest.mark.parametrize("page", ["sdk", "react", "socket"])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(("assistant", "scenario"), SCENARIOS)
 def test_a_page_shows_what_the_graph_does(
-    settings: dict[str, Any], scenario: str, page: str
+    settings: dict[str, Any], assistant: str, scenario: str, page: str
 ) -> None:
-    run("browser.mjs", scenario, page, json.dumps(settings))
+    run("browser.mjs", scenario, page, json.dumps({**settings, "assistant": assistant}))
 
 
 def test_agent_chat_ui_works(settings: dict[str, Any]) -> None:
     site = os.environ.get("AGENT_CHAT_UI_URL")
     if site is None:
         pytest.skip("needs AGENT_CHAT_UI_URL: where a built agent-chat-ui is served")
-    run("browser.mjs", "chatUi", "site", json.dumps({**settings, "site": site}))
+    run(
+        "browser.mjs", "chatUi", "site", json.dumps({**settings, "assistant": "chat", "site": site})
+    )

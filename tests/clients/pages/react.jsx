@@ -8,7 +8,7 @@ function Page() {
   const [threadId, setThreadId] = useState(query.get("thread"));
   const stream = useStream({
     apiUrl: query.get("api"),
-    assistantId: "chat",
+    assistantId: query.get("assistant"),
     transport: query.get("transport") ?? "sse",
     threadId,
     onThreadId(id) {
@@ -35,6 +35,11 @@ function Page() {
   return (
     <View
       messages={messages}
+      cards={stream.toolCalls.map(({ id, name, output }) => ({
+        id,
+        name,
+        said: output ?? undefined,
+      }))}
       question={stream.interrupt?.value}
       loading={stream.isLoading}
       error={stream.error}

@@ -8,7 +8,7 @@ function Page() {
   const [threadId, setThreadId] = useState(query.get("thread"));
   const stream = useStream({
     apiUrl: query.get("api"),
-    assistantId: "chat",
+    assistantId: query.get("assistant"),
     threadId,
     onThreadId(id) {
       remember(id);
@@ -41,6 +41,11 @@ function Page() {
   return (
     <View
       messages={messages}
+      cards={stream.toolCalls.map(({ id, call, result }) => ({
+        id,
+        name: call.name,
+        said: result?.content,
+      }))}
       question={stream.interrupt?.value}
       loading={stream.isLoading}
       error={stream.error}

@@ -1,10 +1,11 @@
 // What both pages show: messages, a question, and buttons for all that a user may do. A message
-// is {id, type, text, edit?, branches?}; `edit` asks again from just before it.
+// is {id, type, text, edit?, branches?}; `edit` asks again from just before it. A tool's card is
+// {id, name, said?}.
 
 import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
 
-/** Where the server is, and the thread that a reload comes back to. */
+/** Where the server is, which graph is spoken with, and the thread that a reload comes back to. */
 export const query = new URLSearchParams(location.search);
 
 export function remember(thread) {
@@ -17,7 +18,7 @@ export const textOf = ({ content }) =>
 
 export const human = (content) => ({ messages: [{ type: "human", content }] });
 
-export function View({ messages, question, loading, error, send, answer, stop }) {
+export function View({ messages, cards, question, loading, error, send, answer, stop }) {
   const [draft, setDraft] = useState("");
   const sending = (act) => () => {
     act(draft);
@@ -38,6 +39,9 @@ export function View({ messages, question, loading, error, send, answer, stop })
           </li>
         ))}
       </ol>
+      {cards.map(({ id, name, said }) => (
+        <section key={id}>{said === undefined ? `${name} …` : `${name}: ${said}`}</section>
+      ))}
       {question && (
         <aside>
           <p>{question.action_requests[0].description}</p>
