@@ -5,6 +5,7 @@ for, for ever; only an answer that no repetition can better is raised. Knows not
 """
 
 import asyncio
+import io
 import itertools
 import logging
 import random
@@ -45,6 +46,8 @@ LONGEST_WAIT = 2.0
 REQUEST_SECONDS = 15.0
 """An answer that takes longer counts as lost, and the request is sent again."""
 CONNECT_SECONDS = 5.0
+WRITTEN_AT_ONCE = 1 << 20
+"""Bytes; a longer body goes in pieces between which the loop is free."""
 
 _AWAY = errors.Unavailable, errors.Busy
 _BY_STATUS: dict[int, type[errors.DuraGraphError]] = {
@@ -183,7 +186,8 @@ class Plane:
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        request = self._session.request(method, url, data=body, timeout=timeout, headers=headers)
+        data = body if len(body) <= WRITTEN_AT_ONCE else io.BytesIO(body)
+        request = self._session.request(method, url, data=data, timeout=timeout, headers=headers)
         try:
             async with request as response:
                 payload = await response.read()
