@@ -60,7 +60,9 @@ async def owns(ctx: Auth.types.AuthContext, value: Any) -> Any:
         case "asserts":
             raise AssertionError("not so")
         case "raises":
-            raise Auth.exceptions.HTTPException(status_code=409, detail="no", headers={"x-why": "y"})
+            raise Auth.exceptions.HTTPException(
+                status_code=409, detail="no", headers={"x-why": "y"}
+            )
         case "errs":
             raise ValueError("the handler's own secret")
         case "babbles":

@@ -224,7 +224,7 @@ async def test_a_stream_ends_where_its_thread_is_given_away(alice, bob, plane):
                 pass
         deps = plane.app[DEPS]
         async with deps.engine.acquire() as conn:
-            await conn.execute("update thread set metadata = '{\"owner\": \"bob\"}'")
+            await conn.execute('update thread set metadata = \'{"owner": "bob"}\'')
         secret = RUN | {"input": {"secret": "bob's own"}}
         assert (await bob.post(f"/threads/{thread}/runs/wait", secret)).status == 200
         async with asyncio.timeout(10):
