@@ -6,12 +6,15 @@ under `sync` no node starts before all of that is acknowledged. How parts look t
 """
 
 import asyncio
+import concurrent
 import os
 import threading
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Protocol, TypeAlias, cast
 
+import langchain_core
+import langgraph
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import (
     EmptyInputError,
@@ -49,7 +52,9 @@ TELLING = (
 """LangGraph's own errors hold no secrets."""
 
 _MACHINERY = tuple(
-    f"{os.sep}{name}{os.sep}" for name in ("langgraph", "langchain_core", "concurrent")
+    f"{folder}{os.sep}"
+    for package in (langgraph, langchain_core, concurrent)
+    for folder in package.__path__
 )
 """Folders of frames that are not the user's own."""
 _CHECKPOINTER, _RUNTIME = "__pregel_checkpointer", "__pregel_runtime"
@@ -117,7 +122,7 @@ class Execution:
             recorder,
             plane,
             visible=lambda ns: getattr(self._at(ns), "stream_channels_asis", None),
-            nodes=lambda ns: getattr(self._at(ns), "nodes", ()),
+            graph=self._at,
             durability=kwargs.lasting,
         )
         self._events = EVENT_MODE in kwargs.modes
@@ -205,6 +210,7 @@ class Execution:
                 async for part in parts:
                     await self._take(*part)
         finally:
+            self._saver.release()
             self._show_held()
             if isinstance(self._frames, EventFrames):
                 self._put(self._frames.rest())

@@ -13,7 +13,7 @@ All of it runs on the loop that made it; the sync methods are for graphs at work
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -26,6 +26,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from duragraph import protocol
 from duragraph.protocol import (
     MOST_CHECKPOINTS,
     ROOT_CHANNEL,
@@ -35,7 +36,7 @@ from duragraph.protocol import (
     Task,
     Write,
 )
-from duragraph_worker.langgraph import serialize, stands
+from duragraph_worker.langgraph import message_ids, serialize, stands
 from duragraph_worker.langgraph.stands import Stand
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
 from duragraph_worker.langgraph.upkeep import Upkeep
@@ -50,8 +51,8 @@ PENDING_TASK = "00000000-0000-0000-0000-000000000001"
 Durability = Literal["sync", "async", "exit"]
 Visible = Callable[[str], Shown | None]
 """By namespace the channels that clients see (`stream_channels_asis`); None if not known."""
-Nodes = Callable[[str], Iterable[str]]
-"""By namespace the names of the graph's nodes, in order; none for a graph not known."""
+GraphAt = Callable[[str], object | None]
+"""By namespace the compiled graph there; None for one not known."""
 T = TypeVar("T")
 
 
@@ -65,13 +66,13 @@ class Saver(Upkeep):
         reach: Reach,
         *,
         visible: Visible,
-        nodes: Nodes = lambda _ns: (),
+        graph: GraphAt = lambda _ns: None,
         durability: Durability = "async",
         serde: SerializerProtocol | None = None,
     ) -> None:
         super().__init__(serde=serde)
         self._task, self._recorder, self._reach = task, recorder, reach
-        self._visible, self._nodes, self._durability = visible, nodes, durability
+        self._visible, self._graph, self._durability = visible, graph, durability
         self._known: dict[str, Stand] = {}
         """Those taken from the record, and the newest put of each namespace, by id."""
         self._at: dict[str, Stand] = {}
@@ -82,6 +83,7 @@ class Saver(Upkeep):
         """The checkpoints of this attempt."""
         self._arrived = asyncio.Event()
         self._broken: Exception | None = None
+        self._unsaid: protocol.Checkpoint | None = None
         self._writes: defaultdict[str, dict[str, TaskWrites]] = defaultdict(dict)
         self._parts: dict[str, Mapping[str, Any]] = {}
         """What was scheduled after checkpoints that are still to be put, by their ids."""
@@ -162,6 +164,12 @@ class Saver(Upkeep):
         fields = ((name, stand.cells[name].json) for name in chunk)
         return serialize.join_object(fields), stand.checkpoint_id
 
+    def release(self) -> None:
+        """Put the checkpoint that is kept until it is known what runs next."""
+        if self._unsaid is not None:
+            self._recorder.put(self._unsaid)
+            self._unsaid = None
+
     def passed(self, ns: str) -> None:
         """The stream is past the newest checkpoint: what it shows from now on comes after it."""
         if (stand := self._at.get(ns)) is not None:
@@ -228,7 +236,10 @@ class Saver(Upkeep):
         if not made_here and following == stand.next:
             return
         stand.next = following
-        channels = stand.complete(part["values"], self.serde) if made_here else []
+        # One that an earlier attempt made may lack what was to be said after it.
+        fresh = made_here or RUN_TASK not in stand.writes
+        channels = stand.complete(part["values"], self.serde) if fresh else []
+        self.release()
         self._recorder.put(
             Scheduled(stand.checkpoint_id, following, serialize.dump(tasks), channels)
         )
@@ -237,7 +248,10 @@ class Saver(Upkeep):
         """As `Checkpoint.tasks` has them: what was sent first, then nodes as the graph has them."""
         listed = [_listed(place, task, stand.sends) for place, task in enumerate(tasks)]
         if len(listed) - stand.sends > 1:
-            places = {name: place for place, name in enumerate(self._nodes(stand.ns))}
+            places = {
+                name: place
+                for place, name in enumerate(getattr(self._graph(stand.ns), "nodes", ()))
+            }
             listed[stand.sends :] = sorted(
                 listed[stand.sends :], key=lambda task: places.get(task["name"], 0)
             )
@@ -258,7 +272,10 @@ class Saver(Upkeep):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,  # noqa: ARG002 - the parent tells as much
     ) -> RunnableConfig:
-        """Record a checkpoint; with durability `sync`, wait until it is. Raises Fenced."""
+        """Record a checkpoint; with durability `sync`, wait until it is. Raises Fenced.
+
+        For one of the root's that waits where the stream says what runs next.
+        """
         try:
             stored = self._record(config, checkpoint, metadata)
         except Exception as error:
@@ -267,7 +284,7 @@ class Saver(Upkeep):
         finally:
             self._put.add(checkpoint["id"])
             self._arrived.set()
-        if self._durability == "sync":
+        if self._durability == "sync" and self._unsaid is None:
             await self._recorder.settled()
         return stored
 
@@ -293,7 +310,12 @@ class Saver(Upkeep):
         stand, item = stands.record(
             checkpoint, metadata, config, base=base, shown=self._shown(ns), serde=self.serde
         )
-        self._recorder.put(item)
+        self.release()
+        # LangGraph waits for the put before it says what runs next: the two must not part.
+        if self._durability == "sync" and not ns and stand.checkpoint_id not in self._parts:
+            self._unsaid = item
+        else:
+            self._recorder.put(item)
         stand.writes = self._writes[stand.checkpoint_id]
         for each in stand.writes.values():
             self._recorder.put(each.dump(checkpoint_id=stand.checkpoint_id, ns=ns))
@@ -316,6 +338,7 @@ class Saver(Upkeep):
     ) -> None:
         configurable = config["configurable"]
         ns, checkpoint_id = configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"]
+        message_ids.give(self._graph(ns), writes)
         recorded = self._writes[checkpoint_id].setdefault(task_id, TaskWrites(task_id))
         recorded.run_id = self._task.run_id
         recorded.add(writes, task_path, shown=self._shown(ns), serde=self.serde)

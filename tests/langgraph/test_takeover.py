@@ -1,0 +1,198 @@
+"""An attempt is lost after any part of its progress: the next goes on from what is on record."""
+
+import operator
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import attrs
+import pytest
+from langgraph.config import get_config
+from langgraph.func import entrypoint, task
+from langgraph.graph import START, StateGraph
+from langgraph.types import Send, interrupt
+from typing_extensions import TypedDict
+
+from duragraph.protocol import Checkpoint, Frame, Outcome, Scheduled, Snapshot, Write
+from duragraph_worker.langgraph.hosted import hosted
+from duragraph_worker.process.report import _completed
+
+ran: list[str] = []
+"""The tasks whose bodies began, by their namespaces."""
+
+
+class Sum(TypedDict, total=False):
+    n: Annotated[int, operator.add]
+    log: Annotated[list[str], operator.add]
+
+
+def ran_here() -> str:
+    here = str(get_config()["configurable"]["checkpoint_ns"])
+    ran.append(here.rsplit(":", maxsplit=1)[-1])
+    return here.rsplit("|", maxsplit=1)[-1].split(":", maxsplit=1)[0]
+
+
+async def work(_state: Sum) -> dict[str, Any]:
+    return {"n": 1, "log": [ran_here()]}
+
+
+def ask(_state: Sum) -> dict[str, Any]:
+    name = ran_here()
+    return {"log": [f"{name} {interrupt('first')} {interrupt('second')}"]}
+
+
+def chain() -> Any:
+    builder = StateGraph(Sum).add_sequence([("a", work), ("b", work), ("c", work)])
+    return builder.add_edge(START, "a").compile(interrupt_before=["c"])
+
+
+def fan() -> Any:
+    builder = StateGraph(Sum).add_node("each", work).add_node("end", work, defer=True)
+    builder.add_conditional_edges(START, lambda _: [Send("each", {"n": i}) for i in range(3)])
+    return builder.add_edge("each", "end").compile(interrupt_after=["each"])
+
+
+def nested() -> Any:
+    below = StateGraph(Sum).add_sequence([("x", work), ("y", ask), ("z", work)])
+    above = StateGraph(Sum).add_node("below", below.add_edge(START, "x").compile())
+    above.add_node("beside", work).add_node("end", work)
+    above.add_edge(START, "below").add_edge(START, "beside").add_edge(["below", "beside"], "end")
+    return above.compile()
+
+
+def functional() -> Any:
+    @task
+    async def square(n: int) -> int:
+        ran_here()
+        return n * n
+
+    @entrypoint()
+    async def graph(state: dict[str, Any]) -> dict[str, Any]:
+        squares = [await square(n) for n in range(3)]
+        return {"n": sum(squares), "log": [interrupt("first"), interrupt("second")]}
+
+    return graph
+
+
+@attrs.define
+class Kept:
+    """What an attempt put, in order."""
+
+    items: list[Any] = attrs.field(factory=list)
+
+    def put(self, item: Any) -> None:
+        """What follows a checkpoint leaves with it, as in a worker's own report."""
+        last = self.items[-1] if self.items else None
+        if isinstance(item, Scheduled):
+            assert isinstance(last, Checkpoint)
+            self.items[-1] = _completed(last, item)
+        else:
+            self.items.append(item)
+
+    async def room(self) -> None:
+        """All is taken at once."""
+
+    async def settled(self) -> None:
+        """As `room`."""
+
+
+PARTS = {Frame: "frames", Checkpoint: "checkpoints", Write: "writes", Scheduled: "scheduled"}
+
+
+@attrs.frozen
+class Played:
+    """A plane whose worker the test moves; `graph` is served as `g`."""
+
+    plane: Any
+    hand: Any
+    graph: Any
+
+    async def run(self, thread_id: str, *, lose_after: int | None = None, **fields: Any) -> int:
+        """A run to its end; its first attempt is lost after that many items. How many it had."""
+        run_id = await self.plane.start_run(
+            thread_id, stream_mode=["values", "updates", "tasks"], stream_resumable=True, **fields
+        )
+        first = await self.hand.task()
+        assert first.run_id == run_id
+        items, outcome = await self._attempt(first)
+        if lose_after is None:
+            await self._report(first, items, outcome)
+            return len(items)
+        await self._report(first, items[:lose_after], Outcome("released"))
+        done = {w.task_id for w in items[:lose_after] if isinstance(w, Write) and w.result}
+        ran.clear()
+        second = await self.hand.task()
+        await self._report(second, *await self._attempt(second))
+        assert not done & set(ran), "a node whose result was on record ran again"
+        return len(items)
+
+    async def _attempt(self, task: Any) -> tuple[list[Any], Outcome]:
+        kept = Kept()
+        return kept.items, await hosted(self.graph, graph_id="g").execute(task, kept, self)
+
+    async def _report(self, task: Any, items: list[Any], outcome: Outcome) -> None:
+        parts: dict[str, list[Any]] = {name: [] for name in PARTS.values()}
+        for item in items:
+            parts[PARTS[type(item)]].append(item)
+        verdict = await self.hand.report(task, outcome=outcome, **parts)
+        assert verdict.verdict == "accepted"
+
+    async def checkpoints(self, query: Any) -> list[Snapshot]:
+        path = f"/workers/{self.hand.worker_id}/checkpoints"
+        return list(await self.plane._message(path, query, list[Snapshot]))
+
+    async def request(self, *_: Any, **__: Any) -> bytes:
+        raise AssertionError("nothing asks the API here")
+
+
+STORIES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
+    "chain": (chain, [{"input": {"n": 1}}, {"input": None}]),
+    "fan": (fan, [{"input": {"n": 1}}, {"input": None}]),
+    "nested": (nested, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
+    "functional": (functional, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
+}
+
+
+async def end_of(plane, played: Played, runs: list[dict[str, Any]], at: tuple[int, int]) -> Any:
+    """The thread after `runs`, of which run `at[0]` loses its first attempt after `at[1]` items."""
+    thread_id = (await plane.post("/threads", {})).json["thread_id"]
+    counts = []
+    for number, fields in enumerate(runs):
+        lose_after = at[1] if number == at[0] else None
+        counts.append(await played.run(thread_id, lose_after=lose_after, **fields))
+    shown = await frames_of(plane, thread_id)
+    answer = await plane.post(f"/threads/{thread_id}/history", {"limit": 100})
+    assert answer.status == 200, answer.body
+    history = answer.json
+    states = [(s["values"], s["next"], s["metadata"]["source"]) for s in history]
+    thread = (await plane.get(f"/threads/{thread_id}")).json
+    return counts, shown, (thread["values"], thread["status"], states)
+
+
+async def frames_of(plane: Any, thread_id: str) -> Counter[str]:
+    """What the thread's runs have shown of state and updates, question ids aside."""
+    shown: Counter[str] = Counter()
+    for run in (await plane.get(f"/threads/{thread_id}/runs")).json:
+        path = f"/threads/{thread_id}/runs/{run['run_id']}/stream"
+        answer = await plane.get(path, headers={"Last-Event-ID": "-1"})
+        for frame in answer.body.decode().split("\r\n\r\n"):
+            event, _, rest = frame.partition("\r\n")
+            if event in ("event: values", "event: updates"):
+                data = rest.partition("\r\n")[0]
+                shown[event + re.sub(r'"id":"\w+"', "", data)] += 1
+    return shown
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_any_moment(plane, story):
+    make, runs = STORIES[story]
+    played = Played(plane, await plane.worker("g"), make())
+    counts, shown, undisturbed = await end_of(plane, played, runs, (-1, 0))
+    for number, count in enumerate(counts):
+        for lost in range(count + 1):
+            _, again, end = await end_of(plane, played, runs, (number, lost))
+            when = f"run {number} was lost after {lost} of {count} items"
+            assert end == undisturbed, when
+            # A run that goes on, and made no checkpoint yet, begins by showing the state again.
+            assert number or not again - shown, when
