@@ -3,10 +3,8 @@
 import asyncio
 import random
 from datetime import UTC, datetime
-from string import ascii_lowercase
 
 import pytest
-from langchain_core.embeddings import Embeddings
 from langchain_core.messages import HumanMessage
 from langgraph.store.base import (
     GetOp,
@@ -25,6 +23,7 @@ from duragraph_worker.langgraph.embedding import Index
 from duragraph_worker.langgraph.store import Store
 from duragraph_worker.process.client import Plane
 from duragraph_worker.process.reach import LeasedReach
+from tests.langgraph.embeddings import Letters
 
 LABELS = "users", "ada", "bob", "notes", "é &=?+%/ #"
 NAMESPACES = [(a, *rest) for a in LABELS for rest in ((), ("ada",), ("notes", "x"))]
@@ -231,24 +230,6 @@ async def test_labels_in_operations_are_checked_too(store):
 async def test_what_the_plane_refuses_is_raised_in_its_words(store):
     with pytest.raises(Invalid, match="Unsupported operator"):
         await store.asearch(("a",), filter={"n": {"$near": 1}})
-
-
-class Letters(Embeddings):
-    """A text's vector says how often it has each letter; remembers what it was asked."""
-
-    def __init__(self):
-        self.asked = []
-
-    def embed_documents(self, texts):
-        self.asked += texts
-        return [self.vector(text) for text in texts]
-
-    def embed_query(self, text):
-        return self.vector(text)
-
-    @staticmethod
-    def vector(text):
-        return [float(text.lower().count(letter)) for letter in ascii_lowercase]
 
 
 DOCUMENTS = {
