@@ -49,7 +49,7 @@ def configure(*, level: LogLevel, format: LogFormat) -> None:
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
     # At info these tell of every request and reconnect.
     chatty = threshold if threshold == logging.DEBUG else max(threshold, logging.WARNING)
-    for name in ("aiohttp.access", "httpx", "nats"):
+    for name in ("aiohttp.access", "httpx", "httpx2", "nats"):
         logging.getLogger(name).setLevel(chatty)
     # While PostgreSQL is away its pools warn with a trace at each try; we say so ourselves.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)

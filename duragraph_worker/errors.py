@@ -94,11 +94,11 @@ def masked(error: BaseException, *, telling: tuple[type[BaseException], ...] = (
 def trace(error: BaseException, *, without: tuple[str, ...] = ()) -> str:
     """The user's own frames and the message, for operators.
 
-    `without`: more parts of paths that are not the user's.
+    `without`: more folders whose code is not the user's.
     """
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_OWN) and not any(w in frame.filename for w in without)
+        if not frame.filename.startswith((*_OWN, *without))
     ]
     return "".join(traceback.format_list(frames) + traceback.format_exception_only(error))

@@ -51,20 +51,28 @@ class Attempt:
         """Execute the task, within its deadline. Raises CancelledError only if not stopped."""
         self.phase = "executing"
         try:
-            return self._unstopped() if self.stopped else await self._execute()
+            outcome = self._unstopped() if self.stopped else await self._execute()
         except Fenced:
             return None
         except asyncio.CancelledError:
             if self.stopped is None:
                 raise
             return self._unstopped()
+        else:
+            if outcome is not None and outcome.trace is not None:
+                # Clients get less of it, and whoever writes the graph looks here.
+                log.warning("a run failed", extra=self._names | {"exception": outcome.trace})
+            return outcome
         finally:
             self.phase = "reporting"
 
+    @property
+    def _names(self) -> dict[str, str]:
+        return {"run_id": self.task.run_id, "graph": self.task.graph_id}
+
     async def _execute(self) -> Outcome:
-        names = {"run_id": self.task.run_id, "graph": self.task.graph_id}
         if self.graph is None:
-            log.error("a task for a graph or version that is not served here", extra=names)
+            log.error("a task for a graph or version that is not served here", extra=self._names)
             return Outcome("released")
         deadline = asyncio.timeout(self.task.deadline_seconds)
         if self.task.kind == "run":
@@ -77,7 +85,7 @@ class Attempt:
             if deadline.expired():
                 limit = f"The run took longer than its {self.task.deadline_seconds:g} seconds"
                 return self._failed("timeout", TimeoutError(limit))
-            log.exception("the executor failed", extra=names)
+            log.exception("the executor failed", extra=self._names)
             return self._failed("error", error)
 
     def _failed(self, status: Literal["error", "timeout"], error: Exception) -> Outcome:
