@@ -1,8 +1,8 @@
 """Auth handlers, run by a worker: who comes in, who is asked what, and what they see of it.
 
 Each row of ASKED was played on LangGraph's server, 0.16.7, with the same handlers: the statuses for
-the owner and for somebody else, and what was asked of them. `langgraph_api` often asks `threads.read`
-again for what it reads after a change; that is left out.
+the owner and for somebody else, and what was asked of them. It often asks `threads.read` again for
+what it reads after a change; that is left out.
 """
 
 import asyncio
@@ -107,8 +107,8 @@ async def test_the_same_is_asked_as_on_the_reference(alice, bob):
             return {key: named(value) for key, value in given.items()}
         if isinstance(given, list):
             return [named(each) for each in given]
-        for name, id in ids.items():
-            given = given.replace(name, id) if isinstance(given, str) else given
+        for name in ids:
+            given = given.replace(name, ids[name]) if isinstance(given, str) else given
         return given
 
     for method, path, body, own, foreign, questions in ASKED:

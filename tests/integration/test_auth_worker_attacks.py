@@ -1,4 +1,4 @@
-"""A user tries every route there is on another's rows, by their ids: nothing is told, nothing moves.
+"""A user tries every route on another's rows, by their ids: nothing is told, nothing moves.
 
 The routes are those of the table, so that a new one is attacked, too. The same requests are then
 sent by the owner: an attack that could not have succeeded proves nothing.
