@@ -16,6 +16,8 @@ class Explained:
     where: str
     reference: str = ""
     ours: str = ""
+    of_any_graph: bool = False
+    """Also where LangGraph's own graphs are compared (`explained_documented.py`)."""
 
     def covers(self, difference: Difference) -> bool:
         return all(
@@ -31,6 +33,9 @@ class Explained:
 ONLY_REFERENCE = ONLY_OURS = f"^{re.escape(ABSENT)}$"
 """The pattern of the side that has nothing there."""
 
+EVENTS = r"^(protocol/|documented/\w+/events ).*"
+"""The scenarios of the event-streaming protocol."""
+
 EXPLAINED = (
     Explained(
         what="`metadata` of runs, checkpoints and streamed messages names the reference's "
@@ -38,6 +43,7 @@ EXPLAINED = (
         why="They describe another product's installation.",
         where=r"\.langgraph_(version|api_version|plan|host|api_url)$",
         ours=ONLY_REFERENCE,
+        of_any_graph=True,
     ),
     Explained(
         what="`configurable` and `metadata` carry the caller's identity, the request's time and "
@@ -46,6 +52,7 @@ EXPLAINED = (
         where=r"\.(langgraph_auth_user(_id)?|langgraph_auth_permissions|user_id"
         r"|__request_start_time_ms__|__after_seconds__)$",
         ours=ONLY_REFERENCE,
+        of_any_graph=True,
     ),
     Explained(
         what="Metadata of streamed messages names LangChain's classes and versions",
@@ -59,12 +66,14 @@ EXPLAINED = (
         where=r"json(\[\])?\.(error|interrupts)$",
         reference=ONLY_OURS,
         ours=r"^(null|{})$",
+        of_any_graph=True,
     ),
     Explained(
         what="Every frame has an `id`",
         why="All streams are resumable, not only those of runs made with `stream_resumable`.",
         where=r"frames\[[^]]*\]\.id$",
         reference=ONLY_OURS,
+        of_any_graph=True,
     ),
     Explained(
         what="A run made without `stream_resumable` is replayed to who asks for it",
@@ -77,6 +86,7 @@ EXPLAINED = (
         why="Programs need not parse prose.",
         where=r"json\.(code|hint)$",
         reference=ONLY_OURS,
+        of_any_graph=True,
     ),
     Explained(
         what="A run's `kwargs.config` is what the client sent",
@@ -84,12 +94,14 @@ EXPLAINED = (
         where=r"kwargs\.config\.(metadata(\.(graph_id|assistant_id|run_attempt))?"
         r"|configurable\.(run_id|thread_id|graph_id|assistant_id|__pregel_node_finished))$",
         ours=ONLY_REFERENCE,
+        of_any_graph=True,
     ),
     Explained(
         what="Other words for what is wrong with a request's fields",
         why="The contract leaves the text of a 422 open; the reference prints its schemas.",
         where=r"json\.detail$",
         reference="Failed validating",
+        of_any_graph=True,
     ),
     Explained(
         what="Messages of `InvalidUpdateError` and of cancelled runs are worded otherwise",
@@ -145,6 +157,7 @@ EXPLAINED = (
         what="A checkpoint that does not exist is echoed, and `checkpoint_ns` is always there",
         why="Clients read one shape.",
         where=r"/state/<id> · json\.(checkpoint|checkpoint_id|checkpoint\.checkpoint_ns)$",
+        of_any_graph=True,
     ),
     Explained(
         what="After a join the state names the node that waits for it in `next`",
@@ -370,6 +383,7 @@ EXPLAINED = (
         "no id: they would miss what came meanwhile.",
         where=r"headers\.location$",
         ours=r"\?(.*&)?last_event_id=",
+        of_any_graph=True,
     ),
     Explained(
         what="A thread's stream reads its modes from `stream_mode` too, and from a JSON array",
@@ -737,25 +751,30 @@ EXPLAINED = (
     Explained(
         what="Messages in events' values are as they are in every other answer",
         why="For events the reference rewrites them: no empty fields, what was streamed as blocks.",
-        where=r"^protocol/.*frames\[(values|updates)\].*messages\[\]\.(additional_kwargs|content|name"
+        where=EVENTS
+        + r"frames\[(values|updates)\].*messages\[\]\.(additional_kwargs|content|name"
         r"|response_metadata(\.output_version)?|(invalid_)?tool_calls|usage_metadata)$",
+        of_any_graph=True,
     ),
     Explained(
         what="A question is told as `payload` and as `value`",
         why="The protocol says `payload`, Python's client reads `value`.",
-        where=r"^protocol/.*frames\[input\.requested\]\.data\.params\.data\.value$",
+        where=EVENTS + r"frames\[input\.requested\]\.data\.params\.data\.value$",
         reference=ONLY_OURS,
+        of_any_graph=True,
     ),
     Explained(
         what="Events of a message name it (`id`, `run_id`) and its node",
         why="Clients can't tell parallel messages apart otherwise: each looks for another of them.",
-        where=r"^protocol/.*frames\[messages\]\.data\.params\.(data\.(id|run_id)|node)$",
+        where=EVENTS + r"frames\[messages\]\.data\.params\.(data\.(id|run_id)|node)$",
+        of_any_graph=True,
     ),
     Explained(
         what="A failure says why also to who comes later",
         why="A replay is the same as the first play; the reference forgets the error.",
-        where=r"^protocol/.*frames\[lifecycle\]\.data\.params\.data\.error$",
+        where=EVENTS + r"frames\[lifecycle\]\.data\.params\.data\.error$",
         reference=ONLY_OURS,
+        of_any_graph=True,
     ),
     Explained(
         what="A run's last lifecycle event comes when it has ended, behind those of its subgraphs",

@@ -173,7 +173,7 @@ CASES = (
         {"seed": "$fresh"},
         "fetch",
         {"input": {"seed": "$fresh"}},
-        {"input": {"seed": "bad"}},
+        {"input": {"seed": "$fresh", "fails": True}},
     ),
     case("deferred", {"aggregate": []}, "a"),
     case(

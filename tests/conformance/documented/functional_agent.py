@@ -10,7 +10,7 @@ from scripted import Scripted, asked, calls
 
 
 @tool
-def multiply(a: int, b: int) -> int:
+async def multiply(a: int, b: int) -> int:
     """Multiply two numbers."""
     return a * b
 
