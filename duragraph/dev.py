@@ -151,7 +151,8 @@ def banner(config: Config, servers: Servers, graphs: Graphs | None) -> str:
         "NATS": _without_password(servers.nats_url),
     }
     who = "everyone on this machine" if config.loopback else f"EVERYONE who reaches {config.host}"
-    warning = "" if config.auth else f"\n  No API keys: open to {who}. For development only.\n"
+    known = config.auth or config.auth_handlers == "required"
+    warning = "" if known else f"\n  No API keys: open to {who}. For development only.\n"
     table = "\n".join(f"  {name:<9} {value}" for name, value in lines.items())
     return f"\n  DuraGraph {__version__}\n\n{table}\n{warning}"
 
