@@ -3,8 +3,7 @@
 Payloads pass from `json` columns to the response as bytes; only the frame around them is built.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
 import attrs
@@ -20,7 +19,7 @@ from duragraph.protocol import ROOT_CHANNEL
 _STATE = """
 select c.thread_id, c.checkpoint_id, c.parent_id, c.root_id, c.ns, c.next, c.tasks, c.metadata,
     c.created_at, {live} as live, c.metadata -> 'parents' as parents,
-    c.versions ? '__root__' as is_root, p.channels, p.depths, p.parts,
+    c.versions ? '__root__' as is_root,
     (select json_object_agg(e.key, e.value order by w.task_id)
     from step_write w cross join lateral json_each(w.result) e
     where w.organization_id = c.organization_id and w.thread_id = c.thread_id
@@ -33,38 +32,57 @@ select c.thread_id, c.checkpoint_id, c.parent_id, c.root_id, c.ns, c.next, c.tas
     from step_write w where w.organization_id = c.organization_id and w.thread_id = c.thread_id
         and w.checkpoint_id = c.checkpoint_id and w.ns = c.ns) as writes
 """
-# Joined here: `shown`, which does the same for SQL, takes ten times as long over a long list.
-_PARTS = """
-left join lateral (
-    select array_agg(p.channel) as channels, array_agg(p.depth) as depths,
-        array_agg(p.value) as parts
-    from parts(c.organization_id, c.thread_id, case when {only}::text[] is null then c.versions
-        else (select coalesce(jsonb_object_agg(key, value), '{{}}') from jsonb_each(c.versions)
-            where key = any({only}::text[])) end) p
-) p on true
-"""
 _ALL = "null"
 
 HEAD = f"""
 {_STATE.format(live=True, only="$3")}
 from thread t join checkpoint c using (organization_id, thread_id, checkpoint_id)
-{_PARTS.format(only="$3")}
 where t.organization_id = $1 and t.thread_id = $2
 """
 
 NEWEST = f"""
 {_STATE.format(live=True, only="$3")}
-from checkpoint c {_PARTS.format(only="$3")}
+from checkpoint c
 where c.organization_id = $1 and c.thread_id = $2 and c.ns = $4
 order by c.checkpoint_id desc limit 1
 """
 
 AT = f"""
 {_STATE.format(live=False, only="$3")}
-from checkpoint c {_PARTS.format(only="$3")}
+from checkpoint c
 where c.organization_id = $1 and c.thread_id = $2 and c.ns = $4
     and c.checkpoint_id = $5
 """
+
+# Joined in Python: `shown`, which does the same in SQL, takes ten times as long over a long list.
+PARTS = """
+select c.checkpoint_id, p.channel, p.depth, p.value
+from checkpoint c
+cross join lateral parts(c.organization_id, c.thread_id, case when $4::text[] is null
+    then c.versions else (select coalesce(jsonb_object_agg(key, value), '{}')
+        from jsonb_each(c.versions) where key = any($4::text[])) end) p
+where c.organization_id = $1 and c.thread_id = $2 and c.checkpoint_id = any($3::uuid[])
+"""
+
+Parts = dict[str, dict[str, list[tuple[int, Json]]]]
+"""By checkpoint and channel, each part with its depth."""
+
+
+async def _parts(
+    conn: Connection,
+    organization_id: str,
+    thread_id: str,
+    records: Iterable[Record],
+    only: Sequence[str] | None = None,
+) -> Parts:
+    found: Parts = {record["checkpoint_id"]: {} for record in records}
+    if not found:
+        return found
+    for checkpoint_id, channel, depth, value in await conn.fetch(
+        PARTS, organization_id, thread_id, list(found), only
+    ):
+        found[checkpoint_id].setdefault(channel, []).append((depth, value))
+    return found
 
 
 async def get(
@@ -93,12 +111,13 @@ async def get(
         return None
     root_id = record["root_id"] or record["checkpoint_id"]
     below = await conn.fetch(UNDER, *at, root_id) if subgraphs else []
-    return _state(record, {r["ns"]: r for r in below})
+    parts = await _parts(conn, *at, [record], only) | await _parts(conn, *at, below)
+    return _state(record, parts, {r["ns"]: r for r in below})
 
 
 UNDER = f"""
 select distinct on (s.ns) s.*
-from ({_STATE.format(live=True, only=_ALL)} from checkpoint c {_PARTS.format(only=_ALL)}
+from ({_STATE.format(live=True, only=_ALL)} from checkpoint c
     where c.organization_id = $1 and c.thread_id = $2 and c.root_id = $3) s
 order by s.ns, s.checkpoint_id desc
 """
@@ -113,7 +132,7 @@ from (
         and ($5::uuid is null or checkpoint_id < $5)
         and metadata::jsonb @> $6
     order by checkpoint_id desc limit $7
-) c {_PARTS.format(only="$8")}
+) c
 order by c.checkpoint_id desc
 """
 
@@ -134,7 +153,8 @@ async def history(
     records = await conn.fetch(
         HISTORY, organization_id, thread_id, ns, checkpoint_id, before, metadata, limit, only
     )
-    return [_state(r, {}) for r in records]
+    parts = await _parts(conn, organization_id, thread_id, records, only)
+    return [_state(record, parts, {}) for record in records]
 
 
 OF_RUN = """
@@ -154,7 +174,7 @@ async def of_run(
 
 MADE_BY = f"""
 {_STATE.format(live=True, only=_ALL)}
-from checkpoint c {_PARTS.format(only=_ALL)}
+from checkpoint c
 where c.organization_id = $1 and c.thread_id = $2 and c.run_id = $3
 order by c.checkpoint_id desc limit 1
 """
@@ -165,7 +185,9 @@ async def made_by(
 ) -> ThreadState | None:
     """At the last checkpoint that a run wrote, in whatever graph."""
     record = await conn.fetchrow(MADE_BY, organization_id, thread_id, run_id)
-    return None if record is None else _state(record, {})
+    if record is None:
+        return None
+    return _state(record, await _parts(conn, organization_id, thread_id, [record]), {})
 
 
 STORAGE = """
@@ -226,20 +248,20 @@ class _Left:
 _NOTHING = _Left()
 
 
-def _state(record: Record, below: dict[str, Record]) -> ThreadState:
+def _state(record: Record, parts: Parts, below: dict[str, Record]) -> ThreadState:
     planned = msgspec.json.decode(record["tasks"], type=list[Planned])
     left = msgspec.json.decode(record["writes"], type=dict[str, _Left])
     if record["live"]:
         left = {task_id: each.still() for task_id, each in left.items()}
     tasks = [
-        _task(p, left.get(p.id, _NOTHING), thread_id=record["thread_id"], below=below)
+        _task(p, left.get(p.id, _NOTHING), parts, thread_id=record["thread_id"], below=below)
         for p in planned
     ]
     parent_id, following = record["parent_id"], record["next"]
     if record["live"]:
         following = [p.name for p in planned if left.get(p.id, _NOTHING).result == NULL]
     return ThreadState(
-        values=_values(record),
+        values=_values(record, parts[record["checkpoint_id"]]),
         next=following,
         tasks=tasks,
         metadata=record["metadata"],
@@ -252,12 +274,8 @@ def _state(record: Record, below: dict[str, Record]) -> ThreadState:
     )
 
 
-def _values(record: Record) -> Json:
+def _values(record: Record, parts: Mapping[str, list[tuple[int, Json]]]) -> Json:
     """The channels' parts joined, and over them what was changed since."""
-    parts: defaultdict[str, list[tuple[int, Json]]] = defaultdict(list)
-    columns = [record[name] or () for name in ("channels", "depths", "parts")]
-    for channel, depth, value in zip(*columns, strict=True):
-        parts[channel].append((depth, value))
     fields = {channel: _joined(each) for channel, each in parts.items()}
     if record["changed"] is not None:
         fields |= msgspec.json.decode(record["changed"], type=dict[str, Json])
@@ -275,8 +293,10 @@ def _joined(parts: list[tuple[int, Json]]) -> Json:
     return Raw(b"[" + b",".join(elements) + b"]")
 
 
-def _task(planned: Planned, left: _Left, *, thread_id: str, below: dict[str, Record]) -> ThreadTask:
-    inner = below.get(planned.ns) if planned.ns else None
+def _task(
+    planned: Planned, left: _Left, parts: Parts, *, thread_id: str, below: dict[str, Record]
+) -> ThreadTask:
+    inner = below.get(planned.ns) or below.get(_kept(planned.ns)) if planned.ns else None
     pointer = planned.ns and inner is None
     return ThreadTask(
         id=planned.id,
@@ -285,9 +305,14 @@ def _task(planned: Planned, left: _Left, *, thread_id: str, below: dict[str, Rec
         error=left.error,
         interrupts=left.interrupts or [],
         checkpoint=Checkpoint(thread_id, checkpoint_ns=planned.ns or "") if pointer else None,
-        state=None if inner is None else _state(inner, below),
+        state=None if inner is None else _state(inner, parts, below),
         result=left.result,
     )
+
+
+def _kept(ns: str) -> str:
+    """Where a subgraph is that keeps its state from run to run: no task of a run names it."""
+    return "|".join(part.partition(":")[0] for part in ns.split("|"))
 
 
 def _address(record: Record, checkpoint_id: str) -> Checkpoint:
