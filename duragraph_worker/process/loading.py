@@ -54,7 +54,10 @@ def served(graph: object, *, graph_id: str | None = None) -> Served:
     if is_langgraph(graph) or (graph_id is not None and callable(graph)):
         hosted: Served = langgraph("hosted").hosted(graph, graph_id=graph_id)
         return hosted
-    raise Invalid(f"{graph!r} is no graph", hint="decorate its class with @Graph(id=…)")
+    raise Invalid(
+        f"{graph!r} is no graph",
+        hint="decorate its class with @Graph(id=…), or name what makes one in a langgraph.json",
+    )
 
 
 def plan_of(graph: object) -> Plan | None:
@@ -72,11 +75,11 @@ def langgraph(name: str) -> ModuleType:
     """A module of `duragraph_worker/langgraph/`, which needs an extra. Raises Invalid without."""
     try:
         return importlib.import_module(f"duragraph_worker.langgraph.{name}")
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if error.name is None or error.name.partition(".")[0] not in EXTRA:
             raise
         raise Invalid(
-            f"LangGraph graphs need the package {error.name!r}, which is not installed",
+            f"LangGraph graphs need packages that are missing or too old: {error}",
             hint="pip install 'duragraph[langgraph]'",
         ) from error
 
