@@ -751,8 +751,7 @@ EXPLAINED = (
     Explained(
         what="Messages in events' values are as they are in every other answer",
         why="For events the reference rewrites them: no empty fields, what was streamed as blocks.",
-        where=EVENTS
-        + r"frames\[(values|updates)\].*messages\[\]\.(additional_kwargs|content|name"
+        where=EVENTS + r"frames\[(values|updates)\].*messages\[\]\.(additional_kwargs|content|name"
         r"|response_metadata(\.output_version)?|(invalid_)?tool_calls|usage_metadata)$",
         of_any_graph=True,
     ),
@@ -767,6 +766,29 @@ EXPLAINED = (
         what="Events of a message name it (`id`, `run_id`) and its node",
         why="Clients can't tell parallel messages apart otherwise: each looks for another of them.",
         where=EVENTS + r"frames\[messages\]\.data\.params\.(data\.(id|run_id)|node)$",
+        of_any_graph=True,
+    ),
+    Explained(
+        what="A tool's answer grows by `delta`",
+        why="As the protocol has it for all messages; the reference sends a `content` there.",
+        where=EVENTS + r"frames\[messages\]\.data\.params\.data\.(content|delta)$",
+        reference=r'"type": "text"}$|^.absent.$',
+        ours=r'"type": "text-delta"}$|^.absent.$',
+        of_any_graph=True,
+    ),
+    Explained(
+        what="The event of a tool that has finished may come before its message is in the state",
+        why="Only there it gets an id, on either server.",
+        where=EVENTS + r"frames\[tools\]\.data\.params\.data\.output\.id$",
+        reference=r"^null$|message",
+        ours=r"^null$|message",
+        of_any_graph=True,
+    ),
+    Explained(
+        what="Tools of every graph tell of their calls",
+        why="The protocol has a channel for them; in the reference a graph must ask for it.",
+        where=r"^documented/streaming/events .*frames\[(tools|messages)\]$",
+        reference=ONLY_OURS,
         of_any_graph=True,
     ),
     Explained(
