@@ -270,6 +270,8 @@ create table if not exists cron (
     updated_at       timestamptz not null default clock_timestamp(),
     foreign key (organization_id, assistant_id) references assistant on delete cascade
 );
+-- The user who made it, in whose name it runs; empty where there were none.
+alter table cron add column if not exists user_id text not null default '';
 -- Many are due at midnight: each claim takes the first of them from here, without a look at all.
 drop index if exists cron_due;
 create index if not exists cron_due_free on cron (next_run_date, cron_id)

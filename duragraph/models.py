@@ -271,8 +271,8 @@ class Cron:
     enabled: bool
     created_at: str
     updated_at: str
-    user_id: str = ""
-    """Always empty here: requests carry a key, no user."""
+    user_id: str
+    """Whom auth handlers named when it was made; empty where they were not asked."""
 
 
 @attrs.frozen

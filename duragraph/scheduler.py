@@ -18,6 +18,7 @@ from duragraph.assistants import Stale
 from duragraph.config import Config
 from duragraph.creates import Changed, Creates
 from duragraph.errors import Busy, Conflict, DuraGraphError, Invalid, NotFound, Unavailable
+from duragraph.identities import named
 from duragraph.ids import new_id
 from duragraph.pg import Connection, Pool, assistants, crons
 from duragraph.pg.crons import Due
@@ -154,6 +155,7 @@ async def _new_run(conn: Connection, cron: Due, tick: datetime) -> NewRun:
         thread_id=cron.thread_id,
         request_id=None,
         marks={"cron_id": cron.cron_id, "cron_run_date": tick.isoformat()},
+        asker=named(cron.user_id).configurable() if cron.user_id else None,
     )
 
 

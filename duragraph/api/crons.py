@@ -131,7 +131,13 @@ async def _create(call: Call, thread_id: str | None, body: CronCreate) -> Cron:
             payload=_payload(_given(body) | {"assistant_id": assistant_id}, cron_id),
         )
         return await crons.create(
-            conn, org, cron_id, fields, assistant_id=assistant_id, thread_id=thread_id
+            conn,
+            org,
+            cron_id,
+            fields,
+            assistant_id=assistant_id,
+            thread_id=thread_id,
+            user_id="" if call.user is None else call.user.identity,
         )
 
 

@@ -70,8 +70,8 @@ class Fields:
 
 CREATE = f"""
 insert into cron (organization_id, cron_id, assistant_id, thread_id, schedule, timezone, end_time,
-    next_run_date, enabled, on_run_completed, metadata, payload)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    next_run_date, enabled, on_run_completed, metadata, payload, user_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 returning {COLUMNS}
 """
 
@@ -84,9 +84,10 @@ async def create(
     *,
     assistant_id: str,
     thread_id: str | None,
+    user_id: str,
 ) -> Cron:
     ids = organization_id, cron_id, assistant_id, thread_id
-    record = await conn.fetchrow(CREATE, *ids, *attrs.astuple(fields))
+    record = await conn.fetchrow(CREATE, *ids, *attrs.astuple(fields), user_id)
     assert record is not None
     return Cron(*record)
 
@@ -214,6 +215,7 @@ class Due:
     next_run_date: str
     on_run_completed: OnCompletion | None
     payload: Json
+    user_id: str
 
 
 _DUE_COLUMNS = columns(Due, "c")

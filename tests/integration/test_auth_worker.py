@@ -107,8 +107,8 @@ async def test_the_same_is_asked_as_on_the_reference(alice, bob):
             return {key: named(value) for key, value in given.items()}
         if isinstance(given, list):
             return [named(each) for each in given]
-        for name in ids:
-            given = given.replace(name, ids[name]) if isinstance(given, str) else given
+        for name, value in ids.items():
+            given = given.replace(name, value) if isinstance(given, str) else given
         return given
 
     for method, path, body, own, foreign, questions in ASKED:
@@ -189,6 +189,23 @@ async def test_a_run_knows_its_user_and_believes_no_other(alice):
             "permissions": ["p"],
             "team": "of alice",
         }
+
+
+async def test_a_cron_runs_in_its_users_name_and_its_threads_are_seen(alice, bob, owner):
+    cron = (await alice.post("/runs/crons", CRON | {"on_run_completed": "keep"})).json
+    assert cron["user_id"] == "alice"
+    await owner.execute("update cron set next_run_date = now()")
+    found = []
+    async with asyncio.timeout(20):
+        while not found:
+            body = {"metadata": {"graph_id": "owned"}}
+            found = (await alice.post("/threads/search", body)).json
+    thread_id = found[0]["thread_id"]
+    (run,) = (await alice.get(f"/threads/{thread_id}/runs")).json
+    configurable = run["kwargs"]["config"]["configurable"]
+    assert configurable["langgraph_auth_user"]["identity"] == "alice"
+    assert configurable["cron_id"] == cron["cron_id"]
+    assert (await bob.get(f"/threads/{thread_id}")).status == 404
 
 
 async def test_equal_questions_are_asked_once_and_identities_are_remembered(alice, plane):
