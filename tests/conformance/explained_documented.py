@@ -2,7 +2,7 @@
 
 from tests.conformance import explained
 from tests.conformance.compare import Difference
-from tests.conformance.explained import ONLY_OURS, ONLY_REFERENCE, Explained
+from tests.conformance.explained import EVENTS, ONLY_OURS, ONLY_REFERENCE, Explained
 
 OWN = (
     Explained(
@@ -121,6 +121,26 @@ OWN = (
         what="The tools of a drawing's node come in another order",
         why="LangGraph keeps them in a set.",
         where=r"/description · .*/graph\?xray=true · json\.nodes\[\]\.metadata\.__tools\[\]$",
+    ),
+    Explained(
+        what="A tool's answer grows by `delta`",
+        why="As the protocol has it for all messages; the reference sends a `content` there.",
+        where=EVENTS + r"frames\[messages\]\.data\.params\.data\.(content|delta)$",
+        reference=r'"type": "text"}$|^.absent.$',
+        ours=r'"type": "text-delta"}$|^.absent.$',
+    ),
+    Explained(
+        what="The event of a tool that has finished may come before its message is in the state",
+        why="Only there it gets an id, on either server.",
+        where=EVENTS + r"frames\[tools\]\.data\.params\.data\.output\.id$",
+        reference=r"^null$|message",
+        ours=r"^null$|message",
+    ),
+    Explained(
+        what="Tools of every graph tell of their calls",
+        why="The protocol has a channel for them; in the reference a graph must ask for it.",
+        where=r"^documented/streaming/events .*frames\[(tools|messages)\]$",
+        reference=ONLY_OURS,
     ),
 )
 EXPLAINED = (*(entry for entry in explained.EXPLAINED if entry.of_any_graph), *OWN)
