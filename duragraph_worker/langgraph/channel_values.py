@@ -153,7 +153,7 @@ def write_whole(
     if type(value) not in _PLAIN:
         return _whole(channel, value, Packed.of(value, serde), version=version)
     json = serialize.dump(value)
-    if orjson.loads(json) == value:
+    if type(value) is not str or orjson.loads(json) == value:
         return Cell([json], None, version=version), ChannelWrite(channel, json)
     return _whole(channel, value, Packed.of(value, serde), version=version)
 

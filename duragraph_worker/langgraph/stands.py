@@ -4,7 +4,7 @@ What clients see are the visible channels, one part each that changed; all else 
 needs (versions, private channels, jumps) is one opaque value. Knows no plane, waits for nothing.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -20,7 +20,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from duragraph import protocol
-from duragraph.protocol import ROOT_CHANNEL, ChannelWrite, Snapshot
+from duragraph.protocol import ROOT_CHANNEL, ChannelWrite, Scheduled, Snapshot
 from duragraph_worker.langgraph import serialize
 from duragraph_worker.langgraph.channel_values import Cell, write_whole
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
@@ -147,8 +147,12 @@ def record(
     base: Stand | None,
     shown: Shown,
     serde: SerializerProtocol,
+    said: Callable[[Stand], Scheduled] | None = None,
 ) -> tuple[Stand, protocol.Checkpoint]:
-    """A new checkpoint, and what to put on record of it; `base` is its parent, if known."""
+    """A new checkpoint, and what to put on record of it; `base` is its parent, if known.
+
+    `said` tells what runs after it, where that is known already.
+    """
     ns, parent_id = config["configurable"]["checkpoint_ns"], parent_of(config)
     values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
     visible, private = _split(values, shown)
@@ -173,6 +177,7 @@ def record(
         left=left,
         deltas=metadata.get("counters_since_delta_snapshot", {}).keys(),
     )
+    after = Scheduled(stand.checkpoint_id, []) if said is None else said(stand)
     item = protocol.Checkpoint(
         stand.checkpoint_id,
         parent_id,
@@ -180,8 +185,9 @@ def record(
         source=_source(metadata),
         step=metadata.get("step", -2),
         created_at=stand.created_at,
-        next=[],
-        channels=parts,
+        next=after.next,
+        tasks=after.tasks,
+        channels=parts + after.channels,
         versions={name: cell.version for name, cell in cells.items()},
         metadata=stand.metadata,
         opaque=opaque,
