@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import statistics
 import sys
 import tempfile
@@ -29,7 +30,6 @@ from run import spent
 from duragraph import embedded
 
 ROOT = Path(__file__).parents[1]
-PORT = 8177
 WARM, MESSAGES, TURNS, GETS = 40, 2000, 64, 40
 INPUT = {"msg": "hi"}
 
@@ -64,8 +64,10 @@ class System:
 async def system(home: Path) -> AsyncIterator[System]:
     with ExitStack() as stack:
         servers = stack.enter_context(embedded.start(home))
-        url = f"http://127.0.0.1:{PORT}"
-        serve = ["duragraph", "serve", "--port", str(PORT), "--nats-url", servers.nats_url]
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        serve = ["duragraph", "serve", "--port", str(port), "--nats-url", servers.nats_url]
         serve += ["--database-url", servers.database_url]
         plane = stack.enter_context(serving(home / "plane.log", *serve))
         graphs = [f"benchmarks.hosted:{name}" for name in ("five", "chat")]

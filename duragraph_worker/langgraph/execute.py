@@ -320,6 +320,7 @@ class Execution:
     async def _stands(self, chunk: Any) -> None:
         if self._given.kwargs.lasting != "exit":
             await self._saver.stands(str(chunk["config"]["configurable"]["checkpoint_id"]))
+            self._saver.release()
 
     async def _record_pending(self, config: RunnableConfig) -> None:
         """What finished tasks wrote where others wait or failed, for readers of the state."""

@@ -26,11 +26,11 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from duragraph import protocol
 from duragraph.protocol import (
     MOST_CHECKPOINTS,
     ROOT_CHANNEL,
     CheckpointQuery,
+    Item,
     Scheduled,
     Snapshot,
     Task,
@@ -38,7 +38,7 @@ from duragraph.protocol import (
 )
 from duragraph_worker.langgraph import message_ids, serialize, stands
 from duragraph_worker.langgraph.stands import Stand
-from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
+from duragraph_worker.langgraph.task_writes import INTERRUPT, Shown, TaskWrites
 from duragraph_worker.langgraph.upkeep import Upkeep
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
@@ -83,11 +83,14 @@ class Saver(Upkeep):
         """The checkpoints of this attempt."""
         self._arrived = asyncio.Event()
         self._broken: Exception | None = None
-        self._unsaid: protocol.Checkpoint | None = None
+        self._unsaid: list[Item] = []
+        """The root's newest checkpoint and what belongs to it, until `release`."""
         self._writes: defaultdict[str, dict[str, TaskWrites]] = defaultdict(dict)
         self._parts: dict[str, Mapping[str, Any]] = {}
         """What was scheduled after checkpoints that are still to be put, by their ids."""
         self._latest_part: dict[str, str] = {}
+        self._order: list[str] = []
+        """The root's tasks where it stands, by id."""
         self._tasks: set[str] = set()
         """Those that this attempt has scheduled, by id."""
         self._fresh = task.snapshot is None
@@ -130,6 +133,8 @@ class Saver(Upkeep):
         """
         checkpoint_id = part["config"]["configurable"]["checkpoint_id"]
         self._tasks.update(task["id"] for task in part["tasks"])
+        if not ns:
+            self._order = [task["id"] for task in part["tasks"]]
         stand = self._known.get(checkpoint_id)
         if stand is not None:
             self._schedule(stand, part)
@@ -165,10 +170,19 @@ class Saver(Upkeep):
         return serialize.join_object(fields), stand.checkpoint_id
 
     def release(self) -> None:
-        """Put the checkpoint that is kept until it is known what runs next."""
-        if self._unsaid is not None:
-            self._recorder.put(self._unsaid)
-            self._unsaid = None
+        """Put the checkpoint that is kept until what runs next and what shows it follow at once.
+
+        An attempt may be lost between any two reports: they must not part.
+        """
+        unsaid, self._unsaid = self._unsaid, []
+        for item in unsaid:
+            self._recorder.put(item)
+
+    def _say(self, item: Item) -> None:
+        if self._unsaid:
+            self._unsaid.append(item)
+        else:
+            self._recorder.put(item)
 
     def passed(self, ns: str) -> None:
         """The stream is past the newest checkpoint: what it shows from now on comes after it."""
@@ -176,11 +190,13 @@ class Saver(Upkeep):
             stand.shown = True
 
     def interrupts(self) -> bytes:
-        """`{task_id: [{id, value}]}` of the root's tasks that wait for an answer."""
-        at = self._at.get("")
+        """`{task_id: [{id, value}]}` of the root's tasks that wait for an answer, in order."""
+        at, places = self._at.get(""), {each: place for place, each in enumerate(self._order)}
+        writes = [] if at is None else [*at.writes.values()]
+        writes.sort(key=lambda task: places.get(task.task_id, 0))
         return serialize.join_object(
-            (task_id, task.interrupts)
-            for task_id, task in (at.writes if at is not None else {}).items()
+            (task.task_id, task.interrupts)
+            for task in writes
             if task.interrupts is not None and task.result is None
         )
 
@@ -221,7 +237,7 @@ class Saver(Upkeep):
     def _equal(self, ns: str, chunk: Any) -> Stand | None:
         """A reducer may change a value in place: then only what is shown first is equal."""
         stand = self._at.get(ns)
-        if stand is None or stand.shown or RUN_TASK in stand.writes:
+        if stand is None or stand.shown or RUN_TASK in stand.writes or _asks(stand, chunk):
             return None
         objects, given = stand.objects, _by_channel(stand, chunk)
         same = given.keys() == objects.keys() and all(v is objects[n] for n, v in given.items())
@@ -239,10 +255,7 @@ class Saver(Upkeep):
         # One that an earlier attempt made may lack what was to be said after it.
         fresh = made_here or RUN_TASK not in stand.writes
         channels = stand.complete(part["values"], self.serde) if fresh else []
-        self.release()
-        self._recorder.put(
-            Scheduled(stand.checkpoint_id, following, serialize.dump(tasks), channels)
-        )
+        self._say(Scheduled(stand.checkpoint_id, following, serialize.dump(tasks), channels))
 
     def _in_order(self, stand: Stand, tasks: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         """As `Checkpoint.tasks` has them: what was sent first, then nodes as the graph has them."""
@@ -284,7 +297,7 @@ class Saver(Upkeep):
         finally:
             self._put.add(checkpoint["id"])
             self._arrived.set()
-        if self._durability == "sync" and self._unsaid is None:
+        if self._durability == "sync" and not self._unsaid:
             await self._recorder.settled()
         return stored
 
@@ -311,14 +324,15 @@ class Saver(Upkeep):
             checkpoint, metadata, config, base=base, shown=self._shown(ns), serde=self.serde
         )
         self.release()
-        # LangGraph waits for the put before it says what runs next: the two must not part.
-        if self._durability == "sync" and not ns and stand.checkpoint_id not in self._parts:
-            self._unsaid = item
+        # Under `sync` LangGraph waits for the put before its stream tells of it, else it has told.
+        told = stand.checkpoint_id in self._parts
+        if not ns and told == (self._durability == "async"):
+            self._unsaid.append(item)
         else:
             self._recorder.put(item)
         stand.writes = self._writes[stand.checkpoint_id]
         for each in stand.writes.values():
-            self._recorder.put(each.dump(checkpoint_id=stand.checkpoint_id, ns=ns))
+            self._say(each.dump(checkpoint_id=stand.checkpoint_id, ns=ns))
         before = self._at.get(ns)
         if before is not None and before.checkpoint_id in self._put:
             self._known.pop(before.checkpoint_id, None)
@@ -344,7 +358,7 @@ class Saver(Upkeep):
         recorded.add(writes, task_path, shown=self._shown(ns), serde=self.serde)
         # A subgraph's first task may be done before its first checkpoint is put.
         if checkpoint_id not in self._parts:
-            self._recorder.put(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
+            self._say(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
 
     def _shown(self, ns: str) -> Shown:
         shown = self._visible(ns)
@@ -437,6 +451,11 @@ async def _done() -> None:
 
 def _by_channel(stand: Stand, values: Any) -> Mapping[str, Any]:
     return {ROOT_CHANNEL: values} if ROOT_CHANNEL in stand.cells else values
+
+
+def _asks(stand: Stand, values: Any) -> bool:
+    """Whether questions stand in a state of one channel: LangGraph adds them to the value."""
+    return ROOT_CHANNEL in stand.cells and isinstance(values, dict) and INTERRUPT in values
 
 
 def _changed(stand: Stand, values: Any) -> bytes | None:

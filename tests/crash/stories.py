@@ -102,7 +102,8 @@ def in_order(parts: list[Any]) -> list[tuple[str, Any]]:
     others: list[tuple[str, str]] = []
     for part in parts:
         name, data = VARYING.sub("*", part.event), masked(part.data)
-        if name == "values" and "__interrupt__" not in data:
+        asks = isinstance(data, dict) and "__interrupt__" in data
+        if name == "values" and not asks:
             states.append((name, data))
         elif name not in {"metadata", "custom"}:
             others.append((name, msgspec.json.encode(data, order="sorted").decode()))
