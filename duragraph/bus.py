@@ -32,6 +32,10 @@ log = structlog.get_logger(__name__)
 HELLO_SECONDS = 1.0
 SILENT_SECONDS = 5.0
 """A plane unheard of for so long is gone, and with it what it followed."""
+PIECE_BYTES = 1 << 19
+"""NATS takes a megabyte at once; a question may show handlers a run's whole input."""
+UNFINISHED = 64
+"""Messages of which pieces are still to come; the oldest gives way."""
 QUEUED = 10_000
 """Messages waiting to be sent; beyond it they are dropped."""
 
@@ -67,6 +71,15 @@ class Taken:
     control: Control
 
 
+@attrs.frozen
+class Piece:
+    """Of a message that may be too big for one; they come in their order."""
+
+    message_id: str
+    count: int
+    data: bytes
+
+
 class Bus:
     """Publishing never waits and never fails: what is lost here, a sweep finds."""
 
@@ -85,6 +98,7 @@ class Bus:
         self._answer: Callable[[AuthAnswer], None] = lambda _answer: None
         self._answers: Callable[[], bool] = lambda: False
         self._answering: set[str] = set()
+        self._pieces: dict[str, list[bytes]] = {}
 
     def listen(
         self,
@@ -143,11 +157,11 @@ class Bus:
         return sorted(self._answering & self._others.keys())
 
     def ask(self, plane_id: str, question: AuthQuestion) -> None:
-        self._send(f"ask.{plane_id}", question)
+        self._send_pieces(f"ask.{plane_id}", pack(question))
 
     def answer(self, answer: AuthAnswer) -> None:
         """To the plane that asked."""
-        self._send(f"answer.{answer.plane_id}", answer)
+        self._send_pieces(f"answer.{answer.plane_id}", pack(answer))
 
     async def run(self) -> None:
         """Stay connected, send what is queued, say hello; to be supervised."""
@@ -203,6 +217,23 @@ class Bus:
     def _hello(self, topics: list[str], *, complete: bool = True) -> None:
         self._send("follow", Following(self.plane_id, topics, complete, self._answers()))
 
+    def _send_pieces(self, subject: str, data: bytes) -> None:
+        message_id, starts = new_id(), range(0, len(data), PIECE_BYTES)
+        for start in starts:
+            piece = Piece(message_id, len(starts), data[start : start + PIECE_BYTES])
+            self._send(subject, piece)
+
+    def _whole(self, message: Msg) -> bytes | None:
+        """The message of which this is the last piece; None as long as some are missing."""
+        piece = unpack(message.data, Piece)
+        have = self._pieces.setdefault(piece.message_id, [])
+        have.append(piece.data)
+        if len(have) == piece.count:
+            return b"".join(self._pieces.pop(piece.message_id))
+        if len(self._pieces) > UNFINISHED:
+            del self._pieces[next(iter(self._pieces))]
+        return None
+
     def _send(self, subject: str, message: Any) -> None:
         try:
             self._outbox.put_nowait((subject, pack(message)))
@@ -236,10 +267,12 @@ class Bus:
         self._auth()
 
     async def _on_ask(self, message: Msg) -> None:
-        self._ask(unpack(message.data, AuthQuestion))
+        if (data := self._whole(message)) is not None:
+            self._ask(unpack(data, AuthQuestion))
 
     async def _on_answer(self, message: Msg) -> None:
-        self._answer(unpack(message.data, AuthAnswer))
+        if (data := self._whole(message)) is not None:
+            self._answer(unpack(data, AuthAnswer))
 
 
 def _copy(batch: Batch) -> Copied:

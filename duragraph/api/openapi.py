@@ -43,6 +43,30 @@ class Error:
     hint: str | UnsetType = UNSET
 
 
+class _Security(msgspec.Struct):
+    """`auth.openapi` of a `langgraph.json`, which may spell it in either way."""
+
+    securitySchemes: Schema | None = None  # noqa: N815 - OpenAPI's name
+    security_schemes: Schema | None = None
+    security: list[Schema] | None = None
+
+
+def secured(shown: bytes, security: bytes) -> bytes:
+    """The document with a project's own security schemes, if it has some, beside the key."""
+    try:
+        said = msgspec.json.decode(security, type=_Security | None)
+    except msgspec.ValidationError:
+        return shown
+    schemes = said and (said.securitySchemes or said.security_schemes)
+    if said is None or schemes is None:
+        return shown
+    whole: Schema = msgspec.json.decode(shown)
+    whole["components"]["securitySchemes"] |= schemes
+    if said.security is not None:
+        whole["security"] = [*said.security, {"key": []}]
+    return msgspec.json.encode(whole)
+
+
 class Components:
     """Schemas of types; those of classes are collected to be referred to."""
 

@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from duragraph import __version__, codec, pg
 from duragraph.api import docs
 from duragraph.api.io import Call, Media, Reply
+from duragraph.api.openapi import secured
 from duragraph.metrics import REQUESTS
 from duragraph.pg import health
 from duragraph.pg.health import Load, Waits
@@ -171,8 +172,11 @@ def _requests() -> list[Requests]:
 
 
 async def openapi(call: Call) -> Annotated[web.Response, Media("application/json")]:
-    """The API's description."""
-    return web.Response(body=call.request.app[PAGES].openapi, content_type="application/json")
+    """The API's description; how users prove who they are is what their project says of it."""
+    shown, spec = call.request.app[PAGES].openapi, call.deps.identities.spec
+    if spec is not None:
+        shown = secured(shown, spec.security)
+    return web.Response(body=shown, content_type="application/json")
 
 
 async def page(call: Call) -> Annotated[web.Response, Media("text/html")]:

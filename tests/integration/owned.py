@@ -100,9 +100,10 @@ def project(folder: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def serving(url: str, **options: Any) -> AsyncIterator[Worker]:
+async def serving(url: str, *, openapi: Any = None, **options: Any) -> AsyncIterator[Worker]:
     """A worker in this process with the graph and the handlers; stopped at the end."""
-    worker = Worker(url, graphs=[Owned], slots=4, auth=Handlers.of(auth), **options)
+    handlers = Handlers.of(auth, openapi=openapi)
+    worker = Worker(url, graphs=[Owned], slots=4, auth=handlers, **options)
     running = asyncio.create_task(worker.arun())
     try:
         yield worker

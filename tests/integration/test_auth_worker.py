@@ -301,3 +301,13 @@ async def test_without_handlers_nothing_is_opened_for_users(plane, hand):
 )
 async def test_filters_are_judged_by_postgresql(owner, filter, metadata, passes):
     assert await owner.fetchval("select permits($1, $2)", filter, metadata) is passes
+
+
+async def test_the_description_says_how_the_project_secures_it(plane):
+    scheme = {"type": "http", "scheme": "bearer"}
+    openapi = {"securitySchemes": {"token": scheme}, "security": [{"token": []}]}
+    async with owned.serving(plane.url, openapi=openapi):
+        await owned.known(Somebody(plane, "alice"))
+        shown = (await plane.get("/openapi.json")).json
+    assert shown["components"]["securitySchemes"]["token"] == scheme
+    assert shown["security"] == [{"token": []}, {"key": []}]

@@ -59,6 +59,17 @@ async def test_a_plane_that_no_auth_worker_polls_asks_one_that_does(planes):
         assert (await Somebody(first, "alice").get(f"/threads/{thread['thread_id']}")).status == 200
 
 
+async def test_what_is_too_big_for_one_message_is_asked_in_pieces(planes):
+    first, second = planes
+    async with owned.serving(first.url):
+        await owned.known(Somebody(first, "alice"))
+        async with asyncio.timeout(IN_TIME):
+            while (await second.post("/threads/search", {})).status != 401:
+                pass
+        body = {"assistant_id": "owned", "input": {"secret": "x" * (3 << 20)}}
+        assert (await Somebody(second, "alice").post("/runs/wait", body)).status == 200
+
+
 async def test_without_its_only_auth_worker_a_plane_is_shut_and_so_is_the_next(
     start_plane, monkeypatch
 ):
