@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import io
+import json
 import os
 import signal
 import subprocess
@@ -67,7 +69,8 @@ async def test_what_is_too_big_for_one_message_is_asked_in_pieces(planes):
             while (await second.post("/threads/search", {})).status != 401:
                 pass
         body = {"assistant_id": "owned", "input": {"secret": "x" * (3 << 20)}}
-        assert (await Somebody(second, "alice").post("/runs/wait", body)).status == 200
+        data = io.BytesIO(json.dumps(body).encode())
+        assert (await Somebody(second, "alice").post("/runs", data=data)).status == 200
 
 
 async def test_without_its_only_auth_worker_a_plane_is_shut_and_so_is_the_next(
