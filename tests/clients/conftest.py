@@ -4,17 +4,20 @@ All of it is installed at the first use. What can't be installed skips its tests
 command that would.
 """
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
 
+import attrs
 import pytest
 
 from duragraph.embedded import Servers
 from tests.clients.scripts import HERE
-from tests.conformance.conftest import TARGETS, serving
+from tests.conformance.conftest import NAMES, ROOT, TARGETS, serving
+from tests.conftest import TEMPLATE, database_named, statement
 
 BROWSERS = [
     "tests.clients.graphs:ChatGraph",
@@ -62,4 +65,18 @@ def server_url(servers: Servers, model_port: int) -> Iterator[str]:
     """A plane with the conformance tests' graphs and the browser's."""
     model = f"http://127.0.0.1:{model_port}/"
     with serving(servers, [*TARGETS, *BROWSERS], SCRIPTED_MODEL=model) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["plans", "langgraph"])
+def either_url(request: pytest.FixtureRequest, servers: Servers) -> Iterator[str]:
+    """A plane with the conformance tests' graphs: ours, or their twins as LangGraph has them."""
+    if request.param == "plans":
+        yield request.getfixturevalue("server_url")
+        return
+    # Of their own database: the graphs have the same ids.
+    asyncio.run(statement(servers.database_url, f"create database twins template {TEMPLATE}"))
+    apart = attrs.evolve(servers, database_url=database_named(servers.database_url, "twins"))
+    twins = ["--config", str(ROOT / "tests/conformance/langgraph.json")]
+    with serving(apart, twins, graphs=len(NAMES)) as url:
         yield url

@@ -116,6 +116,12 @@ EXPLAINED = (
         where=r"/thread_events · .*frames\[messages\]\.data\.(id|run_id)$",
     ),
     Explained(
+        what="Messages that LangGraph streams name the versions of LangChain's packages",
+        why="More of them are installed where the graphs run.",
+        where=r"/streams · .*\.lc_versions\.langchain$",
+        reference=ONLY_OURS,
+    ),
+    Explained(
         what="What a node writes reaches the protocol's `custom` channel",
         why="The reference keeps it back.",
         where=r"/thread_stream · \d+ thread\.(onEvent|extensions) · json(\[\])?$",

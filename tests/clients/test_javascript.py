@@ -11,8 +11,8 @@ pytestmark = [pytest.mark.clients, pytest.mark.usefixtures("packages")]
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_every_method_answers_as_the_reference_does(server_url: str, line: str) -> None:
-    conversations, methods = played(line, server_url)
+def test_every_method_answers_as_the_reference_does(either_url: str, line: str) -> None:
+    conversations, methods = played(line, either_url)
     called = {row["call"] for rows in conversations.values() for row in rows}
     assert methods - called == set()
     unexplained = [each for each in compared(line, conversations) if explanation(each) is None]
@@ -20,5 +20,5 @@ def test_every_method_answers_as_the_reference_does(server_url: str, line: str) 
     assert unexplained == []
 
 
-def test_remote_graph_works(server_url: str) -> None:
-    run("remote.mjs", server_url)
+def test_remote_graph_works(either_url: str) -> None:
+    run("remote.mjs", either_url)

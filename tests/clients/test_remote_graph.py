@@ -28,10 +28,10 @@ def a_thread() -> Any:
 
 
 @pytest.fixture
-async def remote(server_url: str) -> AsyncIterator[Any]:
+async def remote(either_url: str) -> AsyncIterator[Any]:
     """Makes graphs that share clients, which are closed: RemoteGraph closes none of its own."""
-    with get_sync_client(url=server_url) as sync_client:
-        async with get_client(url=server_url) as client:
+    with get_sync_client(url=either_url) as sync_client:
+        async with get_client(url=either_url) as client:
             yield partial(RemoteGraph, client=client, sync_client=sync_client)
 
 

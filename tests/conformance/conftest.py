@@ -42,8 +42,13 @@ async def client(server_url: str, request: pytest.FixtureRequest) -> AsyncIterat
 
 
 @contextmanager
-def serving(servers: Servers, targets: list[str], **environ: str) -> Iterator[str]:
-    """`duragraph dev` with these graphs. Raises AssertionError when they are not registered."""
+def serving(
+    servers: Servers, targets: list[str], *, graphs: int | None = None, **environ: str
+) -> Iterator[str]:
+    """`duragraph dev` with these graphs, one a target unless it is said how many there are.
+
+    Raises AssertionError when they are not registered.
+    """
     command = [sys.executable, "-m", "duragraph", "dev", *targets, "--port", "0"]
     urls = ["--database-url", servers.database_url, "--nats-url", servers.nats_url]
     with subprocess.Popen(
@@ -52,7 +57,7 @@ def serving(servers: Servers, targets: list[str], **environ: str) -> Iterator[st
         assert server.stdout is not None
         try:
             url = next(found[1] for line in server.stdout if (found := BANNER.search(line)))
-            wait_for_graphs(url, len(targets))
+            wait_for_graphs(url, len(targets) if graphs is None else graphs)
             yield url
         finally:
             server.terminate()
