@@ -60,6 +60,8 @@ _MACHINERY = tuple(
 _CHECKPOINTER, _RUNTIME = "__pregel_checkpointer", "__pregel_runtime"
 _STREAM, _STRICT = "__pregel_stream", "__pregel_strict_resume"
 _RESUME_MAP = "__pregel_resume_map"
+_NAMED = 3
+"""A part's items with its namespace."""
 
 
 class Opens(Protocol):
@@ -117,18 +119,18 @@ class Execution:
     def __init__(self, graph: Compiled, given: Given, recorder: Recorder, plane: Reach) -> None:
         self._graph, self._given, self._recorder = graph, given, recorder
         kwargs = given.kwargs
+        self._durability = kwargs.lasting
         self._saver = Saver(
             given.task,
             recorder,
             plane,
             visible=lambda ns: getattr(self._at(ns), "stream_channels_asis", None),
             graph=self._at,
-            durability=kwargs.lasting,
+            durability=self._durability,
         )
-        self._events = EVENT_MODE in kwargs.modes
         self._frames: Frames | EventFrames = (
             EventFrames(self._saver.values)
-            if self._events
+            if EVENT_MODE in kwargs.modes
             else Frames(kwargs.modes, kwargs.subgraphs, self._saver.values)
         )
         self._below: Mapping[str, PregelProtocol[Any, Any, Any, Any]] | None = None
@@ -208,44 +210,40 @@ class Execution:
         try:
             async with aclosing(self._parts(data, config)) as parts:
                 async for part in parts:
-                    await self._take(*part)
+                    # Without subgraphs LangGraph names no namespace.
+                    ns, mode, chunk = part if len(part) == _NAMED else ((), *part)
+                    if mode == "checkpoints":
+                        await self._stood(ns, chunk)
+                    elif not self._quiet.hides(ns, mode, chunk):
+                        self._take(ns, mode, chunk)
         finally:
             self._saver.release()
             self._show_held()
             if isinstance(self._frames, EventFrames):
                 self._put(self._frames.rest())
 
-    async def _parts(self, data: Any, config: RunnableConfig) -> AsyncGenerator[Part]:
+    def _parts(self, data: Any, config: RunnableConfig) -> AsyncGenerator[Any]:
         kwargs, graph = self._given.kwargs, self._graph
         options: dict[str, Any] = {
             "context": fitting(kwargs.context, graph.context_schema),
             "interrupt_before": kwargs.interrupt_before,
             "interrupt_after": kwargs.interrupt_after,
-            "durability": kwargs.lasting,
+            "durability": self._durability,
         }
         if isinstance(self._frames, EventFrames):
-            events = event_parts.parts(graph, data, config, **options)
-            async with aclosing(cast("AsyncGenerator[Part]", events)) as parts:
-                async for part in parts:
-                    yield part
-            return
+            return cast("AsyncGenerator[Any]", event_parts.parts(graph, data, config, **options))
         options["stream_mode"] = [*self._frames.asked | {"checkpoints"}]
         options["subgraphs"] = kwargs.subgraphs
         if "events" in kwargs.modes:
-            async with aclosing(self._with_events(data, config, options)) as parts:
-                async for part in parts:
-                    yield part
-            return
+            return self._with_events(data, config, options)
         stream = graph.astream(data, config, output_keys=graph.output_channels, **options)
-        async with aclosing(cast("AsyncGenerator[Any]", stream)) as parts:
-            async for part in parts:
-                yield part if kwargs.subgraphs else ((), *part)
+        return cast("AsyncGenerator[Any]", stream)
 
     async def _with_events(
         self, data: Any, config: RunnableConfig, options: dict[str, Any]
-    ) -> AsyncGenerator[Part]:
+    ) -> AsyncGenerator[Any]:
         """LangChain's own events tell of the graph's parts among them."""
-        run_id, subgraphs = self._given.task.run_id, self._given.kwargs.subgraphs
+        run_id = self._given.task.run_id
         stream = self._graph.astream_events(data, config, version="v2", **options)
         async with aclosing(cast("AsyncGenerator[Any]", stream)) as events:
             async for event in events:
@@ -254,8 +252,7 @@ class Execution:
                 # A node's end is told before its messages get their ids.
                 await asyncio.sleep(0)
                 if event["event"] == "on_chain_stream" and event["run_id"] == run_id:
-                    part = event["data"]["chunk"]
-                    yield part if subgraphs else ((), *part)
+                    yield event["data"]["chunk"]
                 else:
                     yield (), "events", event
 
@@ -281,46 +278,43 @@ class Execution:
 
     # what clients see
 
-    async def _take(self, ns: Namespace, mode: str, chunk: Any) -> None:
-        if mode == "checkpoints" and ns:
-            self._tap((ns, mode, chunk))
-        hidden = self._quiet.hides(ns, mode, chunk)
-        if self._held and self._held[0][0][: len(ns)] == ns:
-            if mode == "checkpoints":
-                await self._stands(chunk)
-            self._show_held()
-        if hidden:
-            pass
-        elif mode == "values" or self._held:
-            self._held.append((ns, mode, chunk))
+    async def _stood(self, ns: Namespace, chunk: Any) -> None:
+        """Show what stands with a checkpoint; the nodes that follow one of the root's wait."""
+        if ns:
+            self._tap((ns, "checkpoints", chunk))
+        if self._durability != "exit":
+            await self._saver.stands(chunk["config"]["configurable"]["checkpoint_id"])
+            self._saver.release()
+        if self._quiet.hides(ns, "checkpoints", chunk):
+            self._show_held(ns)
         else:
-            self._put(self._frames.of(ns, mode, chunk))
-        if mode == "checkpoints":
-            self._saver.passed("|".join(ns))
-            if not ns:
-                await self._pace(chunk)
-
-    def _show_held(self) -> None:
-        held, self._held = self._held, []
-        for part in held:
-            self._put(self._frames.of(*part))
-
-    def _put(self, frames: Iterable[Frame]) -> None:
-        for frame in frames:
-            self._recorder.put(frame)
-
-    async def _pace(self, chunk: Any) -> None:
-        """Before the nodes start that follow a checkpoint."""
-        await self._stands(chunk)
-        if self._given.kwargs.lasting == "sync":
+            self._take(ns, "checkpoints", chunk)
+        self._saver.passed("|".join(ns))
+        if ns:
+            return
+        if self._durability == "sync":
             await self._recorder.settled()
         else:
             await self._recorder.room()
 
-    async def _stands(self, chunk: Any) -> None:
-        if self._given.kwargs.lasting != "exit":
-            await self._saver.stands(str(chunk["config"]["configurable"]["checkpoint_id"]))
-            self._saver.release()
+    def _take(self, ns: Namespace, mode: str, chunk: Any) -> None:
+        """Show a part, or hold it back while the checkpoint of values before it is to come."""
+        self._show_held(ns)
+        if mode == "values" or self._held:
+            self._held.append((ns, mode, chunk))
+        else:
+            self._put(self._frames.of(ns, mode, chunk))
+
+    def _show_held(self, ns: Namespace = ()) -> None:
+        """What waits for the graph at `ns` or one below it, and all behind."""
+        if self._held and self._held[0][0][: len(ns)] == ns:
+            held, self._held = self._held, []
+            for part in held:
+                self._put(self._frames.of(*part))
+
+    def _put(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            self._recorder.put(frame)
 
     async def _record_pending(self, config: RunnableConfig) -> None:
         """What finished tasks wrote where others wait or failed, for readers of the state."""
