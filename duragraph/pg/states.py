@@ -110,9 +110,22 @@ async def get(
     if record is None:
         return None
     root_id = record["root_id"] or record["checkpoint_id"]
-    below = await conn.fetch(UNDER, *at, root_id) if subgraphs else []
+    below = await _below(conn, *at, record, root_id) if subgraphs else []
     parts = await _parts(conn, *at, [record], only) | await _parts(conn, *at, below)
     return _state(record, parts, {r["ns"]: r for r in below})
+
+
+async def _below(
+    conn: Connection, organization_id: str, thread_id: str, record: Record, root_id: str
+) -> list[Record]:
+    """Where the subgraphs stand, those too that keep a state and have yet to run."""
+    begun = await conn.fetch(UNDER, organization_id, thread_id, root_id)
+    known = {each["ns"] for each in begun}
+    planned = msgspec.json.decode(record["tasks"], type=list[Planned])
+    kept = {_kept(task.ns) for task in planned if task.ns and task.ns not in known} - known
+    if not kept:
+        return begun
+    return begun + await conn.fetch(KEPT, organization_id, thread_id, list(kept))
 
 
 UNDER = f"""
@@ -120,6 +133,15 @@ select distinct on (s.ns) s.*
 from ({_STATE.format(live=True, only=_ALL)} from checkpoint c
     where c.organization_id = $1 and c.thread_id = $2 and c.root_id = $3) s
 order by s.ns, s.checkpoint_id desc
+"""
+
+KEPT = f"""
+{_STATE.format(live=True, only=_ALL)}
+from unnest($3::text[]) as kept(ns) cross join lateral (
+    select * from checkpoint
+    where organization_id = $1 and thread_id = $2 and ns = kept.ns
+    order by checkpoint_id desc limit 1
+) c
 """
 
 # Only the states that are returned are folded.

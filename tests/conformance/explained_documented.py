@@ -111,6 +111,24 @@ OWN = (
         r"json\.(values\.notes|interrupts|status)\b",
     ),
     Explained(
+        what="A thread shows nothing of a subgraph that keeps a state of its own",
+        why="With `stream_subgraphs` the reference shows that, and its tasks: ids come otherwise.",
+        where=r"/own_memory/conversation · .*json(\[\])?\."
+        r"(values\.kept|tasks\[\]\..*(id|checkpoint_ns))$",
+    ),
+    Explained(
+        what="A thread does not show an untracked value",
+        why="LangGraph keeps it off every checkpoint; the reference's thread has it all the same.",
+        where=r"/channels/.* GET /threads/<id> · json\.values\.handle$",
+        ours=ONLY_REFERENCE,
+    ),
+    Explained(
+        what="The checkpoint before a `DeltaChannel`'s first writes under `exit` shows no values",
+        why="Nothing ran there, and reducers' empty values are known from what runs.",
+        where=r"/channels/durability · .*/history .*json\[\]\.values\.(seen|total|words|never)$",
+        ours=ONLY_REFERENCE,
+    ),
+    Explained(
         what="After a join the state names the node that waits for it in `next`",
         why="The reference loses it when it reads the checkpoint back.",
         where=r"/(routing|parallel_questions)/.*/(state|history)\b.*\.(next|tasks)\[\]$",
