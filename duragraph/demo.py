@@ -56,7 +56,7 @@ def _own_plane() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="duragraph-demo-") as directory:
         port = str(_free_port())
         console.print("[dim]starting PostgreSQL, NATS, the plane and a worker…[/]")
-        command = [sys.executable, "-m", "duragraph", "dev", "--port", port]
+        command = [sys.executable, "-P", "-m", "duragraph", "dev", "--port", port]
         with running(
             "duragraph dev",
             [*command, "--data-dir", f"{directory}/data"],

@@ -78,7 +78,9 @@ async def keep_worker(
 
     When `edited` is set, a new one takes its place; one that could not start waits for that.
     """
-    command = [sys.executable, "-m", "duragraph_worker", *graphs.arguments, "--url", url]
+    # As the installed command: without -P a project's calendar.py would hide Python's own.
+    python = [sys.executable, "-P", "-m", "duragraph_worker"]
+    command = [*python, *graphs.arguments, "--url", url]
     stop = signal.SIGTERM, signal.SIGKILL
     delay, reloads = FIRST_DELAY_SECONDS, edited is not None
     edited = edited or asyncio.Event()

@@ -104,6 +104,16 @@ def test_what_is_not_honoured_is_said_once(project):
     assert "not supported: http.app, ui; only for images: image_distro" in line
 
 
+async def test_a_projects_files_hide_none_of_pythons(tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(FOLDER, folder)
+    for name in ("calendar", "types", "queue"):
+        (folder / f"{name}.py").write_text("raise RuntimeError('taken for the standard library')")
+    with dev(tmp_path, cwd=folder) as (_, url):
+        async with get_client(url=url) as client, asyncio.timeout(30):
+            await _answers(client, "compiled", "small one")
+
+
 async def test_reload_follows_the_file_and_its_environment(tmp_path):
     folder = tmp_path / "project"
     shutil.copytree(FOLDER, folder)
