@@ -245,17 +245,20 @@ class Saver(Upkeep):
 
     def _schedule(self, stand: Stand, part: Mapping[str, Any]) -> None:
         """Say what runs after a checkpoint, unless the record says so already."""
-        tasks, made_here = self._in_order(stand, part["tasks"]), stand.checkpoint_id in self._put
-        following = [task["name"] for task in tasks]
+        made_here, known = stand.checkpoint_id in self._put, stand.next
         if not made_here and RUN_TASK in stand.writes:
             self._record_command(stand, part["values"])
-        if not made_here and following == stand.next:
-            return
-        stand.next = following
-        # One that an earlier attempt made may lack what was to be said after it.
-        fresh = made_here or RUN_TASK not in stand.writes
+        if made_here or known != [task["name"] for task in self._in_order(stand, part["tasks"])]:
+            # One that an earlier attempt made may lack what was to be said after it.
+            fresh = made_here or RUN_TASK not in stand.writes
+            self._say(self._said(stand, part, fresh=fresh))
+
+    def _said(self, stand: Stand, part: Mapping[str, Any], *, fresh: bool) -> Scheduled:
+        """What follows a checkpoint, and where it is `fresh`, what it left out of the state."""
+        tasks = self._in_order(stand, part["tasks"])
+        stand.next = [task["name"] for task in tasks]
         channels = stand.complete(part["values"], self.serde) if fresh else []
-        self._say(Scheduled(stand.checkpoint_id, following, serialize.dump(tasks), channels))
+        return Scheduled(stand.checkpoint_id, stand.next, serialize.dump(tasks), channels)
 
     def _in_order(self, stand: Stand, tasks: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         """As `Checkpoint.tasks` has them: what was sent first, then nodes as the graph has them."""
@@ -320,13 +323,19 @@ class Saver(Upkeep):
     ) -> RunnableConfig:
         ns = config["configurable"].setdefault("checkpoint_ns", "")
         base = self._known.get(stands.parent_of(config) or "")
+        part = self._parts.pop(checkpoint["id"], None)
         stand, item = stands.record(
-            checkpoint, metadata, config, base=base, shown=self._shown(ns), serde=self.serde
+            checkpoint,
+            metadata,
+            config,
+            base=base,
+            shown=self._shown(ns),
+            serde=self.serde,
+            said=None if part is None else lambda stand: self._said(stand, part, fresh=True),
         )
         self.release()
         # Under `sync` LangGraph waits for the put before its stream tells of it, else it has told.
-        told = stand.checkpoint_id in self._parts
-        if not ns and told == (self._durability == "async"):
+        if not ns and (part is not None) == (self._durability == "async"):
             self._unsaid.append(item)
         else:
             self._recorder.put(item)
@@ -339,8 +348,6 @@ class Saver(Upkeep):
             self._writes.pop(before.checkpoint_id, None)
         self._known[stand.checkpoint_id] = self._at[ns] = self._newest[ns] = stand
         self._put.add(stand.checkpoint_id)
-        if (part := self._parts.pop(stand.checkpoint_id, None)) is not None:
-            self._schedule(stand, part)
         return stands.address(self._task.thread_id, ns, stand.checkpoint_id)
 
     def _record_writes(

@@ -124,13 +124,13 @@ class Stand:
         """
         writes: list[ChannelWrite] = []
         given = values if self.root is None else {ROOT_CHANNEL: values}
-        for name in given.keys() - self.cells.keys():
-            if name in self.versions and name not in self.deltas:
-                continue
+        for name in given.keys() - self.objects.keys():
+            if name not in self.cells:
+                if name in self.versions and name not in self.deltas:
+                    continue
+                before, at = self.left.get(name), self.checkpoint_id
+                self.cells[name] = _follow(before, name, given[name], writes, at=at, serde=serde)
             self.objects[name] = given[name]
-            self.cells[name] = _follow(
-                self.left.get(name), name, given[name], writes, at=self.checkpoint_id, serde=serde
-            )
         return writes
 
     def _pending(self, serde: SerializerProtocol) -> list[PendingWrite]:

@@ -18,9 +18,10 @@ from langgraph.types import Send
 from pydantic import BaseModel
 
 from duragraph import ids
-from duragraph.protocol import Lease
+from duragraph.protocol import Checkpoint, Frame, Lease, Task
 from duragraph_worker import serialize as plain
 from duragraph_worker.langgraph import serialize
+from duragraph_worker.langgraph.hosted import hosted
 from duragraph_worker.langgraph.saver import Saver
 from duragraph_worker.process.client import Plane
 from duragraph_worker.process.reach import LeasedReach
@@ -215,3 +216,35 @@ async def _deliver(reporter: Reporter, recording: Recording) -> None:
     batch, weight = reporter._gather()
     assert list(batch) == [recording]
     await reporter._deliver(batch, weight)
+
+
+class Listed:
+    """A recorder that keeps all, in order."""
+
+    def __init__(self):
+        self.items = []
+
+    def put(self, item):
+        self.items.append(item)
+
+    async def room(self):
+        """There is."""
+
+    async def settled(self):
+        """It is."""
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+async def test_values_are_known_by_a_checkpoint_that_is_on_record_before_them(durability):
+    given = {"input": {"messages": [["human", "one"]]}, "durability": durability}
+    run = Task("run", ids.new_id(), 1, 1, ids.new_id(), "a", "g", "1", plain.encode(given))
+    listed = Listed()
+    await hosted(built(everything), graph_id="g").execute(run, listed, None)
+    shown = [item for item in listed.items if isinstance(item, Frame) and item.event == "values"]
+    known = []
+    for item in listed.items:
+        if isinstance(item, Checkpoint):
+            known.append(item.checkpoint_id)
+        elif item in shown:
+            assert item.checkpoint_id == known[-1]
+    assert len(shown) == 3
