@@ -5,8 +5,8 @@ On the loop's own thread they work as far as nobody must be waited for, and else
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Collection, Coroutine, Iterator, Sequence
+from typing import Any, Self, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -27,6 +27,11 @@ class BlockingSaver(BaseCheckpointSaver[int]):
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
+        """No clone: what the saver knows of the attempt must be in one place."""
+        self.serde = super().with_allowlist(extra_allowlist).serde
+        return self
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return self._wait(self.aget_tuple(config))

@@ -267,3 +267,15 @@ async def test_a_graph_that_never_ends_is_stopped(client, serve, thread_id):
     shown = await frames(client, thread_id, input={"n": 0}, config={"recursion_limit": 3})
     assert shown[-1][1]["error"] == "GraphRecursionError"
     assert shown[-2] == ("values", {"n": 3, "log": ["a"] * 3})
+
+
+async def test_what_types_may_be_restored_is_the_graphs(client, serve, thread_id, monkeypatch):
+    """LangGraph then takes a checkpointer that knows the graph's types, for each graph."""
+    monkeypatch.setattr("langgraph._internal._serde.STRICT_MSGPACK_ENABLED", True)
+    below = chain(step("x"), asks("y"))
+    builder = StateGraph(Sum).add_node("below", below).add_edge(START, "below")
+    await serve(g=builder.compile())
+    await client.runs.wait(thread_id, "g", input={"n": 1}, durability="sync")
+    ended = await client.runs.wait(thread_id, "g", command={"resume": 1}, durability="sync")
+    assert ended["log"] == ["x", "y: 1"]
+    assert (await client.threads.get_state(thread_id))["values"] == ended
