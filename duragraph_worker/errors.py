@@ -78,7 +78,7 @@ _TELLING = (
     NodeCancelledError,
     DuraGraphError,
 )
-_INTERNAL = "An internal error occurred"
+INTERNAL = "An internal error occurred"
 _OWN = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent))
 
 
@@ -87,7 +87,7 @@ def masked(error: BaseException, *, telling: tuple[type[BaseException], ...] = (
 
     `telling` are more types whose messages clients may see.
     """
-    message = str(error) if isinstance(error, _TELLING + telling) else _INTERNAL
+    message = str(error) if isinstance(error, _TELLING + telling) else INTERNAL
     return serialize.encode({"error": type(error).__name__, "message": message})
 
 

@@ -14,7 +14,7 @@ from langchain_core.messages import ToolMessage
 
 from duragraph.event_names import EventName
 from duragraph.protocol import Frame
-from duragraph_worker.errors import masked
+from duragraph_worker.errors import INTERNAL
 from duragraph_worker.langgraph.frames import ValuesFrame
 from duragraph_worker.langgraph.serialize import dump
 
@@ -48,6 +48,8 @@ class EventFrames:
     _graphs: dict[Namespace, str] = attrs.field(factory=dict, init=False)
     _errors: dict[str, BaseException] = attrs.field(factory=dict, init=False)
     """Of tasks that failed, by their ids."""
+    _broken: dict[Namespace, list[Data]] = attrs.field(factory=dict, init=False)
+    """Tools' errors, until it is known of what type they are: messages may hold secrets."""
 
     def of(self, ns: Namespace, mode: str, chunk: Any) -> Iterator[Frame]:
         """The frames that show one part."""
@@ -75,8 +77,15 @@ class EventFrames:
         """What is held back, once the graph has stopped."""
         for ns in list(self._held):
             yield from self._released(ns)
+        for ns, broken in self._broken.items():
+            for chunk in broken:
+                yield _frame("tools", ns, dump({**chunk, "message": INTERNAL}))
+        self._broken.clear()
 
     def _values(self, ns: Namespace, chunk: Any) -> Iterator[Frame]:
+        for broken in self._broken.pop(ns, ()):
+            # The step went well: to tell of the error was the graph's own choice.
+            yield _frame("tools", ns, dump(broken))
         if not (isinstance(chunk, dict) and INTERRUPT in chunk):
             self._held[ns] = self._shown(ns, chunk)
             return
@@ -124,6 +133,7 @@ class EventFrames:
         if (error := task["error"]) is not None:
             self._errors[task["id"]] = error
             yield from self._given_up(ns, task["name"], error)
+            yield from self._tools_failed(ns, error)
         yield _frame("tasks", ns, dump(task))
 
     def _message(self, ns: Namespace, chunk: tuple[Any, Data]) -> Iterator[Frame]:
@@ -148,7 +158,18 @@ class EventFrames:
                 broken = {"event": "error", "message": told["message"], "code": told["error"]}
                 yield _of_message(to, broken)
 
+    def _tools_failed(self, ns: Namespace, error: BaseException) -> Iterator[Frame]:
+        told = _told(error)
+        for chunk in list(self._broken.get(ns, ())):
+            if chunk["message"] == str(error):
+                self._broken[ns].remove(chunk)
+                failed = {**chunk, "message": told["message"], "code": told["error"]}
+                yield _frame("tools", ns, dump(failed))
+
     def _tool(self, ns: Namespace, chunk: Data) -> Iterator[Frame]:
+        if chunk["event"] == "tool-error":
+            self._broken.setdefault(ns, []).append(chunk)
+            return
         yield _frame("tools", ns, dump(chunk))
         output = chunk.get("output")
         if chunk["event"] == "tool-finished" and isinstance(output, ToolMessage):
@@ -211,7 +232,7 @@ def _answer(call_id: str, content: Any) -> tuple[Data, ...]:
 
 
 def _told(error: BaseException) -> dict[str, str]:
-    told: dict[str, str] = msgspec.json.decode(masked(error))
+    told: dict[str, str] = msgspec.json.decode(dump(error))
     return told
 
 

@@ -13,6 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.prebuilt import ToolNode
 from langgraph.stream import StreamChannel, StreamTransformer
 from langgraph.types import Command, Send, interrupt
 from typing_extensions import TypedDict
@@ -20,13 +21,17 @@ from typing_extensions import TypedDict
 from duragraph.event_names import EventName
 from duragraph.protocol import Frame
 from duragraph_worker import serialize
+from duragraph_worker.errors import INTERNAL
 from duragraph_worker.langgraph.event_parts import parts
 from duragraph_worker.langgraph.event_streaming import EventFrames
 from duragraph_worker.langgraph.serialize import dump
 from tests.langgraph.models import Scripted, calls, ends, says
 
-INTERNAL = "An internal error occurred"
 HELLO = {"messages": [{"role": "user", "content": "hi", "id": "q"}]}
+
+
+class QuotaError(Exception):
+    """Not a type whose message clients may see."""
 
 
 class Chat(TypedDict, total=False):
@@ -92,10 +97,6 @@ def fails(state: Chat) -> Chat:
     raise ValueError("boom")
 
 
-class QuotaError(Exception):
-    """Not a type whose message clients may see."""
-
-
 def fails_secretly(state: Chat) -> Chat:
     raise QuotaError("secret")
 
@@ -142,6 +143,54 @@ async def test_a_tool_call_is_told_from_its_first_argument_to_its_answer():
         {"type": "text-delta", "text": "It is "},
         {"type": "text-delta", "text": "sunny"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "why"), [(ValueError("boom"), "boom"), (QuotaError("secret"), INTERNAL)]
+)
+async def test_a_tool_that_breaks_says_why_as_clients_may_hear_it(error, why):
+    @tool
+    def breaks() -> None:
+        """Breaks."""
+        raise error
+
+    events = await told(create_agent(Scripted(replies=[calls("breaks", "{}", id="c1")]), [breaks]))
+    _, broken = data(events, "tools")
+    kind = type(error).__name__
+    assert broken == {
+        "event": "tool-error", "tool_call_id": "c1", "message": why, "code": kind,
+    }  # fmt: skip
+
+
+async def test_what_a_tool_tells_its_model_clients_hear_too():
+    @tool
+    def breaks() -> None:
+        """Breaks."""
+        raise QuotaError("come back tomorrow")
+
+    async def asks_model(state: Chat) -> Chat:
+        model = Scripted(replies=[calls("breaks", "{}", id="c1")])
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    tools = ToolNode([breaks], handle_tool_errors=True)
+    events = await told(graph(asks_model=asks_model, tools=tools))
+    assert data(events, "tools")[1]["message"] == "come back tomorrow"
+
+
+async def test_a_tools_error_that_its_node_turns_into_another_is_not_told():
+    @tool
+    def breaks() -> None:
+        """Breaks."""
+        raise QuotaError("secret")
+
+    def node(state: Chat) -> None:
+        try:
+            breaks.invoke({})
+        except QuotaError:
+            raise ValueError("no more") from None
+
+    events = await told(graph(node=node))
+    assert data(events, "tools")[-1]["message"] == INTERNAL
 
 
 async def test_a_tools_answer_is_a_message_in_the_namespace_of_its_call():
