@@ -318,8 +318,9 @@ class Execution:
 
     async def _record_pending(self, config: RunnableConfig) -> None:
         """What finished tasks wrote where others wait or failed, for readers of the state."""
-        if not self._saver.partial:
-            return
-        configurable = {k: v for k, v in config["configurable"].items() if k != "checkpoint_id"}
-        state = await self._graph.aget_state({**config, "configurable": configurable})
-        self._saver.pending("", state.values)
+        above = {k: v for k, v in config["configurable"].items() if k != "checkpoint_id"}
+        for ns in self._saver.partial:
+            if (graph := self._at(ns)) is not None:
+                at = {**above, "checkpoint_ns": ns}
+                state = await graph.aget_state({**config, "configurable": at})
+                self._saver.pending(ns, state.values)

@@ -219,12 +219,13 @@ class Saver(Upkeep):
         }
 
     @property
-    def partial(self) -> bool:
-        """Whether some of the root's tasks have finished where the root stands."""
-        at = self._at.get("")
-        return at is not None and any(
-            task.result is not None for task_id, task in at.writes.items() if task_id != RUN_TASK
-        )
+    def partial(self) -> list[str]:
+        """The namespaces where some tasks have finished of those that run where it stands."""
+        return [
+            ns
+            for ns, stand in self._at.items()
+            if any(t.result is not None for t in stand.writes.values() if t.task_id != RUN_TASK)
+        ]
 
     def pending(self, ns: str, values: Any) -> None:
         """Record for readers the state as it is where a run stops amid a superstep.

@@ -114,16 +114,17 @@ async def test_several_questions_are_answered_by_id(client, serve, thread_id):
 
 
 async def test_questions_below_are_answered_from_above(client, serve, thread_id):
-    below = beside(asks("x"), asks("y"))
+    below = beside(asks("x"), asks("y"), step("done", 3))
     builder = StateGraph(Sum).add_node("below", below).add_edge(START, "below")
     await serve(g=builder.compile())
     asked = (await client.runs.wait(thread_id, "g", input={"n": 0}))["__interrupt__"]
     ids = {each["value"]: each["id"] for each in asked}
     state = await client.threads.get_state(thread_id, subgraphs=True)
     assert sorted(state["tasks"][0]["state"]["next"]) == ["x", "y"]
+    assert state["tasks"][0]["state"]["values"] == {"n": 3, "log": ["done"]}
     await client.runs.wait(thread_id, "g", command={"resume": {ids["x"]: 1}})
     ended = await client.runs.wait(thread_id, "g", command={"resume": {ids["y"]: 2}})
-    assert ended["log"] == ["x: 1", "y: 2"]
+    assert ended["log"] == ["done", "x: 1", "y: 2"]
 
 
 async def test_a_late_answer_is_refused_and_the_thread_stays(client, serve, thread_id):
