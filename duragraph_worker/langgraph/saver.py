@@ -1,7 +1,6 @@
 """LangGraph's checkpointer, bound to one attempt: what it puts goes to the attempt's recorder.
 
-Reads are answered from the task's snapshot and from what this attempt put; only what neither
-can tell is asked of the plane. Whoever reads the graph's stream tells it three things:
+How it reads is `reading.py`'s business. Whoever reads the graph's stream tells it three things:
 `scheduled`, as LangGraph emits a part of mode "checkpoints", says what is to run next; `values`
 gives a part of mode "values" as JSON, with the checkpoint that is recorded with these very
 values, if it is the one that follows: its frame can be a reference, and is put once that `stands`;
@@ -12,9 +11,8 @@ All of it runs on the loop that made it; the sync methods are for graphs at work
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 from langchain_core.runnables import RunnableConfig
@@ -22,24 +20,20 @@ from langgraph.checkpoint.base import (
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
-    CheckpointTuple,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from duragraph.protocol import (
-    MOST_CHECKPOINTS,
     ROOT_CHANNEL,
-    CheckpointQuery,
     Item,
     Scheduled,
-    Snapshot,
     Task,
     Write,
 )
 from duragraph_worker.langgraph import message_ids, serialize, stands
+from duragraph_worker.langgraph.reading import Reading
 from duragraph_worker.langgraph.stands import Stand
 from duragraph_worker.langgraph.task_writes import INTERRUPT, Shown, TaskWrites
-from duragraph_worker.langgraph.upkeep import Upkeep
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
 
@@ -53,10 +47,9 @@ Visible = Callable[[str], Shown | None]
 """By namespace the channels that clients see (`stream_channels_asis`); None if not known."""
 GraphAt = Callable[[str], object | None]
 """By namespace the compiled graph there; None for one not known."""
-T = TypeVar("T")
 
 
-class Saver(Upkeep):
+class Saver(Reading):
     """The checkpointer of one attempt at `task`."""
 
     def __init__(
@@ -70,46 +63,19 @@ class Saver(Upkeep):
         durability: Durability = "async",
         serde: SerializerProtocol | None = None,
     ) -> None:
-        super().__init__(serde=serde)
-        self._task, self._recorder, self._reach = task, recorder, reach
+        super().__init__(task, recorder, reach, serde=serde)
         self._visible, self._graph, self._durability = visible, graph, durability
-        self._known: dict[str, Stand] = {}
-        """Those taken from the record, and the newest put of each namespace, by id."""
-        self._at: dict[str, Stand] = {}
-        """Where the graph of each namespace stands."""
-        self._newest: dict[str, Stand] = {}
-        """By namespace, where that is known without asking."""
-        self._put: set[str] = set()
-        """The checkpoints of this attempt."""
         self._arrived = asyncio.Event()
         self._broken: Exception | None = None
         self._unsaid: list[Item] = []
         """The root's newest checkpoint and what belongs to it, until `release`."""
-        self._writes: defaultdict[str, dict[str, TaskWrites]] = defaultdict(dict)
         self._parts: dict[str, Mapping[str, Any]] = {}
         """What was scheduled after checkpoints that are still to be put, by their ids."""
         self._latest_part: dict[str, str] = {}
         self._order: list[str] = []
         """The root's tasks where it stands, by id."""
-        self._tasks: set[str] = set()
-        """Those that this attempt has scheduled, by id."""
-        self._fresh = task.snapshot is None
-        """Nothing was on record before the run."""
-        if task.snapshot is not None:
-            self._start(task.snapshot)
-
-    def _start(self, snapshot: Snapshot) -> None:
-        """Know where the run starts, and the subgraphs at work there."""
-        at = self._take(snapshot)
-        self._at[""] = at
-        if self._task.resuming or not _addressed(self._task):
-            self._newest[""] = at
-        for child in snapshot.children:
-            self._at[child.ns] = stand = self._take(child)
-            if _task_ids(child.ns):
-                self._newest[child.ns] = stand
         if self.commanded:
-            self._forget_answer(at)
+            self._forget_answer(self._at[""])
 
     def _forget_answer(self, at: Stand) -> None:
         """An earlier attempt's one resume value must not answer another question."""
@@ -118,13 +84,7 @@ class Saver(Upkeep):
         if any(t.answered for t in tasks if t.run_id == mine and t.task_id != RUN_TASK):
             at.writes[RUN_TASK].forget_answer()
 
-    def _take(self, snapshot: Snapshot) -> Stand:
-        stand = Stand.load(snapshot, self.serde)
-        self._writes[stand.checkpoint_id] = stand.writes
-        self._known[stand.checkpoint_id] = stand
-        return stand
-
-    # -- what the graph's stream tells ------------------------------------------------
+    # what the graph's stream tells
 
     def scheduled(self, ns: str, part: Mapping[str, Any]) -> None:
         """What runs after a checkpoint: `part` is a payload of stream mode "checkpoints".
@@ -280,7 +240,7 @@ class Saver(Upkeep):
         writes.result = _changed(stand, values)
         self._recorder.put(writes.dump(checkpoint_id=stand.checkpoint_id, ns=stand.ns))
 
-    # -- what the graph puts ----------------------------------------------------------
+    # what the graph puts
 
     async def aput(
         self,
@@ -372,86 +332,6 @@ class Saver(Upkeep):
         shown = self._visible(ns)
         return stands.named_as_visible if shown is None else shown
 
-    # -- what the graph reads ---------------------------------------------------------
-
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """A checkpoint by its id, or a namespace's newest. Raises Fenced."""
-        ns, checkpoint_id = self._address(config)
-        if checkpoint_id is not None:
-            stand = self._known.get(checkpoint_id)
-            if stand is None or stand.ns != ns:
-                found = await self._ask(ns=ns, checkpoint_id=checkpoint_id)
-                stand = found[0] if found else None
-        else:
-            stand = await self._find_newest(ns)
-        if stand is None:
-            return None
-        self._at.setdefault(ns, stand)
-        return stand.tuple(self._task.thread_id, self.serde)
-
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        """The thread's, newest first; of every namespace if `config` names none."""
-        ns, checkpoint_id = None, None
-        if config is not None:
-            ns, checkpoint_id = self._address(config)
-            ns = ns if "checkpoint_ns" in config["configurable"] else None
-        older = before["configurable"].get("checkpoint_id") if before is not None else None
-        left = limit
-        while left is None or left > 0:
-            wanted = MOST_CHECKPOINTS if left is None else min(left, MOST_CHECKPOINTS)
-            page = await self._ask(
-                ns=ns,
-                checkpoint_id=checkpoint_id,
-                before=older,
-                metadata=serialize.dump(filter or {}),
-                limit=wanted,
-                keep=limit == 1,
-            )
-            for stand in page:
-                yield stand.tuple(self._task.thread_id, self.serde)
-            if len(page) < wanted:
-                return
-            left, older = left and left - len(page), page[-1].checkpoint_id
-
-    def forget(self) -> None:
-        self._fresh = False
-        for known in (self._known, self._newest, self._at, self._writes, self._tasks):
-            known.clear()
-
-    async def _find_newest(self, ns: str) -> Stand | None:
-        """Below a task of this attempt nothing is on record but what the attempt has put."""
-        new = self._fresh or not self._tasks.isdisjoint(_task_ids(ns))
-        if ns in self._newest or new:
-            return self._newest.get(ns)
-        found = await self._ask(ns=ns)
-        return found[0] if found else None
-
-    async def _ask(self, *, keep: bool = True, **query: Any) -> list[Stand]:
-        """From the record, with all that this attempt put on it."""
-        if self._put:
-            await self._recorder.settled()
-        asked = CheckpointQuery(self._task.run_id, self._task.epoch, **query)
-        found = await self._reach.checkpoints(asked)
-        return [self._take(each) if keep else Stand.load(each, self.serde) for each in found]
-
-    def _address(self, config: RunnableConfig) -> tuple[str, str | None]:
-        """Raises ValueError for another thread than the run's."""
-        configurable = config["configurable"]
-        thread_id = str(configurable["thread_id"])
-        if thread_id != self._task.thread_id:
-            raise ValueError(
-                f"A run reads the checkpoints of its own thread, {self._task.thread_id}, not of "
-                f"{thread_id}: ask for others through the API"
-            )
-        return configurable.get("checkpoint_ns", ""), configurable.get("checkpoint_id") or None
-
 
 async def _done() -> None:
     """What LangGraph awaits where all is done already."""
@@ -485,28 +365,5 @@ def _listed(place: int, task: Mapping[str, Any], sends: int) -> dict[str, Any]:
     return {**listed, "ns": inner["configurable"]["checkpoint_ns"]} if inner else listed
 
 
-def _task_ids(ns: str) -> list[str]:
-    """Of the tasks that a namespace is below; none for a subgraph with a memory of its own."""
-    return [part.partition(":")[2] for part in ns.split("|") if ":" in part]
-
-
 class _Asked(msgspec.Struct):
     id: str
-
-
-class _Configurable(msgspec.Struct):
-    checkpoint_id: str | None = None
-
-
-class _Config(msgspec.Struct):
-    configurable: _Configurable = msgspec.field(default_factory=_Configurable)
-
-
-class _Kwargs(msgspec.Struct):
-    config: _Config = msgspec.field(default_factory=_Config)
-
-
-def _addressed(task: Task) -> bool:
-    """Whether the run starts at a checkpoint that its client named."""
-    kwargs = msgspec.json.decode(task.kwargs, type=_Kwargs)
-    return kwargs.config.configurable.checkpoint_id is not None
