@@ -182,3 +182,13 @@ async def test_a_copy_has_the_id_that_it_is_given(plane, hand, task, ask):
     assert await ask("copies", copy) == 409
     missing = CopyThread(task.run_id, task.epoch, ids.new_id(), ids.new_id())
     assert await ask("copies", missing) == 404
+
+
+async def test_what_a_subgraph_remembers_from_call_to_call_outlives_a_cut(plane, hand, task, owner):
+    """One whose namespace names no task, though its newest checkpoint is under an older one."""
+    of_a_task = checkpoint(ids.new_id(), ns="sub:task", root_id=SECOND)
+    await hand.finish(task, checkpoints=[of_a_task, *HISTORY])
+    body = {"thread_ids": [task.thread_id], "strategy": "keep_latest"}
+    assert (await plane.post("/threads/prune", body)).json == {"pruned_count": 1}
+    left = await owner.fetch("select checkpoint_id::text from checkpoint order by 1")
+    assert [each[0] for each in left] == [THIRD, BELOW]
