@@ -3,7 +3,7 @@
 The vectors are made in the worker, where the model is; the plane keeps and compares them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -11,6 +11,11 @@ from langchain_core.embeddings import Embeddings
 from langgraph.store.base import IndexConfig, PutOp, ensure_embeddings, get_text_at_path
 
 Vector: TypeAlias = list[float]
+
+
+def _plain(vector: Iterable[float]) -> Vector:
+    """Models of one's own return NumPy's numbers."""
+    return [float(each) for each in vector]
 
 
 @attrs.frozen
@@ -25,7 +30,7 @@ class Index:
         return cls(ensure_embeddings(config.get("embed")), config.get("fields") or ("$",))
 
     async def query(self, text: str) -> Vector:
-        return await self.embeddings.aembed_query(text)
+        return _plain(await self.embeddings.aembed_query(text))
 
     async def vectors(self, ops: Sequence[PutOp]) -> list[list[Vector] | None]:
         """Those of each put, None where nothing of it is to be found; each text embedded once."""
@@ -34,7 +39,7 @@ class Index:
         if not different:
             return [None] * len(ops)
         made = await self.embeddings.aembed_documents(different)
-        known = dict(zip(different, made, strict=True))
+        known = dict(zip(different, map(_plain, made), strict=True))
         return [[known[text] for text in each] or None for each in texts]
 
     def _texts(self, op: PutOp) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.store.base import (
@@ -280,7 +281,7 @@ async def test_a_text_is_embedded_once(reach):
 
 async def test_an_async_function_embeds_too(reach):
     async def embed(texts):
-        return [Letters.vector(text) for text in texts]
+        return np.array([Letters.vector(text) for text in texts], np.float32)
 
     store = Store(reach, index=Index.of({"dims": 26, "embed": embed}))
     await store.aput(("a",), "k", {"text": "tea"})
