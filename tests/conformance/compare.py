@@ -95,7 +95,10 @@ class Pairing:
     ) -> Iterator[tuple[str, Any, Any]]:
         left = dict(ours)
         for key, value in reference.items():
-            same = next((mine for mine in left if self.equal(key, mine)), key)
+            # Of several ids the one is meant whose value is the same.
+            named = [mine for mine in left if unnumbered(mine) == unnumbered(key)]
+            named.sort(key=lambda mine: unnumbered(text(left[mine])) != unnumbered(text(value)))
+            same = next((mine for mine in named if self.equal(key, mine)), key)
             yield unnumbered(key), value, left.pop(same, ABSENT)
         for key, value in left.items():
             yield unnumbered(key), ABSENT, value

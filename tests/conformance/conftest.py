@@ -1,5 +1,7 @@
 """One plane and one worker for all conformance tests, as `duragraph dev` starts them."""
 
+import asyncio
+import json
 import os
 import re
 import subprocess
@@ -10,11 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from langgraph_sdk import get_client, get_sync_client
 
 from duragraph.embedded import Servers
 from tests.conformance.sdk_cases import Threaded
+from tests.conftest import TEMPLATE, database_named, statement
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("Echo", "FanOut", "Router", "Cycle", "Interrupt", "Error", "Tokens", "Subgraph", "Nested")
@@ -39,6 +43,17 @@ async def client(server_url: str, request: pytest.FixtureRequest) -> AsyncIterat
     else:
         with get_sync_client(url=server_url) as client:
             yield Threaded(client)
+
+
+@pytest.fixture(scope="session")
+def documented_url(servers: Servers) -> Iterator[str]:
+    """The address of a server of the graphs in `documented/`, with a database of its own."""
+    project = ROOT / "tests" / "conformance" / "documented" / "langgraph.json"
+    graphs = len(json.loads(project.read_text())["graphs"])
+    asyncio.run(statement(servers.database_url, f"create database documented template {TEMPLATE}"))
+    own = attrs.evolve(servers, database_url=database_named(servers.database_url, "documented"))
+    with serving(own, ["--config", str(project)], graphs=graphs) as url:
+        yield url
 
 
 @contextmanager

@@ -36,17 +36,19 @@ OWN = (
         where=r"/typed_state/.* GET /threads/<id> · json\.values\.words$",
     ),
     Explained(
-        what="While a thread waits, its messages have their `usage_metadata` in their states, too",
-        why="The reference moves it into `additional_kwargs` there, with `invalid_tool_calls`.",
-        where=r"values\.messages\[\]\."
-        r"(additional_kwargs\.(invalid_tool_calls|usage_metadata|tool_calls)|usage_metadata)$",
-    ),
-    Explained(
-        what="Frames show a message as it was then",
+        what="Frames show a message as it was then, with the id that it keeps",
         why="The reference is late and shows what was changed in it since: a name, an id.",
         where=r"frames\[(events|updates)\]\.data\.(data\.(output|chunk)\b.*|call_tool)\.(id|name)$",
         reference='^"',
         ours="^null$",
+    ),
+    Explained(
+        what="A message that a node returns has an id before it is told of or recorded",
+        why="Whoever takes a run over shows the same one; the reference gives some theirs late.",
+        where=r"^documented/(supervisor|swarm)/.*(frames\[(updates|tasks|debug)\]|json).*"
+        r"messages\[\]\.id$",
+        reference="^null$",
+        ours="^.<message",
     ),
     Explained(
         what="Values shown of a subgraph are those it had",
@@ -63,9 +65,9 @@ OWN = (
         ours='^400 .*"refused"',
     ),
     Explained(
-        what="A thread's `values` are the updated ones after an update at an older checkpoint",
+        what="A thread's `values` and `status` are those after an update at an older checkpoint",
         why="The reference shows those before the update.",
-        where=r"/travel · \d+ GET /threads/<id> · json\.values\.",
+        where=r"/travel · (12|29) GET /threads/<id> · json\.(values|status)\b",
     ),
     Explained(
         what="A thread's `config` is that of its last run",
@@ -88,8 +90,14 @@ OWN = (
     Explained(
         what="`wait` returns the state beside several questions, too",
         why="The reference leaves it out there.",
-        where=r"/waits · .*/runs/wait .* · json\.\w+$",
+        where=r"/(parallel_questions|approval_per_call)/.*/runs/wait .* · json\.\w+$",
         reference=ONLY_OURS,
+    ),
+    Explained(
+        what="A thread's `values` hold no questions",
+        why="They stand in `interrupts`; the reference adds them to a functional graph's result.",
+        where=r"/functional/.* GET /threads/<id> · json\.values\.__interrupt__$",
+        ours=ONLY_REFERENCE,
     ),
     Explained(
         what="A graph that can't be drawn has no nodes",

@@ -21,8 +21,9 @@ async def read(file: str) -> str:
 
 def think(messages: list[BaseMessage]) -> AIMessage | str:
     if messages[-1].type == "human":
-        wanted = [("read", {"file": "a"}), ("delete", {"file": "a"}), ("delete", {"file": "b"})]
-        return calls(*wanted, after=messages)
+        return calls(*(("delete", {"file": file}) for file in "ab"), after=messages)
+    if messages[-1].name == "delete":
+        return calls(("read", {"file": "c"}), after=messages)
     return " and ".join(m.text for m in messages if m.type == "tool")
 
 
