@@ -5,7 +5,7 @@ The filters themselves are policies of the role `duragraph_user`, see `schema.sq
 
 from collections.abc import Sequence
 
-from duragraph.pg import Connection
+from duragraph.pg import Connection, rows
 
 AUTH = "select auth from organization where organization_id = $1"
 
@@ -73,9 +73,9 @@ on conflict do nothing
 
 async def make_thread(
     conn: Connection, organization_id: str, thread_id: str, *, metadata: bytes
-) -> None:
-    """Unless its id is taken."""
-    await conn.execute(MAKE_THREAD, organization_id, thread_id, metadata)
+) -> bool:
+    """Whether its id was free."""
+    return rows(await conn.execute(MAKE_THREAD, organization_id, thread_id, metadata)) > 0
 
 
 OPEN_RUNS = """

@@ -118,8 +118,12 @@ async def creating(
     if body.if_not_exists == "create":
         metadata = codec.dumps(_thread_metadata(body))
         async with limited(call, threads=OPEN).tenant() as conn:
-            await access.make_thread(conn, call.organization_id, thread_id, metadata=metadata)
+            made = await access.make_thread(
+                conn, call.organization_id, thread_id, metadata=metadata
+            )
         body = attrs.evolve(body, if_not_exists="reject")
+        if made:
+            return limited(call, threads=OPEN), body
     await check(call, "thread", thread_id, decision.filter, NotFound(NO_RUN))
     return limited(call, threads=OPEN), body
 
