@@ -150,7 +150,7 @@ class Execution:
             config["configurable"].pop("checkpoint_id", None)
             if await self._is_over(config):
                 return Outcome("success", interrupted=True, interrupts=self._saver.interrupts())
-        else:
+        elif not self._saver.begun:
             await resuming.check(self._graph, config, self._given.kwargs)
         try:
             await self._drive(None if taken_over else self._input(), config)
@@ -174,7 +174,7 @@ class Execution:
             _CHECKPOINTER: self._saver,
             _STREAM: StreamProtocol(self._tap, {"checkpoints"}),
         }
-        if kwargs.strict_resume and self._given.task.attempt == 1:
+        if kwargs.strict_resume and not self._saver.begun:
             configurable[_STRICT] = True
         return {**config, "configurable": configurable}
 
@@ -182,7 +182,7 @@ class Execution:
         kwargs = self._given.kwargs
         if kwargs.command is None:
             return kwargs.input
-        if self._given.task.attempt > 1 and resuming.is_map(kwargs.command.resume):
+        if self._saver.begun and resuming.is_map(kwargs.command.resume):
             kwargs.command.resume = self._unused(kwargs.command.resume)
         return command(kwargs.command)
 

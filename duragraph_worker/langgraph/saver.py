@@ -168,13 +168,23 @@ class Saver(Reading):
         return command is not None and command.run_id == self._task.run_id
 
     @property
+    def begun(self) -> bool:
+        """Whether an earlier attempt has recorded anything where the run starts."""
+        mine = self._task.run_id
+        return any(t.run_id == mine for at in self._at.values() for t in at.writes.values())
+
+    @property
     def asked(self) -> set[str]:
-        """The ids of the interrupts that wait, in subgraphs too."""
+        """The ids of the interrupts that wait.
+
+        What a subgraph asks is known where it is asked: the task above hears of it later.
+        """
+        above = {ns.rpartition(":")[2] for ns in self._at}
         return {
             asked.id
             for stand in self._at.values()
             for task in stand.writes.values()
-            if task.interrupts is not None and task.result is None
+            if task.interrupts is not None and task.result is None and task.task_id not in above
             for asked in msgspec.json.decode(task.interrupts, type=list[_Asked])
         }
 

@@ -109,7 +109,14 @@ class Played:
     graph: Any
 
     async def run(self, thread_id: str, *, lose_after: int | None = None, **fields: Any) -> int:
-        """A run to its end; its first attempt is lost after that many items. How many it had."""
+        """A run to its end; its first attempt is lost after that many items. How many it had.
+
+        An `answer` is given to the question that waits, by its id.
+        """
+        if "answer" in fields:
+            thread = (await self.plane.get(f"/threads/{thread_id}")).json
+            ((asked,),) = thread["interrupts"].values()
+            fields = {"command": {"resume": {asked["id"]: fields["answer"]}}}
         run_id = await self.plane.start_run(
             thread_id, stream_mode=["values", "updates", "tasks"], stream_resumable=True, **fields
         )
@@ -150,6 +157,7 @@ STORIES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
     "chain": (chain, [{"input": {"n": 1}}, {"input": None}]),
     "fan": (fan, [{"input": {"n": 1}}, {"input": None}]),
     "nested": (nested, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
+    "by id": (nested, [{"input": {"n": 1}}, {"answer": "p"}, {"answer": "q"}]),
     "functional": (functional, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
 }
 
