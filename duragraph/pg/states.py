@@ -135,12 +135,16 @@ from ({_STATE.format(live=True, only=_ALL)} from checkpoint c
 order by s.ns, s.checkpoint_id desc
 """
 
+# Most of those that are asked for keep no state, which must not cost a look at all the thread was.
 KEPT = f"""
 {_STATE.format(live=True, only=_ALL)}
 from unnest($3::text[]) as kept(ns) cross join lateral (
-    select * from checkpoint
-    where organization_id = $1 and thread_id = $2 and ns = kept.ns
-    order by checkpoint_id desc limit 1
+    select * from (
+        select * from checkpoint
+        where organization_id = $1 and thread_id = $2 and root_id is not null
+        order by root_id desc limit 500
+    ) recent
+    where ns = kept.ns order by checkpoint_id desc limit 1
 ) c
 """
 
@@ -268,6 +272,7 @@ class _Left:
 
 
 _NOTHING = _Left()
+Buffer = bytes | memoryview
 
 
 def _state(record: Record, parts: Parts, below: dict[str, Record]) -> ThreadState:
@@ -297,22 +302,29 @@ def _state(record: Record, parts: Parts, below: dict[str, Record]) -> ThreadStat
 
 
 def _values(record: Record, parts: Mapping[str, list[tuple[int, Json]]]) -> Json:
-    """The channels' parts joined, and over them what was changed since."""
+    """The channels' parts joined, and over them what was changed since: long lists copied once."""
     fields = {channel: _joined(each) for channel, each in parts.items()}
     if record["changed"] is not None:
-        fields |= msgspec.json.decode(record["changed"], type=dict[str, Json])
+        changed = msgspec.json.decode(record["changed"], type=dict[str, Json])
+        fields |= {name: [memoryview(value)] for name, value in changed.items()}
     if record["is_root"]:
-        return fields.get(ROOT_CHANNEL, NULL)
-    return Raw(b"{" + b",".join(b"%b:%b" % (dumps(k), v) for k, v in fields.items()) + b"}")
+        return Raw(b"".join(fields.get(ROOT_CHANNEL, [b"null"])))
+    pieces: list[Buffer] = []
+    for name, value in fields.items():
+        pieces += [b"," if pieces else b"{", dumps(name), b":", *value]
+    return Raw(b"".join([*pieces, b"}"]) if pieces else b"{}")
 
 
-def _joined(parts: list[tuple[int, Json]]) -> Json:
+def _joined(parts: list[tuple[int, Json]]) -> list[Buffer]:
     """A wrong report may not break readers: what is no array is nothing to append to."""
     if len(parts) == 1:
-        return parts[0][1]
-    arrays = [bytes(value) for _, value in sorted(parts, key=itemgetter(0))]
-    elements = [each[1:-1] for each in arrays if each[:1] == b"[" and each != b"[]"]
-    return Raw(b"[" + b",".join(elements) + b"]")
+        return [memoryview(parts[0][1])]
+    pieces: list[Buffer] = []
+    for _, value in sorted(parts, key=itemgetter(0)):
+        array = memoryview(value)
+        if array[0] == ord("[") and len(array) > len("[]"):
+            pieces += [b"," if pieces else b"[", array[1:-1]]
+    return [*pieces, b"]"] if pieces else [b"[]"]
 
 
 def _task(
