@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import attrs
-from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
+from langchain_core.messages import (
+    AIMessageChunk,
+    BaseMessage,
+    BaseMessageChunk,
+    convert_to_messages,
+    message_chunk_to_message,
+)
 
 from duragraph.protocol import Frame
 from duragraph_worker.langgraph.serialize import dump, join_array, join_object
@@ -65,8 +71,9 @@ class Frames:
         """One of LangChain's own events."""
         return Frame("events", dump(event))
 
-    def _message(self, message: BaseMessage, metadata: Any) -> Iterator[Frame]:
+    def _message(self, given: Any, metadata: Any) -> Iterator[Frame]:
         """These never carry a namespace, unlike all others."""
+        message = _revived(given)
         known = self._messages.get(message.id or "")
         whole = message if known is None else cast("BaseMessage", known + message)
         self._messages[message.id or ""] = whole
@@ -81,6 +88,15 @@ class Frames:
         if self._metadata[0] is not metadata:
             self._metadata = metadata, dump(metadata)
         return self._metadata[1]
+
+
+def _revived(given: Any) -> BaseMessage:
+    """A message; a graph on another server streams its own as JSON."""
+    if isinstance(given, BaseMessage):
+        return given
+    if given.get("type") == "AIMessageChunk":
+        return AIMessageChunk(**given)
+    return convert_to_messages([given])[0]
 
 
 def _debugged(payload: Mapping[str, Any]) -> dict[str, Any]:
