@@ -205,8 +205,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["cpu", "growth", "alone"])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--callers", type=int, default=8)
-    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--callers", type=int, default=32)
+    parser.add_argument("--runs", type=int, default=512)
     options = parser.parse_args()
     if options.what == "alone":
         alone()

@@ -36,6 +36,8 @@ LAG_SUPERSTEPS = 8
 """How far supersteps may run ahead of their acknowledgement."""
 REQUEST_BYTES = 4 << 20
 """About as much as goes into one request; less once the plane has refused one."""
+TURNS = 6
+"""Of the loop before a request is made up: what belongs together comes within a few."""
 _ITEM_BYTES = 64
 _PARTS = {
     Frame: "frames",
@@ -204,6 +206,8 @@ class Reporter:
             if not self._ready:
                 self._woken.clear()
                 await self._woken.wait()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             batch, weight = self._gather()
             if batch:
                 await self._deliver(batch, weight)
