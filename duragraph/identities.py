@@ -33,7 +33,7 @@ REMEMBERED = 10_000
 DEEPEST = 2
 """`$or` and `$and` within each other, as LangGraph has it."""
 BAD_FILTER = "The auth handler returned a filter that can't be used"
-_REFUSES = 400
+_REFUSES, _BEYOND = 400, 600
 
 
 @attrs.frozen
@@ -194,20 +194,33 @@ class Identities:
 _PARTS = ("method", "path", "path_params", "query")
 
 
+class _Named(msgspec.Struct):
+    identity: str
+
+
+def _decoded(given: bytes, type: Any) -> Any:
+    """Raises Denied for a worker's answer that makes no sense."""
+    try:
+        return msgspec.json.decode(given, type=type)
+    except msgspec.DecodeError as error:
+        raise Denied(500, "A worker answered for auth handlers what can't be read.") from error
+
+
 def _user(answer: AuthAnswer) -> User:
     _check(answer)
-    fields = msgspec.json.decode(answer.user)
-    return User(fields["identity"], answer.user, answer.permissions)
+    named = _decoded(answer.user, _Named)
+    return User(named.identity, answer.user, answer.permissions)
 
 
 def _check(answer: AuthAnswer) -> None:
     if answer.status >= _REFUSES:
-        raise Denied(answer.status, answer.detail, headers=answer.headers)
+        status = answer.status if answer.status < _BEYOND else 500
+        raise Denied(status, answer.detail, headers=answer.headers)
 
 
 def _filter(answer: bytes) -> str:
     """The handler's filter, each condition with its operator. Raises Denied: that is its fault."""
-    given = msgspec.json.decode(answer)
+    given = _decoded(answer, dict[str, Any] | None)
     return codec.dumps(_normal(given, 0)).decode() if given else "{}"
 
 

@@ -11,6 +11,8 @@ import uuid
 import pytest
 
 from duragraph.deps import DEPS
+from duragraph.protocol import Poll, Polled, Register, Registered
+from duragraph.questions import AuthAnswer, AuthSpec
 from tests.integration import owned
 from tests.integration.owned import Somebody
 
@@ -270,6 +272,30 @@ async def test_a_worker_asks_as_itself_where_there_are_no_keys(alice, plane):
     for other in (str(uuid.uuid4()), "x", ""):
         answer = await plane.post("/threads/search", {}, headers={"x-duragraph-worker": other})
         assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"user": b"null"},
+        {"user": b"{"},
+        {"user": b'{"identity":7}'},
+        {"user": b'{"identity":"x"}', "filter": b"[]"},
+        {"user": b'{"identity":"x"}', "filter": b'"', "status": 7},
+        {"user": b'{"identity":"x"}', "changed": {"metadata": b"["}},
+    ],
+)
+async def test_a_worker_that_answers_nonsense_lets_nobody_in(plane, said):
+    register = Register("hand", 1, [], auth=AuthSpec(["authorization"]))
+    worker = (await plane._message("/workers", register, Registered)).worker_id
+    asking = asyncio.create_task(Somebody(plane, "x").post("/threads/search", {}))
+    while not asking.done():
+        polled = await plane._message(f"/workers/{worker}/poll", Poll(0, []), Polled)
+        answers = [AuthAnswer(each.question_id, each.plane_id, **said) for each in polled.questions]
+        await plane._message(f"/workers/{worker}/answers", answers, dict)
+        await asyncio.wait([asking], timeout=0.1)
+    assert (await asking).status == 500
 
 
 async def test_without_handlers_nothing_is_opened_for_users(plane, hand):

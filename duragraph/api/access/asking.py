@@ -51,7 +51,7 @@ def changed(body: T, changes: Mapping[str, bytes], **fields: str) -> T:
             for name, field in fields.items()
             if name in changes
         }
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise Denied(500, f"An auth handler changed a value to what it can't be: {error}") from None
     return attrs.evolve(body, **new) if new else body  # type: ignore[misc]
 
