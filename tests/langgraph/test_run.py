@@ -280,3 +280,29 @@ async def test_what_types_may_be_restored_is_the_graphs(client, serve, thread_id
     ended = await client.runs.wait(thread_id, "g", command={"resume": 1}, durability="sync")
     assert ended["log"] == ["x", "y: 1"]
     assert (await client.threads.get_state(thread_id))["values"] == ended
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_drained_run_goes_on_where_it_was(client, serve, thread_id, durability):
+    began, ran = asyncio.Event(), []
+
+    async def first(_state: Sum) -> dict[str, Any]:
+        ran.append("first")
+        return {"log": ["first"]}
+
+    async def slow(_state: Sum) -> dict[str, Any]:
+        ran.append("slow")
+        if not began.is_set():
+            began.set()
+            await asyncio.Event().wait()
+        return {"log": ["slow"]}
+
+    graph = chain(("first", first), ("slow", slow))
+    worker = await serve(g=graph)
+    run = await client.runs.create(thread_id, "g", input={"n": 1}, durability=durability)
+    await asyncio.wait_for(began.wait(), 10)
+    worker.stop()
+    await serve(g=graph)
+    ended = await client.runs.join(thread_id, run["run_id"])
+    assert ended == {"n": 1, "log": ["first", "slow"]}
+    assert ran == ["first", "slow", "slow"]
