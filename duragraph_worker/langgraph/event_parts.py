@@ -96,4 +96,7 @@ def _part(event: ProtocolEvent) -> Part | None:
     data = params["data"]
     if asked := params.get("interrupts"):
         data = {**data, "__interrupt__": asked}
-    return tuple(params["namespace"]), event["method"], data
+    # The root tells of the lives of all graphs.
+    of_subgraph = event["method"] == "lifecycle"
+    namespace = data["namespace"] if of_subgraph else params["namespace"]
+    return tuple(namespace), event["method"], data

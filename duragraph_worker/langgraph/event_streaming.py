@@ -69,7 +69,7 @@ class EventFrames:
             case "tools":
                 yield from self._tool(ns, chunk)
             case "lifecycle":
-                yield from self._lifecycle(chunk)
+                yield from self._lifecycle(ns, chunk)
             case _:
                 yield from _custom(ns, mode, chunk)
 
@@ -179,9 +179,9 @@ class EventFrames:
             for event in _answer(call_id, output.content):
                 yield _of_message(to, event)
 
-    def _lifecycle(self, chunk: Data) -> Iterator[Frame]:
+    def _lifecycle(self, ns: Namespace, chunk: Data) -> Iterator[Frame]:
         """A subgraph's; the plane tells of the root's."""
-        ns, event = tuple(chunk["namespace"]), chunk["event"]
+        event = chunk["event"]
         if event == "started":
             self._graphs[ns] = chunk.get("graph_name", "")
             yield _frame("lifecycle", ns, dump(chunk))
