@@ -134,7 +134,6 @@ CASES = (
         answers_first(100),
         answers_each(lambda value: f"{value['team']}'s answer"),
         answers_each(lambda value: value["question"]),
-        answers_each(lambda value: value["question"]),
     ),
     case("functional", "cats", "graph", resumes("fine"), {"input": "dogs"}, resumes({"a": [1]})),
     case(

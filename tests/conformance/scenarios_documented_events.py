@@ -9,8 +9,9 @@ from tests.conformance.wire import Wire
 
 GRAPHS = (
     *("react_agent", "approval_middleware", "structured_output", "streaming", "reflection"),
-    *("parallel_questions", "map_reduce", "functional", "typed_state", "routing", "failures"),
+    *("map_reduce", "functional", "typed_state", "routing", "failures"),
 )
+"""Those whose subgraphs run one after another: the lifecycle of parallel ones has no order."""
 
 
 async def events(wire: Wire, case: Case) -> None:
