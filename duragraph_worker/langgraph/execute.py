@@ -20,6 +20,7 @@ from langgraph.errors import (
     EmptyInputError,
     GraphBubbleUp,
     InvalidUpdateError,
+    NodeTimeoutError,
     TaskNotFound,
     UnknownInterruptError,
 )
@@ -31,7 +32,7 @@ from langgraph_sdk.runtime import AccessContext
 
 from duragraph.protocol import EVENT_MODE, Frame, Outcome, Task
 from duragraph_worker.errors import NodeCancelledError, masked, trace
-from duragraph_worker.langgraph import event_parts, resuming
+from duragraph_worker.langgraph import event_parts, exits, resuming
 from duragraph_worker.langgraph.event_streaming import EventFrames
 from duragraph_worker.langgraph.factories import EXECUTION
 from duragraph_worker.langgraph.frames import Frames
@@ -48,6 +49,7 @@ Part: TypeAlias = tuple[Namespace, str, Any]
 
 TELLING = (
     EmptyInputError, GraphBubbleUp, InvalidUpdateError, TaskNotFound, UnknownInterruptError,
+    langgraph.errors.NodeCancelledError, NodeTimeoutError,
 )  # fmt: skip
 """LangGraph's own errors hold no secrets."""
 
@@ -92,10 +94,12 @@ async def execute(served: Opens, task: Task, recorder: Recorder, plane: Reach) -
         store = served.store(plane)
         given.config["configurable"][_RUNTIME] = Runtime(store=store)
         access: AccessContext = EXECUTION if task.kind == "run" else "threads.update"
-        async with served.opened(
+        opened = served.opened(
             given.config, store=store, access=access, context=given.kwargs.context
-        ) as graph:
-            return await Execution(graph, given, recorder, plane).run()
+        )
+        with exits.caught():
+            async with opened as graph:
+                return await Execution(graph, given, recorder, plane).run()
     except asyncio.CancelledError as cancelled:
         current = asyncio.current_task()
         if current is not None and current.cancelling():

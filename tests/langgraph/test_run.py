@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import sys
 from typing import Annotated, Any
 
 import pytest
@@ -306,3 +307,16 @@ async def test_a_drained_run_goes_on_where_it_was(client, serve, thread_id, dura
     ended = await client.runs.join(thread_id, run["run_id"])
     assert ended == {"n": 1, "log": ["first", "slow"]}
     assert ran == ["first", "slow", "slow"]
+
+
+@pytest.mark.parametrize("beside_it", [False, True])
+async def test_a_node_that_exits_ends_its_run_and_no_other(client, serve, thread_id, beside_it):
+    def leave(_state: Sum) -> dict[str, Any]:
+        return sys.exit(3)
+
+    nodes = [("leave", leave), *([step("a")] if beside_it else [])]
+    await serve(g=beside(*nodes), other=chain(step("a")))
+    shown = await frames(client, thread_id, input={"n": 0})
+    told = {"error": "RuntimeError", "message": "A node called sys.exit(3)"}
+    assert shown[-1] == ("error", told)
+    assert await client.runs.wait(None, "other", input={"n": 0}) == {"n": 1, "log": ["a"]}
