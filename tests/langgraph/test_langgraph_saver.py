@@ -6,9 +6,10 @@ from functools import partial
 
 import attrs
 import pytest
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 
+from duragraph import ids
 from duragraph.protocol import Lease, Outcome
 from duragraph_worker.langgraph.saver import Saver
 from duragraph_worker.process.client import Plane
@@ -134,3 +135,25 @@ async def test_the_suite_passes(attempts, afresh):
         for name, result in report.results.items()
         if result.passed is not True
     } == {}
+
+
+async def test_blocking_methods_wait_in_other_threads_and_never_on_the_loop(attempts):
+    thread_id = ids.new_id()
+    saver = (await attempts.on(thread_id)).saver
+    config = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+    stored = saver.put(config, empty_checkpoint(), {"source": "input", "step": -1}, {})
+    saver.put_writes(stored, [("c", 1)], ids.new_id())
+    assert saver.get_tuple(config).config == stored
+    (listed,) = await asyncio.to_thread(lambda: list(saver.list(config)))
+    assert (listed.config, [w[1:] for w in listed.pending_writes]) == (stored, [("c", 1)])
+    with pytest.raises(RuntimeError, match="use the async methods"):
+        saver.list(config)
+
+
+async def test_a_run_neither_deletes_its_own_thread_nor_reads_anothers(attempts):
+    thread_id = ids.new_id()
+    saver = (await attempts.on(thread_id)).saver
+    with pytest.raises(ValueError, match="its own thread"):
+        await saver.adelete_thread(thread_id)
+    with pytest.raises(ValueError, match="of its own thread"):
+        await saver.aget_tuple({"configurable": {"thread_id": ids.new_id()}})
