@@ -51,6 +51,11 @@ OWN = (
         ours="^.<message",
     ),
     Explained(
+        what="Events of tools that run at the same time change places",
+        why="Neither server promises an order; here the store is a network away.",
+        where=r"^documented/long_term_memory/streams · .*frames\[events\]",
+    ),
+    Explained(
         what="Values shown of a subgraph are those it had",
         why="The supervisor adds messages to them afterwards, and the reference shows those, too.",
         where=r"^documented/supervisor/.*frames\[(values|checkpoints|debug|events)\b.*messages\[\]$",
