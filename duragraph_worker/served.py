@@ -34,8 +34,9 @@ class Reach(Protocol):
     async def request(self, method: str, path: str, body: object | None = None) -> bytes:
         """The client API, with the worker's key: JSON of `body`, and the answer's JSON bytes.
 
-        `path` begins with `/` and may have a query. Repeated until the plane answers, with one
-        Idempotency-Key. Raises what the plane refuses it with, of duragraph.errors.
+        `path` begins with `/` and may have a query. Repeated with one Idempotency-Key until the
+        plane answers; raises Unavailable if it does not for half a minute, and what the plane
+        refuses it with, of duragraph.errors.
         """
 
 

@@ -1,14 +1,17 @@
 """The plane as a worker sees it: requests over HTTP, each repeated until it is answered.
 
 Owns the connection, the wire format, the waits and the errors. A plane that is away is waited
-for, for ever; only an answer that no repetition can better is raised. Knows nothing of runs.
+for, for ever, but where user code waits with it; else only an answer that no repetition can better
+is raised. Knows nothing of runs.
 """
 
 import asyncio
 import io
 import itertools
 import logging
+import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
 from types import TracebackType
@@ -45,6 +48,8 @@ FIRST_WAIT = 0.05
 LONGEST_WAIT = 2.0
 REQUEST_SECONDS = 15.0
 """An answer that takes longer counts as lost, and the request is sent again."""
+PATIENCE_SECONDS = 30.0
+"""For so long a request of user code is sent again."""
 CONNECT_SECONDS = 5.0
 WRITTEN_AT_ONCE = 1 << 20
 """Bytes; a longer body goes in pieces between which the loop is free."""
@@ -130,12 +135,15 @@ class Plane:
     async def request(
         self, worker_id: str, method: str, path: str, body: object | None = None
     ) -> bytes:
-        """The client API: see `served.Reach`."""
+        """The client API: see `served.Reach`. Raises Unavailable after PATIENCE_SECONDS."""
         headers = {"content-type": JSON, "accept": JSON, "idempotency-key": ids.new_id()}
         headers[WORKER_HEADER] = worker_id
         data = b"" if body is None else serialize.encode(body)
         url = URL(self.url + path)
-        return await self._repeat(lambda: self._send(method, url, data, REQUEST_SECONDS, headers))
+        return await self._repeat(
+            lambda: self._send(method, url, data, REQUEST_SECONDS, headers),
+            patience=PATIENCE_SECONDS,
+        )
 
     async def answer(self, worker_id: str, answers: list[AuthAnswer]) -> None:
         """To questions that came with a poll. Any plane may be told: it passes them on."""
@@ -163,17 +171,27 @@ class Plane:
 
         return await self._repeat(exchange)
 
-    async def _repeat(self, exchange: Callable[[], Awaitable[T]]) -> T:
+    async def _repeat(
+        self, exchange: Callable[[], Awaitable[T]], *, patience: float = math.inf
+    ) -> T:
+        """Raises what no repetition can better, and Unavailable: no try begins after `patience`."""
+        end = time.monotonic() + patience
         for wait in _waits():
             try:
                 reply = await exchange()
             except _AWAY as error:
-                self._note(str(error))
+                trouble = str(error)
             except msgspec.DecodeError as error:
-                self._note(f"an answer that is not the plane's: {error}")
+                trouble = f"an answer that is not the plane's: {error}"
             else:
                 self._note(None)
                 return reply
+            self._note(trouble)
+            if time.monotonic() + wait > end:
+                raise errors.Unavailable(
+                    f"The plane at {self.url} has not done within {patience:g} s what was asked "
+                    f"of it: {trouble}"
+                )
             await asyncio.sleep(wait)
         raise AssertionError("the waits never end")
 

@@ -5,8 +5,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from duragraph.errors import Conflict, Invalid, NotFound, Unauthorized
+from duragraph.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
 from duragraph.protocol import MEDIA_TYPE, Lease, Poll, Report, Verdict, pack
+from duragraph_worker.process import client
 from duragraph_worker.process.client import Plane
 
 pytestmark = pytest.mark.timeout(20)
@@ -127,6 +128,17 @@ async def test_what_the_client_api_refuses_is_raised(door, status, code, error):
     async with Plane(door.url) as plane:
         with pytest.raises(error):
             await plane.request("w", "DELETE", "/threads/1")
+
+
+async def test_a_request_of_the_client_api_is_given_up_in_time(door, monkeypatch):
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.2)
+    door.answers = [says(500, "internal")] * 20
+    async with Plane(door.url) as plane:
+        with pytest.raises(Unavailable, match=r"within 0.2 s .*: d$"):
+            await plane.request("w", "PUT", "/store/items", {})
+        assert len(door.requests) > 1
+        door.answers = [fine(ACCEPTED)]
+        assert await plane.report("w", [Report("run", 1, 1)])
 
 
 async def test_an_answer_without_a_body_is_empty(door):
