@@ -1,5 +1,6 @@
 """An attempt is lost after any part of its progress: the next goes on from what is on record."""
 
+import asyncio
 import operator
 import re
 from collections import Counter
@@ -204,3 +205,34 @@ async def test_any_moment(plane, story):
             assert end == undisturbed, when
             # A run that goes on, and made no checkpoint yet, begins by showing the state again.
             assert number or not again - shown, when
+
+
+async def made(played: Played, lose_after: int | None) -> tuple[int, Any]:
+    """How many items an update of three supersteps has, and the history that it makes."""
+    updates = [
+        {"values": {"n": 1}, "as_node": "__input__"},
+        {"values": {"n": 1}, "as_node": "__start__"},
+        {"values": {"log": ["by hand"]}, "as_node": "a"},
+    ]
+    supersteps = [{"updates": [each]} for each in updates]
+    body = {"metadata": {"graph_id": "g"}, "supersteps": supersteps}
+    answer = asyncio.create_task(played.plane.post("/threads", body))
+    task = await played.hand.task()
+    items, outcome = await played._attempt(task)
+    if lose_after is None:
+        await played._report(task, items, outcome)
+    else:
+        await played._report(task, items[:lose_after], Outcome("released"))
+        again = await played.hand.task()
+        await played._report(again, *await played._attempt(again))
+    thread_id = (await answer).json["thread_id"]
+    history = (await played.plane.post(f"/threads/{thread_id}/history", {"limit": 9})).json
+    return len(items), [(s["values"], s["next"], s["metadata"]["source"]) for s in history]
+
+
+async def test_any_moment_of_an_update(plane):
+    played = Played(plane, await plane.worker("g"), chain())
+    count, undisturbed = await made(played, None)
+    assert len(undisturbed) == 3
+    for lost in range(count + 1):
+        assert await made(played, lost) == (count, undisturbed), f"lost after {lost} of {count}"
