@@ -30,7 +30,7 @@ from run import spent
 from duragraph import embedded
 
 ROOT = Path(__file__).parents[1]
-WARM, MESSAGES, TURNS, GETS = 40, 2000, 64, 40
+WARM, MESSAGES, TURNS, GETS = 64, 2000, 64, 200
 INPUT = {"msg": "hi"}
 
 
@@ -180,7 +180,7 @@ async def wal_a_turn(system: System, connection: Any, thread_id: str) -> float:
 async def get_state(system: System, threads: dict[str, str]) -> dict[tuple[str, str], float]:
     """Medians by thread, in turns: ms until the answer is read, CPU ms of plane and database."""
     taken: dict[tuple[str, str], list[float]] = {}
-    for _ in range(7):
+    for _ in range(5):
         for name, thread_id in threads.items():
             used, began = spent(system.plane) + spent(system.database), time.perf_counter()
             for _ in range(GETS):

@@ -97,17 +97,26 @@ async def play(client: LangGraphClient, graph: str, *, durability: str) -> Told:
 
 
 def in_order(parts: list[Any]) -> list[tuple[str, Any]]:
-    """First the states of the root, then the rest sorted: tasks of a superstep end in any order."""
+    """First the states of the root, then the rest sorted: tasks of a superstep end in any order.
+
+    An attempt that makes no checkpoint before it is lost has shown where the run starts, and the
+    next one shows it again; what subgraphs show is not recorded in one piece with their progress.
+    """
     states: list[tuple[str, Any]] = []
     others: list[tuple[str, str]] = []
     for part in parts:
         name, data = VARYING.sub("*", part.event), masked(part.data)
-        asks = isinstance(data, dict) and "__interrupt__" in data
-        if name == "values" and not asks:
+        if name == "values" and not _asks(data):
             states.append((name, data))
-        elif name not in {"metadata", "custom"}:
+        elif name == "values" or (name == "updates" and "__metadata__" not in data):
             others.append((name, msgspec.json.encode(data, order="sorted").decode()))
+    while len(states) > 1 and states[0] == states[1]:
+        del states[0]
     return [*states, *sorted(others)]
+
+
+def _asks(data: Any) -> bool:
+    return isinstance(data, dict) and "__interrupt__" in data
 
 
 def masked(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import signal
 import time
 from collections import Counter, defaultdict
 
@@ -22,7 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KILLS = int(os.environ.get("CRASH_KILLS", "200"))
 SECONDS_A_KILL = 1.2
 WORKERS = 6
-CLIENTS = 40
+CLIENTS = 60
+DRAINS = 6
 REST_SECONDS = 90
 """What the last stories may take after the last kill: four runs, each hit by it at worst."""
 GRAPHS = [f"tests.crash.langgraph_graphs:{name}" for name in STORIES]
@@ -90,5 +92,29 @@ async def test_two_hundred_killed_workers_change_nothing_that_a_graph_does(start
         differing = [d for each in told if (d := difference(undisturbed[each.graph], each))]
         assert not differing, (len(differing), differing[0])
         assert set(moved) == set(STORIES)
+        check_nothing_acknowledged_began_again(log, await acknowledged(cluster.database_url))
+        assert await audit(cluster.database_url) == 0
+
+
+async def test_a_worker_that_is_told_to_stop_gives_its_graphs_back(start_cluster):
+    async with start_cluster(workers=1, graphs=GRAPHS) as cluster:
+        await take_notes(cluster.database_url)
+        client, (leaver,) = cluster.client(), cluster.workers
+        undisturbed = {graph: await play(client, graph, durability="async") for graph in STORIES}
+        for _ in range(DRAINS):
+            playing = [
+                asyncio.ensure_future(play(client, graph, durability=durability))
+                for graph in STORIES
+                for durability in ("sync", "async")
+            ]
+            heir = await cluster.add_worker()
+            await asyncio.sleep(random.uniform(0, 0.4))  # the moment is the experiment
+            await leaver.kill(signal.SIGTERM)
+            async with asyncio.timeout(REST_SECONDS):
+                told = await asyncio.gather(*playing)
+            differing = [d for each in told if (d := difference(undisturbed[each.graph], each))]
+            assert not differing, (len(differing), differing[0])
+            leaver = heir
+        log = side_log(cluster.side_log)
         check_nothing_acknowledged_began_again(log, await acknowledged(cluster.database_url))
         assert await audit(cluster.database_url) == 0
