@@ -80,13 +80,22 @@ class Piece:
     data: bytes
 
 
+@attrs.frozen
+class Other:
+    """What another plane has said of itself."""
+
+    seen_at: float
+    topics: frozenset[str]
+    answers: bool
+
+
 class Bus:
     """Publishing never waits and never fails: what is lost here, a sweep finds."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self.plane_id = new_id()
-        self._others: dict[str, tuple[float, frozenset[str]]] = {}
+        self._others: dict[str, Other] = {}
         self._mine: set[str] = set()
         self._outbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUED)
         self._batch: Callable[[Batch], None] = lambda _: None
@@ -97,7 +106,6 @@ class Bus:
         self._ask: Callable[[AuthQuestion], None] = lambda _question: None
         self._answer: Callable[[AuthAnswer], None] = lambda _answer: None
         self._answers: Callable[[], bool] = lambda: False
-        self._answering: set[str] = set()
         self._pieces: dict[str, list[bytes]] = {}
 
     def listen(
@@ -132,8 +140,8 @@ class Bus:
 
     def publish(self, batch: Batch) -> None:
         """A copy to each plane that follows the run or its thread."""
-        for plane_id, (_, topics) in self._others.items():
-            if not topics.isdisjoint(batch.topics):
+        for plane_id, other in self._others.items():
+            if not other.topics.isdisjoint(batch.topics):
                 self._send(f"plane.{plane_id}", _copy(batch))
 
     def hint_work(self) -> None:
@@ -154,7 +162,7 @@ class Bus:
 
     def answering(self) -> list[str]:
         """The other planes that auth workers poll."""
-        return sorted(self._answering & self._others.keys())
+        return sorted(plane_id for plane_id, other in self._others.items() if other.answers)
 
     def ask(self, plane_id: str, question: AuthQuestion) -> None:
         self._send_pieces(f"ask.{plane_id}", pack(question))
@@ -212,7 +220,7 @@ class Bus:
             self._hello(list(self._mine) if self._others else [])
             await asyncio.sleep(HELLO_SECONDS)
             silent = time.monotonic() - SILENT_SECONDS
-            self._others = {p: seen for p, seen in self._others.items() if seen[0] > silent}
+            self._others = {p: other for p, other in self._others.items() if other.seen_at > silent}
 
     def _hello(self, topics: list[str], *, complete: bool = True) -> None:
         self._send("follow", Following(self.plane_id, topics, complete, self._answers()))
@@ -243,9 +251,9 @@ class Bus:
     async def _on_follow(self, message: Msg) -> None:
         said = unpack(message.data, Following)
         stranger = said.plane_id not in self._others
-        known = frozenset() if said.complete or stranger else self._others[said.plane_id][1]
-        self._others[said.plane_id] = (time.monotonic(), known | frozenset(said.topics))
-        (self._answering.add if said.answers else self._answering.discard)(said.plane_id)
+        known = frozenset() if said.complete or stranger else self._others[said.plane_id].topics
+        topics = known | frozenset(said.topics)
+        self._others[said.plane_id] = Other(time.monotonic(), topics, said.answers)
         if stranger:
             self._hello(list(self._mine))
 

@@ -1,4 +1,7 @@
-"""How frames are named whose data is already as the event-streaming protocol has it."""
+"""How frames are named whose data is already as the event-streaming protocol has it.
+
+Workers write these names, `thread_events.py` reads them.
+"""
 
 from typing import ClassVar
 
@@ -7,10 +10,7 @@ import attrs
 
 @attrs.frozen
 class EventName:
-    """A frame's name where its data is already as the event-streaming protocol has it.
-
-    Such a frame is one event of channel `method`; node names hold no `|`.
-    """
+    """One event of channel `method`; node names hold no `|`."""
 
     method: str
     at_ms: int

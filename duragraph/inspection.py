@@ -11,14 +11,7 @@ from msgspec import Raw
 
 from duragraph.errors import Invalid
 from duragraph.pg.states import Planned
-from duragraph.protocol import (
-    ChannelWrite,
-    Checkpoint,
-    Frame,
-    Outcome,
-    Report,
-    Scheduled,
-)
+from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Report, Scheduled
 
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 

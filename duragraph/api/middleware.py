@@ -15,13 +15,7 @@ from duragraph import codec
 from duragraph.api.io import USER
 from duragraph.config import Config
 from duragraph.deps import DEPS, Deps
-from duragraph.errors import (
-    Denied,
-    DuraGraphError,
-    InvalidLabel,
-    KeyRequired,
-    Unauthorized,
-)
+from duragraph.errors import Denied, DuraGraphError, InvalidLabel, KeyRequired, Unauthorized
 from duragraph.identities import STUDIO, User
 from duragraph.ids import new_id
 from duragraph.metrics import REQUESTS
@@ -53,7 +47,7 @@ CORS = {
     "Access-Control-Allow-Private-Network": "true",
 }
 EXPOSED = "x-pagination-total, x-pagination-next, content-location, location"
-_OURS = frozenset({"content-length", "content-type", "transfer-encoding", "connection"})
+OWN = frozenset({"content-length", "content-type", "transfer-encoding", "connection"})
 REQUEST_ID = web.RequestKey("request_id", str)
 _is_plain = re.compile(r"[!-~]{1,200}").fullmatch
 
@@ -72,13 +66,12 @@ def gate(config: Config, mounts: Iterable[str]) -> Middleware:
             response: web.StreamResponse = web.Response(headers=_preflight(request))
         else:
             try:
-                if request.app[DEPS].identities.required and request.path not in free:
-                    if not _route(request).startswith(workers):
+                if request.path not in free:
+                    users = request.app[DEPS].identities.required
+                    if users and not _route(request).startswith(workers):
                         await _identify(request, keys)
                     elif keys:
                         _check_key(request, keys)
-                elif keys and request.path not in free:
-                    _check_key(request, keys)
                 response = await handler(request)
             except Exception as error:  # noqa: BLE001 - the last stop: logged, never leaked
                 response = failure(request, error)
@@ -213,7 +206,7 @@ async def _is_worker(request: web.Request, deps: Deps) -> bool:
 
 def _own(headers: Mapping[str, str]) -> dict[str, str]:
     """A handler's headers, less those that a response has of itself."""
-    return {name: value for name, value in headers.items() if name.lower() not in _OURS}
+    return {name: value for name, value in headers.items() if name.lower() not in OWN}
 
 
 def _preflight(request: web.Request) -> dict[str, str]:

@@ -55,7 +55,7 @@ def secured(shown: bytes, security: bytes) -> bytes:
     """The document with a project's own security schemes, if it has some, beside the key."""
     try:
         said = msgspec.json.decode(security, type=_Security | None)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         return shown
     schemes = said and (said.securitySchemes or said.security_schemes)
     if said is None or schemes is None:

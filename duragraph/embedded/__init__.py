@@ -64,7 +64,7 @@ def _occupied(home: Path) -> Iterator[int]:
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             held = stack.enter_context(locked(home))
-            # It mostly lies in the user's repository, whom nobody asks to name it there.
+            # It mostly lies in a repository, whose own .gitignore need not name it so.
             (home / ".gitignore").write_text("*\n")
         except OSError as error:
             raise ServerError(

@@ -50,7 +50,7 @@ OPEN, CLOSED = "{}", '{"$or":[]}'
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What a user may see: filters of metadata, as JSON for `permits`. Nothing, if not said."""
+    """What a user may see: filters of metadata, as JSON for `permits`; if not said, nothing."""
 
     threads: str = CLOSED
     assistants: str = CLOSED
@@ -58,17 +58,22 @@ class Limits:
 
 
 class TenantConnection(asyncpg.Connection):
-    """Remembers which organization its session is set to; a `SET LOCAL` a read would cost 4x."""
+    """Remembers what its session is set to; a `SET LOCAL` a read would cost 4x.
+
+    While it is being set nothing is remembered: cancelled, it may be set or not.
+    """
 
     __slots__ = ("limits", "organization_id")
 
     async def serve(self, organization_id: str) -> None:
         if getattr(self, "organization_id", None) != organization_id:
+            self.organization_id = None
             await self.execute(SET_ORGANIZATION, organization_id)
             self.organization_id = organization_id
 
     async def limit(self, limits: Limits) -> None:
         if getattr(self, "limits", None) != limits:
+            self.limits = None
             await self.execute(SET_LIMITS, *attrs.astuple(limits))
             self.limits = limits
 
