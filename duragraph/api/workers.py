@@ -69,7 +69,9 @@ async def checkpoints(call: Call, worker_id: str) -> web.Response:
 
 async def answers(call: Call, worker_id: str) -> web.Response:  # noqa: ARG001 - of whoever answers
     """What auth handlers say, to questions that came with a poll."""
-    for answer in await _read(call, list[AuthAnswer]):
+    said = await _read(call, list[AuthAnswer])
+    inspect_ids(*(answer.plane_id for answer in said))
+    for answer in said:
         call.deps.consult.answered(answer)
     return _answer({})
 

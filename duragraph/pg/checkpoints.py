@@ -47,6 +47,7 @@ left join lateral (
 # The channels that are more than one part.
 FOLD = "select fold($1, $2, $3)"
 
+# Where one part lacks its codec, the others restore another value: then the JSON must do.
 CODECS = """
 with recursive part as (
     select h.key as channel, v.base_id, v.codec, v.depth
@@ -61,6 +62,7 @@ with recursive part as (
         and v.depth < p.depth offset 0) v
 )
 select channel, array_agg(codec order by depth) as codecs from part group by channel
+having count(*) = count(codec)
 """
 
 WRITES = """
@@ -213,7 +215,8 @@ def _snapshot(
 ) -> Snapshot:
     channels = r["channels"] or ()
     values = {c: bytes(v) for c, v in zip(channels, r["values"] or (), strict=True)}
-    codecs = {c: [v] for c, v in zip(channels, r["codecs"] or (), strict=True) if v is not None}
+    parts = zip(channels, r["depths"] or (), r["codecs"] or (), strict=True)
+    codecs = {c: [v] for c, depth, v in parts if v is not None and not depth}
     return Snapshot(
         checkpoint_id=r["checkpoint_id"],
         ns=r["ns"],

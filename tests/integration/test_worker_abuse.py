@@ -19,6 +19,7 @@ from duragraph.protocol import (
     Verdict,
     Write,
 )
+from duragraph.questions import AuthAnswer
 from tests.crash.evidence import audit
 
 pytestmark = pytest.mark.timeout(30)
@@ -169,6 +170,25 @@ async def test_parts_that_do_not_fit_can_still_be_read(hand, database_url):
         task = await asyncio.wait_for(hand.task(), IN_TIME)
         assert task.snapshot.values.keys() == values.keys(), what
         await hand.finish(task)
+
+
+async def test_a_value_of_which_codecs_lack_a_part_is_what_its_json_says(hand):
+    for first_codec, second_codec in ((None, b"x"), (b"x", None)):
+        task, path = await begun(hand)
+        base = first(codec=first_codec)
+        late = ChannelWrite("a", b"[2]", base.checkpoint_id, 1, second_codec)
+        await hand.finish(task, checkpoints=[base, state(channels=[late])])
+        await hand.plane.post(f"{path}/runs", {"assistant_id": "g", "input": {}})
+        task = await asyncio.wait_for(hand.task(), IN_TIME)
+        assert (task.snapshot.values, task.snapshot.codecs) == ({"a": b"[1,2]"}, {})
+        await hand.finish(task)
+
+
+async def test_an_answer_to_no_plane_is_refused(plane, hand):
+    for plane_id in ("", "*", "a b", "a\r\nPUB x 0\r\n", "\0", "x" * 10_000):
+        answers = [AuthAnswer("question", plane_id)]
+        path = f"/api/v1/workers/{hand.worker_id}/answers"
+        assert (await plane.post(path, data=protocol.pack(answers))).status == 422, plane_id
 
 
 async def test_values_no_line_or_jsonb_can_hold_are_stored_as_they_can(hand):
