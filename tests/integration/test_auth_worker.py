@@ -10,7 +10,9 @@ import uuid
 
 import pytest
 
+from duragraph import pg
 from duragraph.deps import DEPS
+from duragraph.pg import Limits
 from duragraph.protocol import Poll, Polled, Register, Registered
 from duragraph.questions import AuthAnswer, AuthSpec
 from tests.integration import owned
@@ -327,6 +329,23 @@ async def test_without_handlers_nothing_is_opened_for_users(plane, hand):
 )
 async def test_filters_are_judged_by_postgresql(owner, filter, metadata, passes):
     assert await owner.fetchval("select permits($1, $2)", filter, metadata) is passes
+
+
+async def test_a_session_cut_off_as_it_is_limited_does_not_believe_what_it_was(database_url):
+    alice, bob = (Limits(threads=f'{{"owner":{{"$eq":"{name}"}}}}') for name in ("alice", "bob"))
+
+    async def limited(limits):
+        async with pg.limited(pool, pg.DEFAULT_ORGANIZATION, limits) as conn:
+            return await conn.fetchval("select current_setting('app.threads')")
+
+    async with await pg.open_pool(database_url, "duragraph_user", size=1) as pool:
+        for turns in range(40):
+            assert await limited(alice) == alice.threads
+            other = asyncio.create_task(limited(bob))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            other.cancel()
+            await asyncio.wait([other])
 
 
 async def test_the_description_says_how_the_project_secures_it(plane):
