@@ -27,6 +27,7 @@ from cyclopts import App, Parameter
 
 from tests.conformance import (
     compatibility,
+    documented_page,
     explained,
     explained_documented,
     scenarios,
@@ -208,7 +209,8 @@ def main(
     output: Also write every difference, explained or not, to this file.
     renew: Keep the reference's answers in `recorded/`.
     hosted: Play the graphs of `documented/`, which both servers serve from the same files.
-    docs: Write `docs/compatibility.md`: for every scenario, none of them with a surprise.
+    docs: Write `docs/compatibility.md`, or the part of `docs/langgraph.md` that it is with
+        `--documented`: for every scenario, none of them with a surprise.
     """
     chosen = documented(only) if hosted else plays(only)
     theirs = asyncio.run(converse(reference, chosen)) if reference else recorded(chosen)
@@ -221,7 +223,9 @@ def main(
     meant = explained_documented if hosted else explained
     unexplained = [each for each in found if meant.explanation(each) is None]
     show(unexplained)
-    if docs and not unexplained:
+    if docs and hosted and not unexplained:
+        documented_page.write(DOCS.with_name("langgraph.md"), theirs, found)
+    elif docs and not unexplained:
         DOCS.write_text(compatibility.page(compatibility.rows(theirs, answers, found)))
     print(
         f"\n{len(chosen)} scenarios: {len(found)} differences, "

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from tests.conformance import documented_page
 from tests.conformance.compare import differences
-from tests.conformance.differential import Conversation, converse, documented, recorded
+from tests.conformance.differential import DOCS, Conversation, converse, documented, recorded
 from tests.conformance.explained_documented import explanation
 from tests.conformance.scenarios_documented import CASES
 
@@ -28,3 +29,9 @@ def test_answers_are_the_references(answers: dict[str, Conversation], graph: str
         for each in differences(name, reference, answers[name])
     ]
     assert [each for each in found if explanation(each) is None] == []
+
+
+def test_the_docs_tell_of_every_graph_and_difference() -> None:
+    text = DOCS.with_name("langgraph.md").read_text()
+    told = [*documented_page.rows(recorded(documented())).values(), *documented_page.reasons()]
+    assert [line for line in told if line not in text] == []
