@@ -36,6 +36,10 @@ EVENT_MODE = "protocol"
 """The stream mode of runs whose frames are the event-streaming protocol's; not for requests."""
 ROOT_CHANNEL = "__root__"
 """A state that is no object stands in this one channel; clients see the channel's value alone."""
+RUN_TASK = "00000000-0000-0000-0000-000000000000"
+"""The task of a `Write` that is a run's own command, at the checkpoint that it acts on."""
+PENDING_TASK = "00000000-0000-0000-0000-000000000001"
+"""Of one that is what a superstep's finished tasks make of the state while others wait."""
 
 
 @attrs.frozen

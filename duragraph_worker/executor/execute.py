@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from duragraph.protocol import Outcome, Snapshot, Task
+from duragraph.protocol import RUN_TASK, Outcome, Snapshot, Task
 from duragraph_worker import serialize
 from duragraph_worker.errors import (
     EmptyInputError,
@@ -25,7 +25,7 @@ from duragraph_worker.executor.agenda import dump_goto
 from duragraph_worker.executor.execution import Execution
 from duragraph_worker.executor.run import Answers, Clock, Run, goto
 from duragraph_worker.executor.updating import update_state
-from duragraph_worker.executor.writes import RUN_TASK, RunCommand
+from duragraph_worker.executor.writes import RunCommand
 from duragraph_worker.plan import Plan
 from duragraph_worker.record import Recorder
 

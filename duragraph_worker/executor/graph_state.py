@@ -6,14 +6,14 @@ Owns how a state is taken up, changed and recorded. Runs nothing: see `execution
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from duragraph.protocol import Snapshot, Write
+from duragraph.protocol import RUN_TASK, Snapshot, Write
 from duragraph_worker.command import Command
 from duragraph_worker.executor import pending_writes, subgraphs, writes
 from duragraph_worker.executor.agenda import Agenda, Goto, NodeTask, Topology, load_goto
 from duragraph_worker.executor.channels import Channels
 from duragraph_worker.executor.checkpoints import ROOT, Checkpoints, Place, Source
 from duragraph_worker.executor.run import Run
-from duragraph_worker.executor.writes import RUN_TASK, RunCommand
+from duragraph_worker.executor.writes import RunCommand
 from duragraph_worker.plan import START, Plan
 
 

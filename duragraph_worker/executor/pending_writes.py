@@ -5,11 +5,10 @@ Shown to who looks at a run that waits or failed; a run goes on from the checkpo
 
 from collections.abc import Sequence
 
-from duragraph.protocol import Write
+from duragraph.protocol import PENDING_TASK, Write
 from duragraph_worker.errors import InvalidUpdateError
 from duragraph_worker.executor.agenda import NodeTask, in_order
 from duragraph_worker.executor.channels import Channels, Update
-from duragraph_worker.executor.writes import PENDING_TASK
 
 
 def updates(tasks: Sequence[NodeTask]) -> list[Update]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from duragraph.protocol import RUN_TASK
 from duragraph_worker import serialize
 from duragraph_worker.command import Command
 from duragraph_worker.errors import EmptyInputError, InvalidUpdateError
@@ -12,7 +13,7 @@ from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.checkpoints import Place
 from duragraph_worker.executor.graph_state import GraphState
 from duragraph_worker.executor.run import goto
-from duragraph_worker.executor.writes import RUN_TASK, RunCommand
+from duragraph_worker.executor.writes import RunCommand
 from duragraph_worker.plan import END, START, Plan
 
 INPUT = "__input__"

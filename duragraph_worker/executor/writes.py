@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from duragraph.protocol import Write
+from duragraph.protocol import RUN_TASK, Write
 from duragraph_worker import coerce, serialize, state
 from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import Interrupt, InvalidUpdateError, ParentCommand
@@ -25,11 +25,6 @@ from duragraph_worker.executor.agenda import (
 )
 from duragraph_worker.executor.channels import Channels, Update
 from duragraph_worker.plan import Node
-
-RUN_TASK = "00000000-0000-0000-0000-000000000000"
-"""The task under which a run's own `command` is recorded with the checkpoint it acts on."""
-PENDING_TASK = "00000000-0000-0000-0000-000000000001"
-"""The task under which a superstep's pending writes are recorded, applied to the state."""
 
 
 def take(task: NodeTask, returned: Any, channels: Channels, node: Node | None = None) -> None:

@@ -24,7 +24,9 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from duragraph.protocol import (
+    PENDING_TASK,
     ROOT_CHANNEL,
+    RUN_TASK,
     Item,
     Scheduled,
     Task,
@@ -36,11 +38,6 @@ from duragraph_worker.langgraph.stands import Stand
 from duragraph_worker.langgraph.task_writes import INTERRUPT, Shown, TaskWrites
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
-
-RUN_TASK = "00000000-0000-0000-0000-000000000000"
-"""The task under which LangGraph records a run's own command."""
-PENDING_TASK = "00000000-0000-0000-0000-000000000001"
-"""The task under which a superstep's pending writes are recorded, applied to the state."""
 
 Durability = Literal["sync", "async", "exit"]
 Visible = Callable[[str], Shown | None]

@@ -6,8 +6,15 @@ import attrs
 import msgspec
 
 from duragraph import ids
-from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Write
-from duragraph_worker.executor.writes import PENDING_TASK, RUN_TASK
+from duragraph.protocol import (
+    PENDING_TASK,
+    RUN_TASK,
+    ChannelWrite,
+    Checkpoint,
+    Frame,
+    Outcome,
+    Write,
+)
 
 UNKNOWN = "11111111-1111-1111-1111-111111111111"
 AT = "2026-11-20T08:00:00.000001+00:00"

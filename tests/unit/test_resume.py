@@ -7,9 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from duragraph.protocol import Checkpoint, Effect, Item, Write
+from duragraph.protocol import RUN_TASK, Checkpoint, Effect, Item, Write
 from duragraph_worker import serialize
-from duragraph_worker.executor.writes import RUN_TASK
 from duragraph_worker.plan import Plan
 from tests.unit.plans import (
     ASK,

@@ -4,9 +4,8 @@ import operator
 
 import pytest
 
-from duragraph.protocol import Checkpoint, Write
+from duragraph.protocol import PENDING_TASK, Checkpoint, Write
 from duragraph_worker import serialize
-from duragraph_worker.executor.writes import PENDING_TASK
 from tests.unit.plans import DEEP, Bench, channels, node, plan, update
 
 MIDDLE, INNERMOST = 1, 2
