@@ -7,19 +7,13 @@ graph was compiled with, which add channels and hold events back. Knows nothing 
 import asyncio
 import warnings
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 from langchain_core._api import LangChainBetaWarning
 from langchain_core.runnables import RunnableConfig
-from langgraph.pregel import Pregel
 from langgraph.stream import AsyncGraphRunStream, ProtocolEvent, StreamChannel, StreamTransformer
 
-Part: TypeAlias = tuple[tuple[str, ...], str, Any]
-"""Namespace, mode and payload, as `astream` has them with several modes and subgraphs.
-
-Modes of the protocol alone are `lifecycle`, `tools` and `custom:NAME`, a transformer's channel;
-the payload of `messages` is a pair whose first half may be an event.
-"""
+from duragraph_worker.langgraph.terms import INTERRUPT, Compiled, Part
 
 _KEPT = "duragraph_kept"
 
@@ -54,9 +48,12 @@ class _AllChannels(StreamTransformer):
 
 
 async def parts(
-    graph: Pregel[Any, Any, Any, Any], input: Any, config: RunnableConfig, **options: Any
+    graph: Compiled, input: Any, config: RunnableConfig, **options: Any
 ) -> AsyncIterator[Part]:
     """Run the graph. `options` are `astream`'s, less stream modes and subgraphs.
+
+    Modes of the protocol alone are `lifecycle`, `tools` and `custom:NAME`, a transformer's
+    channel; the payload of `messages` is a pair whose first half may be an event.
 
     Raises what the graph raises. Closed or cancelled, the graph has stopped on return.
     """
@@ -95,7 +92,7 @@ def _part(event: ProtocolEvent) -> Part | None:
     params = event["params"]
     data = params["data"]
     if asked := params.get("interrupts"):
-        data = {**data, "__interrupt__": asked}
+        data = {**data, INTERRUPT: asked}
     # The root tells of the lives of all graphs.
     of_subgraph = event["method"] == "lifecycle"
     namespace = data["namespace"] if of_subgraph else params["namespace"]

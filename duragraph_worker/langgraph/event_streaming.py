@@ -17,11 +17,10 @@ from duragraph.protocol import Frame
 from duragraph_worker.errors import INTERNAL
 from duragraph_worker.langgraph.frames import ValuesFrame
 from duragraph_worker.langgraph.serialize import dump
+from duragraph_worker.langgraph.terms import INTERRUPT, Namespace, checkpoint_id
 
-Namespace: TypeAlias = tuple[str, ...]
 Data: TypeAlias = Mapping[str, Any]
 
-INTERRUPT = "__interrupt__"
 _NAMED = "custom:"
 _ENDS = ("completed", "failed", "interrupted")
 
@@ -102,9 +101,9 @@ class EventFrames:
         if ns not in self._held:
             return
         metadata, parent = chunk["metadata"], chunk["parent_config"]
-        envelope = {"id": _checkpoint_id(chunk["config"]), "step": metadata["step"]}
+        envelope = {"id": checkpoint_id(chunk["config"]), "step": metadata["step"]}
         if parent is not None:
-            envelope["parent_id"] = _checkpoint_id(parent)
+            envelope["parent_id"] = checkpoint_id(parent)
         envelope["source"] = metadata["source"]
         yield _frame("checkpoints", ns, dump(envelope))
         yield from self._released(ns)
@@ -234,7 +233,3 @@ def _answer(call_id: str, content: Any) -> tuple[Data, ...]:
 def _told(error: BaseException) -> dict[str, str]:
     told: dict[str, str] = msgspec.json.decode(dump(error))
     return told
-
-
-def _checkpoint_id(config: Data) -> str:
-    return str(config["configurable"]["checkpoint_id"])

@@ -11,20 +11,12 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
 import langchain_core
 import langgraph
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import (
-    EmptyInputError,
-    GraphBubbleUp,
-    InvalidUpdateError,
-    NodeTimeoutError,
-    TaskNotFound,
-    UnknownInterruptError,
-)
-from langgraph.pregel import Pregel
+from langgraph.errors import UnknownInterruptError
 from langgraph.pregel.protocol import PregelProtocol, StreamProtocol
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
@@ -39,19 +31,11 @@ from duragraph_worker.langgraph.frames import Frames
 from duragraph_worker.langgraph.given import Given, command, fitting
 from duragraph_worker.langgraph.resuming import Quiet
 from duragraph_worker.langgraph.saver import Saver
+from duragraph_worker.langgraph.serialize import TELLING
+from duragraph_worker.langgraph.terms import Compiled, Namespace, Part, checkpoint_id
 from duragraph_worker.langgraph.updating import update_state
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
-
-Compiled: TypeAlias = Pregel[Any, Any, Any, Any]
-Namespace: TypeAlias = tuple[str, ...]
-Part: TypeAlias = tuple[Namespace, str, Any]
-
-TELLING = (
-    EmptyInputError, GraphBubbleUp, InvalidUpdateError, TaskNotFound, UnknownInterruptError,
-    langgraph.errors.NodeCancelledError, NodeTimeoutError,
-)  # fmt: skip
-"""LangGraph's own errors hold no secrets."""
 
 _MACHINERY = tuple(
     f"{folder}{os.sep}"
@@ -66,8 +50,8 @@ _NAMED = 3
 """A part's items with its namespace."""
 
 
-class Opens(Protocol):
-    """A graph as a worker serves it."""
+class GraphSource(Protocol):
+    """Makes what a run needs of its graph."""
 
     def store(self, reach: Reach) -> BaseStore: ...
 
@@ -82,7 +66,7 @@ class Opens(Protocol):
         """The compiled graph for one run, closed at the end. `access` says what it is for."""
 
 
-async def execute(served: Opens, task: Task, recorder: Recorder, plane: Reach) -> Outcome:
+async def execute(source: GraphSource, task: Task, recorder: Recorder, plane: Reach) -> Outcome:
     """Run `task` to its end, its progress put, but not all of it acknowledged.
 
     What user code raises is an outcome. Cancelled, LangGraph records where it is if only `exit`
@@ -91,10 +75,10 @@ async def execute(served: Opens, task: Task, recorder: Recorder, plane: Reach) -
     given = Given.of(task)
     error: Exception
     try:
-        store = served.store(plane)
+        store = source.store(plane)
         given.config["configurable"][_RUNTIME] = Runtime(store=store)
         access: AccessContext = EXECUTION if task.kind == "run" else "threads.update"
-        opened = served.opened(
+        opened = source.opened(
             given.config, store=store, access=access, context=given.kwargs.context
         )
         with exits.caught():
@@ -123,7 +107,7 @@ class Execution:
     def __init__(self, graph: Compiled, given: Given, recorder: Recorder, plane: Reach) -> None:
         self._graph, self._given, self._recorder = graph, given, recorder
         kwargs = given.kwargs
-        self._durability = kwargs.lasting
+        self._durability = kwargs.resolved_durability
         self._saver = Saver(
             given.task,
             recorder,
@@ -287,7 +271,7 @@ class Execution:
         if ns:
             self._tap((ns, "checkpoints", chunk))
         if self._durability != "exit":
-            await self._saver.stands(chunk["config"]["configurable"]["checkpoint_id"])
+            await self._saver.stands(checkpoint_id(chunk["config"]))
             self._saver.release()
         if self._quiet.hides(ns, "checkpoints", chunk):
             self._show_held(ns)

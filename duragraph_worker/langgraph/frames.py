@@ -17,7 +17,9 @@ from langchain_core.messages import (
 )
 
 from duragraph.protocol import Frame
-from duragraph_worker.langgraph.serialize import dump, join_array, join_object
+from duragraph_worker.langgraph.serialize import dump
+from duragraph_worker.langgraph.terms import Namespace
+from duragraph_worker.serialize import join_array, join_object
 
 ValuesFrame = Callable[[str, Any], tuple[bytes, str | None]]
 """`(ns, chunk)` of a `values` part -> its JSON, and the checkpoint that folds to it, if any."""
@@ -44,13 +46,13 @@ class Frames:
         asked = set(self.modes) & {"values", "updates", "custom", "debug", "tasks", "checkpoints"}
         return asked | ({"messages"} if self.modes & {"messages", _TOGETHER} else set())
 
-    def of(self, ns: tuple[str, ...], mode: str, chunk: Any) -> Iterator[Frame]:
+    def of(self, ns: Namespace, mode: str, chunk: Any) -> Iterator[Frame]:
         """The frames that show one part."""
         if mode == "messages" and _TOGETHER not in self.modes:
             if "messages" in self.modes:
                 yield from self._message(*chunk)
             return
-        if mode not in self.modes and not (mode == "messages" and _TOGETHER in self.modes):
+        if mode not in self.modes and mode != "messages":
             return
         if ns and not self.subgraphs:
             return
@@ -66,10 +68,6 @@ class Frames:
                 yield Frame(event, dump({**chunk, "payload": _debugged(chunk["payload"])}))
             case _:
                 yield Frame(event, dump(chunk))
-
-    def event(self, event: Mapping[str, Any]) -> Frame:
-        """One of LangChain's own events."""
-        return Frame("events", dump(event))
 
     def _message(self, given: Any, metadata: Any) -> Iterator[Frame]:
         """These never carry a namespace, unlike all others."""

@@ -5,13 +5,13 @@ Runs nothing.
 """
 
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
 import attrs
 import msgspec
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command, Send
+from langgraph.types import Command, Durability, Send
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
@@ -19,12 +19,10 @@ from duragraph.protocol import Task
 from duragraph_worker import serialize
 from duragraph_worker.langgraph.user import User
 
-Durability = Literal["sync", "async", "exit"]
-
 _PAIR = 2
 
 
-class Ordered(msgspec.Struct):
+class ClientCommand(msgspec.Struct):
     """A command as clients send it."""
 
     update: Any = None
@@ -36,7 +34,7 @@ class Kwargs(msgspec.Struct):
     """What a run's `kwargs` hold for a graph; the rest is the plane's."""
 
     input: Any = None
-    command: Ordered | None = None
+    command: ClientCommand | None = None
     config: dict[str, Any] | None = None
     context: dict[str, Any] | None = None
     stream_mode: list[str] | str | None = None
@@ -55,7 +53,7 @@ class Kwargs(msgspec.Struct):
         return frozenset([modes] if isinstance(modes, str) else modes)
 
     @property
-    def lasting(self) -> Durability:
+    def resolved_durability(self) -> Durability:
         return self.durability or ("exit" if self.checkpoint_during is False else "async")
 
 
@@ -108,7 +106,7 @@ def _known(schema: type) -> frozenset[str]:
         return frozenset()
 
 
-def command(given: Ordered) -> Command[Any]:
+def command(given: ClientCommand) -> Command[Any]:
     """Raises TypeError for a `goto` that names no node."""
     update = given.update
     if isinstance(update, list) and all(map(_is_pair, update)):

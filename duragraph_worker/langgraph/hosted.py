@@ -25,8 +25,8 @@ from duragraph_worker.langgraph import factories, schemas
 from duragraph_worker.langgraph.embedding import Index
 from duragraph_worker.langgraph.execute import execute
 from duragraph_worker.langgraph.factories import EXECUTION, Occasion
-from duragraph_worker.langgraph.schemas import Compiled
 from duragraph_worker.langgraph.store import Store
+from duragraph_worker.langgraph.terms import Compiled
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
 

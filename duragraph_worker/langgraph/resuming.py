@@ -9,18 +9,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.constants import START
 from langgraph.errors import UnknownInterruptError
-from langgraph.pregel import Pregel
 from langgraph.types import PregelTask, StateSnapshot
 
 from duragraph_worker.langgraph.given import Kwargs
+from duragraph_worker.langgraph.terms import Compiled, Namespace, checkpoint_id
 
-Compiled: TypeAlias = Pregel[Any, Any, Any, Any]
-Namespace: TypeAlias = tuple[str, ...]
 Nodes: TypeAlias = str | Sequence[str] | None
 
 _HEX_ID = 32
-_START = "__start__"
 
 
 def is_map(resume: Any) -> bool:
@@ -83,7 +81,7 @@ async def _ran(graph: Compiled, config: RunnableConfig, state: StateSnapshot) ->
 
 
 def _breaks(at: Nodes, names: Iterable[str]) -> bool:
-    return bool(at) and any(n != _START and (at == "*" or n in (at or ())) for n in names)
+    return bool(at) and any(n != START and (at == "*" or n in (at or ())) for n in names)
 
 
 class Quiet:
@@ -110,10 +108,10 @@ class Quiet:
         match mode:
             case "values" | "checkpoints":
                 if mode == "checkpoints":
-                    self._stood[ns] = stood or _checkpoint_id(chunk)
+                    self._stood[ns] = stood or checkpoint_id(chunk["config"])
                 return stood is None
             case "debug" if chunk["type"] == "checkpoint":
-                return stood == _checkpoint_id(chunk["payload"])
+                return stood == checkpoint_id(chunk["payload"]["config"])
             case "debug":
                 return bool(chunk["type"] == "task")
             case "tasks":
@@ -121,7 +119,3 @@ class Quiet:
             case "updates":
                 return bool((chunk.get("__metadata__") or {}).get("cached"))
         return False
-
-
-def _checkpoint_id(payload: Any) -> str:
-    return str(payload["config"]["configurable"]["checkpoint_id"])

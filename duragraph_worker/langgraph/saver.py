@@ -12,7 +12,7 @@ All of it runs on the loop that made it; the sync methods are for graphs at work
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from langchain_core.runnables import RunnableConfig
@@ -22,6 +22,7 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.types import Durability
 
 from duragraph.protocol import (
     PENDING_TASK,
@@ -32,14 +33,15 @@ from duragraph.protocol import (
     Task,
     Write,
 )
-from duragraph_worker.langgraph import message_ids, serialize, stands
+from duragraph_worker.langgraph import message_ids, serialize, stands, terms
 from duragraph_worker.langgraph.reading import Reading
 from duragraph_worker.langgraph.stands import Stand
-from duragraph_worker.langgraph.task_writes import INTERRUPT, Shown, TaskWrites
+from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
+from duragraph_worker.langgraph.terms import INTERRUPT
 from duragraph_worker.record import Recorder
+from duragraph_worker.serialize import join_object
 from duragraph_worker.served import Reach
 
-Durability = Literal["sync", "async", "exit"]
 Visible = Callable[[str], Shown | None]
 """By namespace the channels that clients see (`stream_channels_asis`); None if not known."""
 GraphAt = Callable[[str], object | None]
@@ -88,7 +90,7 @@ class Saver(Reading):
 
         Best told as it is emitted; whether before or after its checkpoint is put is the same.
         """
-        checkpoint_id = part["config"]["configurable"]["checkpoint_id"]
+        checkpoint_id = terms.checkpoint_id(part["config"])
         self._tasks.update(task["id"] for task in part["tasks"])
         if not ns:
             self._order = [task["id"] for task in part["tasks"]]
@@ -124,7 +126,7 @@ class Saver(Reading):
         if ROOT_CHANNEL in stand.cells:
             return stand.cells[ROOT_CHANNEL].json, stand.checkpoint_id
         fields = ((name, stand.cells[name].json) for name in chunk)
-        return serialize.join_object(fields), stand.checkpoint_id
+        return join_object(fields), stand.checkpoint_id
 
     def release(self) -> None:
         """Put the checkpoint that is kept until what runs next and what shows it follow at once.
@@ -151,7 +153,7 @@ class Saver(Reading):
         at, places = self._at.get(""), {each: place for place, each in enumerate(self._order)}
         writes = [] if at is None else [*at.writes.values()]
         writes.sort(key=lambda task: places.get(task.task_id, 0))
-        return serialize.join_object(
+        return join_object(
             (task.task_id, task.interrupts)
             for task in writes
             if task.interrupts is not None and task.result is None
@@ -361,7 +363,7 @@ def _changed(stand: Stand, values: Any) -> bytes | None:
         for name, json in given
         if name not in stand.cells or stand.cells[name].json != json
     ]
-    return serialize.join_object(changed) if changed else None
+    return join_object(changed) if changed else None
 
 
 def _listed(place: int, task: Mapping[str, Any], sends: int) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from langchain_core.utils.pydantic import create_model_v2
-from langgraph.pregel import Pregel
 from langgraph.pregel.protocol import PregelProtocol
 from pydantic import TypeAdapter
 
-Compiled = Pregel[Any, Any, Any, Any]
+from duragraph_worker.langgraph.terms import Compiled
+
 Described = PregelProtocol[Any, Any, Any, Any]
 
 DEEPEST = 16

@@ -24,19 +24,27 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
-from langgraph.errors import EmptyInputError, GraphBubbleUp, InvalidUpdateError, TaskNotFound
+from langgraph.errors import (
+    EmptyInputError,
+    GraphBubbleUp,
+    InvalidUpdateError,
+    NodeCancelledError,
+    NodeTimeoutError,
+    TaskNotFound,
+    UnknownInterruptError,
+)
 from langgraph.types import Send
 
 from duragraph_worker.errors import masked
-from duragraph_worker.serialize import join_array, join_object
-
-__all__ = ["dump", "join_array", "join_object"]
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _AS_TEXT = (
     UUID, Path, IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network,
 )  # fmt: skip
-_TELLING = InvalidUpdateError, GraphBubbleUp, EmptyInputError, TaskNotFound
+TELLING = (
+    EmptyInputError, GraphBubbleUp, InvalidUpdateError, NodeCancelledError, NodeTimeoutError,
+    TaskNotFound, UnknownInterruptError,
+)  # fmt: skip
 """LangGraph's errors whose messages are for clients, beside those that `masked` knows."""
 _SELF_DESCRIBED = "model_dump", "dict", "_asdict"
 _surrogate = re.compile("[\ud800-\udfff]")
@@ -60,7 +68,7 @@ def _plain(value: Any) -> Any:
         for name in _SELF_DESCRIBED:
             if callable(describe := getattr(value, name, None)):
                 return describe()
-    if isinstance(value, _TELLING):
+    if isinstance(value, TELLING):
         return {"error": type(value).__name__, "message": str(value)}
     if isinstance(value, _AS_TEXT):
         return str(value)

@@ -15,8 +15,9 @@ from langgraph.types import Interrupt
 
 from duragraph.protocol import Write
 from duragraph_worker.langgraph import serialize
+from duragraph_worker.langgraph.terms import INTERRUPT
 
-ERROR, INTERRUPT, RETURN = "__error__", "__interrupt__", "__return__"
+ERROR, RETURN = "__error__", "__return__"
 _RESUME = WRITES_IDX_MAP["__resume__"]
 _CONTROL = frozenset({ERROR, INTERRUPT, "__resume__", "__error_source_node__"})
 """Channels that say what happened to a task, not what it produced."""

@@ -8,17 +8,17 @@ from typing import Any
 
 import msgspec
 from langchain_core.runnables import RunnableConfig
-from langgraph.pregel import Pregel
 from langgraph.types import PregelTask, StateUpdate
 
-from duragraph_worker.langgraph.given import Given, Ordered, command
+from duragraph_worker.langgraph.given import ClientCommand, Given, command
 from duragraph_worker.langgraph.saver import Saver
+from duragraph_worker.langgraph.terms import Compiled
 
 
 class _Update(msgspec.Struct):
     values: Any = None
     as_node: str | None = None
-    command: Ordered | None = None
+    command: ClientCommand | None = None
     """Counts in place of `values`."""
 
 
@@ -28,7 +28,7 @@ class _Kwargs(msgspec.Struct):
     supersteps: list[list[_Update]] | None = None
 
 
-async def update_state(graph: Pregel[Any, Any, Any, Any], given: Given, saver: Saver) -> bool:
+async def update_state(graph: Compiled, given: Given, saver: Saver) -> bool:
     """Write the task's `values` as `as_node`, or the updates of `supersteps`.
 
     Returns whether nodes are left to run. Raises InvalidUpdateError: an unknown node, an
@@ -65,9 +65,7 @@ def _translated(given: _Update) -> StateUpdate:
     return StateUpdate(values, given.as_node)
 
 
-async def _schedule(
-    graph: Pregel[Any, Any, Any, Any], config: RunnableConfig, saver: Saver, *, ns: str
-) -> bool:
+async def _schedule(graph: Compiled, config: RunnableConfig, saver: Saver, *, ns: str) -> bool:
     """Record what follows the checkpoint just made, and say whether anything does."""
     state = await graph.aget_state(config)
     part = {
