@@ -201,7 +201,7 @@ class Execution:
                     # Without subgraphs LangGraph names no namespace.
                     ns, mode, chunk = part if len(part) == _NAMED else ((), *part)
                     if mode == "checkpoints":
-                        await self._stood(ns, chunk)
+                        await self._at_checkpoint(ns, chunk)
                     elif not self._quiet.hides(ns, mode, chunk):
                         self._take(ns, mode, chunk)
         finally:
@@ -266,12 +266,12 @@ class Execution:
 
     # what clients see
 
-    async def _stood(self, ns: Namespace, chunk: Any) -> None:
+    async def _at_checkpoint(self, ns: Namespace, chunk: Any) -> None:
         """Show what stands with a checkpoint; the nodes that follow one of the root's wait."""
         if ns:
             self._tap((ns, "checkpoints", chunk))
         if self._durability != "exit":
-            await self._saver.stands(checkpoint_id(chunk["config"]))
+            await self._saver.until_put(checkpoint_id(chunk["config"]))
             self._saver.release()
         if self._quiet.hides(ns, "checkpoints", chunk):
             self._show_held(ns)

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from duragraph.protocol import MOST_CHECKPOINTS, CheckpointQuery, Snapshot, Task
 from duragraph_worker.langgraph import serialize
-from duragraph_worker.langgraph.stands import Stand
+from duragraph_worker.langgraph.checkpoints import Recorded
 from duragraph_worker.langgraph.task_writes import TaskWrites
 from duragraph_worker.langgraph.upkeep import Upkeep
 from duragraph_worker.record import Recorder
@@ -30,11 +30,11 @@ class Reading(Upkeep):
     ) -> None:
         super().__init__(serde=serde)
         self._task, self._recorder, self._reach = task, recorder, reach
-        self._known: dict[str, Stand] = {}
+        self._known: dict[str, Recorded] = {}
         """Those taken from the record, and the newest put of each namespace, by id."""
-        self._at: dict[str, Stand] = {}
+        self._at: dict[str, Recorded] = {}
         """Where the graph of each namespace stands."""
-        self._newest: dict[str, Stand] = {}
+        self._newest: dict[str, Recorded] = {}
         """By namespace, where that is known without asking."""
         self._put: set[str] = set()
         """The checkpoints of this attempt."""
@@ -53,30 +53,30 @@ class Reading(Upkeep):
         if self._task.resuming or not _addressed(self._task):
             self._newest[""] = at
         for child in snapshot.children:
-            self._at[child.ns] = stand = self._take(child)
+            self._at[child.ns] = recorded = self._take(child)
             if _task_ids(child.ns):
-                self._newest[child.ns] = stand
+                self._newest[child.ns] = recorded
 
-    def _take(self, snapshot: Snapshot) -> Stand:
-        stand = Stand.load(snapshot, self.serde)
-        self._writes[stand.checkpoint_id] = stand.writes
-        self._known[stand.checkpoint_id] = stand
-        return stand
+    def _take(self, snapshot: Snapshot) -> Recorded:
+        recorded = Recorded.load(snapshot, self.serde)
+        self._writes[recorded.checkpoint_id] = recorded.writes
+        self._known[recorded.checkpoint_id] = recorded
+        return recorded
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """A checkpoint by its id, or a namespace's newest. Raises Fenced."""
         ns, checkpoint_id = self._address(config)
         if checkpoint_id is not None:
-            stand = self._known.get(checkpoint_id)
-            if stand is None or stand.ns != ns:
+            recorded = self._known.get(checkpoint_id)
+            if recorded is None or recorded.ns != ns:
                 found = await self._ask(ns=ns, checkpoint_id=checkpoint_id)
-                stand = found[0] if found else None
+                recorded = found[0] if found else None
         else:
-            stand = await self._find_newest(ns)
-        if stand is None:
+            recorded = await self._find_newest(ns)
+        if recorded is None:
             return None
-        self._at.setdefault(ns, stand)
-        return stand.tuple(self._task.thread_id, self.serde)
+        self._at.setdefault(ns, recorded)
+        return recorded.tuple(self._task.thread_id, self.serde)
 
     async def alist(
         self,
@@ -103,8 +103,8 @@ class Reading(Upkeep):
                 limit=wanted,
                 keep=limit == 1,
             )
-            for stand in page:
-                yield stand.tuple(self._task.thread_id, self.serde)
+            for recorded in page:
+                yield recorded.tuple(self._task.thread_id, self.serde)
             if len(page) < wanted:
                 return
             left, older = left and left - len(page), page[-1].checkpoint_id
@@ -114,7 +114,7 @@ class Reading(Upkeep):
         for known in (self._known, self._newest, self._at, self._writes, self._tasks):
             known.clear()
 
-    async def _find_newest(self, ns: str) -> Stand | None:
+    async def _find_newest(self, ns: str) -> Recorded | None:
         """Below a task of this attempt nothing is on record but what the attempt has put."""
         new = self._fresh or not self._tasks.isdisjoint(_task_ids(ns))
         if ns in self._newest or new:
@@ -122,13 +122,13 @@ class Reading(Upkeep):
         found = await self._ask(ns=ns)
         return found[0] if found else None
 
-    async def _ask(self, *, keep: bool = True, **query: Any) -> list[Stand]:
+    async def _ask(self, *, keep: bool = True, **query: Any) -> list[Recorded]:
         """From the record, with all that this attempt put on it."""
         if self._put:
             await self._recorder.settled()
         asked = CheckpointQuery(self._task.run_id, self._task.epoch, **query)
         found = await self._reach.checkpoints(asked)
-        return [self._take(each) if keep else Stand.load(each, self.serde) for each in found]
+        return [self._take(each) if keep else Recorded.load(each, self.serde) for each in found]
 
     def _address(self, config: RunnableConfig) -> tuple[str, str | None]:
         """Raises ValueError for another thread than the run's."""

@@ -89,29 +89,29 @@ class Quiet:
 
     def __init__(self, namespaces: Iterable[str]) -> None:
         """Those that are on record."""
-        self._stood: dict[Namespace, str | None] = {
+        self._goes_on_from: dict[Namespace, str | None] = {
             tuple(ns.split("|")) if ns else (): None for ns in namespaces
         }
         """The checkpoint that each goes on from, once that is known."""
 
     def hides(self, ns: Namespace, mode: str, chunk: Any) -> bool:
         """Whether the part repeats what was shown."""
-        if ns not in self._stood:
+        if ns not in self._goes_on_from:
             return False
         hidden = self._repeats(ns, mode, chunk)
         if not hidden and mode in ("values", "checkpoints", "updates"):
-            del self._stood[ns]
+            del self._goes_on_from[ns]
         return hidden
 
     def _repeats(self, ns: Namespace, mode: str, chunk: Any) -> bool:
-        stood = self._stood[ns]
+        origin = self._goes_on_from[ns]
         match mode:
             case "values" | "checkpoints":
                 if mode == "checkpoints":
-                    self._stood[ns] = stood or checkpoint_id(chunk["config"])
-                return stood is None
+                    self._goes_on_from[ns] = origin or checkpoint_id(chunk["config"])
+                return origin is None
             case "debug" if chunk["type"] == "checkpoint":
-                return stood == checkpoint_id(chunk["payload"]["config"])
+                return origin == checkpoint_id(chunk["payload"]["config"])
             case "debug":
                 return bool(chunk["type"] == "task")
             case "tasks":

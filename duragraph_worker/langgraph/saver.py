@@ -3,7 +3,7 @@
 How it reads is `reading.py`'s business. Whoever reads the graph's stream tells it three things:
 `scheduled`, as LangGraph emits a part of mode "checkpoints", says what is to run next; `values`
 gives a part of mode "values" as JSON, with the checkpoint that is recorded with these very
-values, if it is the one that follows: its frame can be a reference, and is put once that `stands`;
+values, if it is the one that follows: its frame can be a reference, and is put once that is;
 `pending` records, where a run stops amid a superstep, the state with what its finished tasks
 wrote.
 
@@ -33,9 +33,9 @@ from duragraph.protocol import (
     Task,
     Write,
 )
-from duragraph_worker.langgraph import message_ids, serialize, stands, terms
+from duragraph_worker.langgraph import checkpoints, message_ids, serialize, terms
+from duragraph_worker.langgraph.checkpoints import Recorded
 from duragraph_worker.langgraph.reading import Reading
-from duragraph_worker.langgraph.stands import Stand
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
 from duragraph_worker.langgraph.terms import INTERRUPT
 from duragraph_worker.record import Recorder
@@ -76,10 +76,10 @@ class Saver(Reading):
         if self.commanded:
             self._forget_answer(self._at[""])
 
-    def _forget_answer(self, at: Stand) -> None:
+    def _forget_answer(self, at: Recorded) -> None:
         """An earlier attempt's one resume value must not answer another question."""
         mine = self._task.run_id
-        tasks = [each for stand in self._at.values() for each in stand.writes.values()]
+        tasks = [each for recorded in self._at.values() for each in recorded.writes.values()]
         if any(t.answered for t in tasks if t.run_id == mine and t.task_id != RUN_TASK):
             at.writes[RUN_TASK].forget_answer()
 
@@ -94,15 +94,15 @@ class Saver(Reading):
         self._tasks.update(task["id"] for task in part["tasks"])
         if not ns:
             self._order = [task["id"] for task in part["tasks"]]
-        stand = self._known.get(checkpoint_id)
-        if stand is not None:
-            self._schedule(stand, part)
+        recorded = self._known.get(checkpoint_id)
+        if recorded is not None:
+            self._schedule(recorded, part)
             return
         if self._durability == "exit":
             self._parts.pop(self._latest_part.get(ns, ""), None)
         self._parts[checkpoint_id], self._latest_part[ns] = part, checkpoint_id
 
-    async def stands(self, checkpoint_id: str) -> None:
+    async def until_put(self, checkpoint_id: str) -> None:
         """Wait until a checkpoint that the stream has told of is put; not under `exit`.
 
         It is put by a task of the loop that begins before the nodes after it do. Raises what an
@@ -117,16 +117,16 @@ class Saver(Reading):
     def values(self, ns: str, chunk: Any) -> tuple[bytes, str | None]:
         """`chunk` as JSON, and the checkpoint that is recorded with these very values, if any.
 
-        Its frame can be a reference, put behind that checkpoint: so ask when that `stands`.
+        Its frame can be a reference, put behind that checkpoint: so ask `until_put` first.
         """
-        stand = self._equal(ns, chunk)
-        if stand is None:
+        recorded = self._equal(ns, chunk)
+        if recorded is None:
             return serialize.dump(chunk), None
-        stand.shown = True
-        if ROOT_CHANNEL in stand.cells:
-            return stand.cells[ROOT_CHANNEL].json, stand.checkpoint_id
-        fields = ((name, stand.cells[name].json) for name in chunk)
-        return join_object(fields), stand.checkpoint_id
+        recorded.shown = True
+        if ROOT_CHANNEL in recorded.cells:
+            return recorded.cells[ROOT_CHANNEL].json, recorded.checkpoint_id
+        fields = ((name, recorded.cells[name].json) for name in chunk)
+        return join_object(fields), recorded.checkpoint_id
 
     def release(self) -> None:
         """Put the checkpoint that is kept until what runs next and what shows it follow at once.
@@ -145,8 +145,8 @@ class Saver(Reading):
 
     def passed(self, ns: str) -> None:
         """The stream is past the newest checkpoint: what it shows from now on comes after it."""
-        if (stand := self._at.get(ns)) is not None:
-            stand.shown = True
+        if (recorded := self._at.get(ns)) is not None:
+            recorded.shown = True
 
     def interrupts(self) -> bytes:
         """`{task_id: [{id, value}]}` of the root's tasks that wait for an answer, in order."""
@@ -181,8 +181,8 @@ class Saver(Reading):
         above = {ns.rpartition(":")[2] for ns in self._at}
         return {
             asked.id
-            for stand in self._at.values()
-            for task in stand.writes.values()
+            for recorded in self._at.values()
+            for task in recorded.writes.values()
             if task.interrupts is not None and task.result is None and task.task_id not in above
             for asked in msgspec.json.decode(task.interrupts, type=list[_Asked])
         }
@@ -192,8 +192,8 @@ class Saver(Reading):
         """The namespaces where some tasks have finished of those that run where it stands."""
         return [
             ns
-            for ns, stand in self._at.items()
-            if any(t.result is not None for t in stand.writes.values() if t.task_id != RUN_TASK)
+            for ns, recorded in self._at.items()
+            if any(t.result is not None for t in recorded.writes.values() if t.task_id != RUN_TASK)
         ]
 
     def pending(self, ns: str, values: Any) -> None:
@@ -201,53 +201,55 @@ class Saver(Reading):
 
         `values`: with what finished tasks wrote, as `aget_state` tells while no id is asked for.
         """
-        if (stand := self._at.get(ns)) is not None and (changed := _changed(stand, values)):
-            self._recorder.put(Write(stand.checkpoint_id, ns, PENDING_TASK, result=changed))
+        if (recorded := self._at.get(ns)) is not None and (changed := _changed(recorded, values)):
+            self._recorder.put(Write(recorded.checkpoint_id, ns, PENDING_TASK, result=changed))
 
-    def _equal(self, ns: str, chunk: Any) -> Stand | None:
+    def _equal(self, ns: str, chunk: Any) -> Recorded | None:
         """A reducer may change a value in place: then only what is shown first is equal."""
-        stand = self._at.get(ns)
-        if stand is None or stand.shown or RUN_TASK in stand.writes or _asks(stand, chunk):
+        recorded = self._at.get(ns)
+        if recorded is None or recorded.shown or RUN_TASK in recorded.writes:
             return None
-        objects, given = stand.objects, _by_channel(stand, chunk)
+        if _asks(recorded, chunk):
+            return None
+        objects, given = recorded.objects, _by_channel(recorded, chunk)
         same = given.keys() == objects.keys() and all(v is objects[n] for n, v in given.items())
-        return stand if same else None
+        return recorded if same else None
 
-    def _schedule(self, stand: Stand, part: Mapping[str, Any]) -> None:
+    def _schedule(self, recorded: Recorded, part: Mapping[str, Any]) -> None:
         """Say what runs after a checkpoint, unless the record says so already."""
-        made_here, known = stand.checkpoint_id in self._put, stand.next
-        if not made_here and RUN_TASK in stand.writes:
-            self._record_command(stand, part["values"])
-        if made_here or known != [task["name"] for task in self._in_order(stand, part["tasks"])]:
+        made_here, known = recorded.checkpoint_id in self._put, recorded.next
+        if not made_here and RUN_TASK in recorded.writes:
+            self._record_command(recorded, part["values"])
+        if made_here or known != [task["name"] for task in self._in_order(recorded, part["tasks"])]:
             # One that an earlier attempt made may lack what was to be said after it.
-            fresh = made_here or RUN_TASK not in stand.writes
-            self._say(self._said(stand, part, fresh=fresh))
+            fresh = made_here or RUN_TASK not in recorded.writes
+            self._say(self._said(recorded, part, fresh=fresh))
 
-    def _said(self, stand: Stand, part: Mapping[str, Any], *, fresh: bool) -> Scheduled:
+    def _said(self, recorded: Recorded, part: Mapping[str, Any], *, fresh: bool) -> Scheduled:
         """What follows a checkpoint, and where it is `fresh`, what it left out of the state."""
-        tasks = self._in_order(stand, part["tasks"])
-        stand.next = [task["name"] for task in tasks]
-        channels = stand.complete(part["values"], self.serde) if fresh else []
-        return Scheduled(stand.checkpoint_id, stand.next, serialize.dump(tasks), channels)
+        tasks = self._in_order(recorded, part["tasks"])
+        recorded.next = [task["name"] for task in tasks]
+        channels = recorded.complete(part["values"], self.serde) if fresh else []
+        return Scheduled(recorded.checkpoint_id, recorded.next, serialize.dump(tasks), channels)
 
-    def _in_order(self, stand: Stand, tasks: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    def _in_order(self, recorded: Recorded, tasks: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         """As `Checkpoint.tasks` has them: what was sent first, then nodes as the graph has them."""
-        listed = [_listed(place, task, stand.sends) for place, task in enumerate(tasks)]
-        if len(listed) - stand.sends > 1:
+        listed = [_listed(place, task, recorded.sends) for place, task in enumerate(tasks)]
+        if len(listed) - recorded.sends > 1:
             places = {
                 name: place
-                for place, name in enumerate(getattr(self._graph(stand.ns), "nodes", ()))
+                for place, name in enumerate(getattr(self._graph(recorded.ns), "nodes", ()))
             }
-            listed[stand.sends :] = sorted(
-                listed[stand.sends :], key=lambda task: places.get(task["name"], 0)
+            listed[recorded.sends :] = sorted(
+                listed[recorded.sends :], key=lambda task: places.get(task["name"], 0)
             )
         return listed
 
-    def _record_command(self, stand: Stand, values: Any) -> None:
+    def _record_command(self, recorded: Recorded, values: Any) -> None:
         """The state that the run's own command made of the checkpoint it acts on."""
-        writes = stand.writes[RUN_TASK]
-        writes.result = _changed(stand, values)
-        self._recorder.put(writes.dump(checkpoint_id=stand.checkpoint_id, ns=stand.ns))
+        writes = recorded.writes[RUN_TASK]
+        writes.result = _changed(recorded, values)
+        self._recorder.put(writes.dump(checkpoint_id=recorded.checkpoint_id, ns=recorded.ns))
 
     # what the graph puts
 
@@ -292,16 +294,16 @@ class Saver(Reading):
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
     ) -> RunnableConfig:
         ns = config["configurable"].setdefault("checkpoint_ns", "")
-        base = self._known.get(stands.parent_of(config) or "")
+        base = self._known.get(checkpoints.parent_of(config) or "")
         part = self._parts.pop(checkpoint["id"], None)
-        stand, item = stands.record(
+        recorded, item = checkpoints.record(
             checkpoint,
             metadata,
             config,
             base=base,
             shown=self._shown(ns),
             serde=self.serde,
-            said=None if part is None else lambda stand: self._said(stand, part, fresh=True),
+            said=None if part is None else lambda recorded: self._said(recorded, part, fresh=True),
         )
         self.release()
         # Under `sync` LangGraph waits for the put before its stream tells of it, else it has told.
@@ -309,16 +311,16 @@ class Saver(Reading):
             self._unsaid.append(item)
         else:
             self._recorder.put(item)
-        stand.writes = self._writes[stand.checkpoint_id]
-        for each in stand.writes.values():
-            self._say(each.dump(checkpoint_id=stand.checkpoint_id, ns=ns))
+        recorded.writes = self._writes[recorded.checkpoint_id]
+        for each in recorded.writes.values():
+            self._say(each.dump(checkpoint_id=recorded.checkpoint_id, ns=ns))
         before = self._at.get(ns)
         if before is not None and before.checkpoint_id in self._put:
             self._known.pop(before.checkpoint_id, None)
             self._writes.pop(before.checkpoint_id, None)
-        self._known[stand.checkpoint_id] = self._at[ns] = self._newest[ns] = stand
-        self._put.add(stand.checkpoint_id)
-        return stands.address(self._task.thread_id, ns, stand.checkpoint_id)
+        self._known[recorded.checkpoint_id] = self._at[ns] = self._newest[ns] = recorded
+        self._put.add(recorded.checkpoint_id)
+        return checkpoints.address(self._task.thread_id, ns, recorded.checkpoint_id)
 
     def _record_writes(
         self,
@@ -339,29 +341,29 @@ class Saver(Reading):
 
     def _shown(self, ns: str) -> Shown:
         shown = self._visible(ns)
-        return stands.named_as_visible if shown is None else shown
+        return checkpoints.named_as_visible if shown is None else shown
 
 
 async def _done() -> None:
     """What LangGraph awaits where all is done already."""
 
 
-def _by_channel(stand: Stand, values: Any) -> Mapping[str, Any]:
-    return {ROOT_CHANNEL: values} if ROOT_CHANNEL in stand.cells else values
+def _by_channel(recorded: Recorded, values: Any) -> Mapping[str, Any]:
+    return {ROOT_CHANNEL: values} if ROOT_CHANNEL in recorded.cells else values
 
 
-def _asks(stand: Stand, values: Any) -> bool:
+def _asks(recorded: Recorded, values: Any) -> bool:
     """Whether questions stand in a state of one channel: LangGraph adds them to the value."""
-    return ROOT_CHANNEL in stand.cells and isinstance(values, dict) and INTERRUPT in values
+    return ROOT_CHANNEL in recorded.cells and isinstance(values, dict) and INTERRUPT in values
 
 
-def _changed(stand: Stand, values: Any) -> bytes | None:
+def _changed(recorded: Recorded, values: Any) -> bytes | None:
     """The channels whose values are not those on record, as a JSON object."""
-    given = ((name, serialize.dump(value)) for name, value in _by_channel(stand, values).items())
+    given = ((name, serialize.dump(value)) for name, value in _by_channel(recorded, values).items())
     changed = [
         (name, json)
         for name, json in given
-        if name not in stand.cells or stand.cells[name].json != json
+        if name not in recorded.cells or recorded.cells[name].json != json
     ]
     return join_object(changed) if changed else None
 

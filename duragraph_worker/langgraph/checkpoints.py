@@ -37,7 +37,7 @@ _NAMED_ELSEWHERE = frozenset({"checkpoint_ns", "checkpoint_id", "run_id", "threa
 
 
 @attrs.define(eq=False)
-class Stand:
+class Recorded:
     """One checkpoint as it is on record, and the values of it that LangGraph holds."""
 
     checkpoint_id: str
@@ -65,7 +65,7 @@ class Stand:
     """The stream has shown its values, or is past them."""
 
     @classmethod
-    def load(cls, snapshot: Snapshot, serde: SerializerProtocol) -> "Stand":
+    def load(cls, snapshot: Snapshot, serde: SerializerProtocol) -> "Recorded":
         """From the record."""
         kept = _kept(snapshot.opaque, serde)
         cells = {
@@ -144,11 +144,11 @@ def record(
     metadata: CheckpointMetadata,
     config: RunnableConfig,
     *,
-    base: Stand | None,
+    base: Recorded | None,
     shown: Shown,
     serde: SerializerProtocol,
-    said: Callable[[Stand], Scheduled] | None = None,
-) -> tuple[Stand, protocol.Checkpoint]:
+    said: Callable[[Recorded], Scheduled] | None = None,
+) -> tuple[Recorded, protocol.Checkpoint]:
     """A new checkpoint, and what to put on record of it; `base` is its parent, if known.
 
     `said` tells what runs after it, where that is known already.
@@ -161,7 +161,7 @@ def record(
     left = _left(cells, versions, base, root)
     sends = len(values.get(TASKS) or ())
     opaque = _keep(checkpoint, private, sends=sends, root=root, serde=serde)
-    stand = Stand(
+    recorded = Recorded(
         checkpoint["id"],
         ns,
         parent_id,
@@ -177,23 +177,23 @@ def record(
         left=left,
         deltas=metadata.get("counters_since_delta_snapshot", {}).keys(),
     )
-    after = Scheduled(stand.checkpoint_id, []) if said is None else said(stand)
+    after = Scheduled(recorded.checkpoint_id, []) if said is None else said(recorded)
     item = protocol.Checkpoint(
-        stand.checkpoint_id,
+        recorded.checkpoint_id,
         parent_id,
         ns=ns,
         source=_source(metadata),
         step=metadata.get("step", -2),
-        created_at=stand.created_at,
+        created_at=recorded.created_at,
         next=after.next,
         tasks=after.tasks,
         channels=parts + after.channels,
         versions={name: cell.version for name, cell in cells.items()},
-        metadata=stand.metadata,
+        metadata=recorded.metadata,
         opaque=opaque,
         root_id=metadata.get("parents", {}).get("") if ns else None,
     )
-    return stand, item
+    return recorded, item
 
 
 def address(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:
@@ -228,7 +228,7 @@ def _split(values: Mapping[str, Any], shown: Shown) -> tuple[dict[str, Any], dic
 def _cells(
     visible: Mapping[str, Any],
     versions: Mapping[str, Any],
-    base: Stand | None,
+    base: Recorded | None,
     *,
     at: str,
     shown: Shown,
@@ -272,7 +272,7 @@ def _alone(value: Any) -> Any:
 
 
 def _left(
-    cells: dict[str, Cell], versions: Mapping[str, Any], base: Stand | None, root: str | None
+    cells: dict[str, Cell], versions: Mapping[str, Any], base: Recorded | None, root: str | None
 ) -> dict[str, Cell]:
     """The cells of the parent that are not taken over: of channels that have no value here.
 
