@@ -29,6 +29,7 @@ except ImportError:
 
 log = logging.getLogger(__name__)
 
+_REQUEST = "headers", "method", "path", "path_params", "query"
 READS = {
     "authorization": ("authorization",),
     "headers": ("headers",),
@@ -36,8 +37,8 @@ READS = {
     "path": ("path",),
     "path_params": ("path_params",),
     "query_params": ("query",),
-    "scope": ("headers", "method", "path", "path_params", "query"),
-    "request": ("headers", "method", "path", "path_params", "query"),
+    "scope": _REQUEST,
+    "request": _REQUEST,
     "user": (),
     "scopes": (),
 }
@@ -137,7 +138,7 @@ class Handlers:
         if handler is None:
             return empty
         value = _value(given)
-        before = {name: _encode(part) for name, part in value.items()}
+        before = {name: msgspec.json.encode(part) for name, part in value.items()}
         context = Auth.types.AuthContext(
             permissions=given.permissions,
             user=_user(msgspec.json.decode(given.user)),
@@ -153,10 +154,10 @@ class Handlers:
         if result is not None and result is not True and not isinstance(result, dict):
             log.error("an auth handler returned neither a filter nor a bool: %r", type(result))
             return attrs.evolve(empty, status=500, detail="Auth handler returned invalid result.")
-        after = {name: _encode(part) for name, part in value.items()}
+        after = {name: msgspec.json.encode(part) for name, part in value.items()}
         changed = {name: part for name, part in after.items() if part != before.get(name)}
         found = result if isinstance(result, dict) else None
-        return attrs.evolve(empty, filter=_encode(found), changed=changed)
+        return attrs.evolve(empty, filter=msgspec.json.encode(found), changed=changed)
 
     def _handler(self, resource: str, action: str) -> Callable[..., Awaitable[Any]] | None:
         """The most specific one, as LangGraph has it."""
@@ -242,10 +243,6 @@ def _value(given: Intent) -> dict[str, Any]:
             if isinstance(value.get(name), list):
                 value[name] = tuple(value[name])
     return value
-
-
-def _encode(value: Any) -> bytes:
-    return msgspec.json.encode(value)
 
 
 def _refused(error: Exception, empty: AuthAnswer) -> AuthAnswer:

@@ -5,7 +5,7 @@ needs (versions, private channels, jumps) is one opaque value. Knows no plane, w
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import orjson
@@ -26,7 +26,6 @@ from duragraph_worker.langgraph.channel_values import Cell, write_whole
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
 
 TASKS = "__pregel_tasks"
-Source = Literal["input", "loop", "update", "fork"]
 
 _NOT_SHOWN = frozenset(
     {"langgraph_auth_user", "langgraph_auth_user_id", "langgraph_auth_permissions"}
@@ -182,7 +181,7 @@ def record(
         recorded.checkpoint_id,
         parent_id,
         ns=ns,
-        source=_source(metadata),
+        source=metadata.get("source", "input"),
         step=metadata.get("step", -2),
         created_at=recorded.created_at,
         next=after.next,
@@ -313,10 +312,6 @@ def _kept(opaque: bytes, serde: SerializerProtocol) -> dict[str, Any]:
     kind, _, data = opaque.partition(b"\0")
     kept: dict[str, Any] = serde.loads_typed((kind.decode(), data))
     return kept
-
-
-def _source(metadata: CheckpointMetadata) -> Source:
-    return metadata.get("source", "input")
 
 
 def _metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:

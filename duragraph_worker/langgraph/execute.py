@@ -91,7 +91,7 @@ async def execute(source: GraphSource, task: Task, recorder: Recorder, plane: Re
         error = NodeCancelledError("A node raised asyncio.CancelledError")
         error.__cause__ = cancelled
     except SystemExit as ended:
-        error = RuntimeError(f"A node called sys.exit({ended.code!r})")
+        error = exits.failure(ended)
     except Exception as raised:  # noqa: BLE001 - a node may raise anything: it is the outcome
         error = raised
     told = masked(error, telling=TELLING)

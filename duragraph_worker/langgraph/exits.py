@@ -14,6 +14,10 @@ T = TypeVar("T")
 _running: ContextVar[bool] = ContextVar("duragraph_running", default=False)
 
 
+def failure(ended: SystemExit) -> RuntimeError:
+    return RuntimeError(f"A node called sys.exit({ended.code!r})")
+
+
 @contextmanager
 def caught() -> Iterator[None]:
     """In tasks that are made within the block a SystemExit becomes a RuntimeError.
@@ -40,4 +44,4 @@ async def _failing(job: Coroutine[Any, Any, T]) -> T:
     try:
         return await job
     except SystemExit as ended:
-        raise RuntimeError(f"A node called sys.exit({ended.code!r})") from ended
+        raise failure(ended) from ended

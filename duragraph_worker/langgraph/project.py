@@ -1,7 +1,7 @@
 """Serves what a `langgraph.json` names: its environment, its paths, its graphs.
 
-The only place where a project's code is loaded. Written for a process of its own: it changes
-`os.environ` and `sys.path`, as LangGraph's server does.
+The only place where a project's code is loaded, and LangGraph only where a graph needs it. Written
+for a process of its own: it changes `os.environ` and `sys.path`, as LangGraph's server does.
 """
 
 import importlib

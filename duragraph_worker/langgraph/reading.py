@@ -28,8 +28,7 @@ class Reading(Upkeep):
     def __init__(
         self, task: Task, recorder: Recorder, reach: Reach, *, serde: SerializerProtocol | None
     ) -> None:
-        super().__init__(serde=serde)
-        self._task, self._recorder, self._reach = task, recorder, reach
+        super().__init__(task, recorder, reach, serde=serde)
         self._known: dict[str, Recorded] = {}
         """Those taken from the record, and the newest put of each namespace, by id."""
         self._at: dict[str, Recorded] = {}

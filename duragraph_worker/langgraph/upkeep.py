@@ -5,6 +5,8 @@ The thread that the run itself is on stays while it runs; only other runs' trace
 
 from collections.abc import Sequence
 
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
 from duragraph.protocol import CopyThread, EraseRuns, Task
 from duragraph_worker.langgraph.blocking import BlockingSaver
 from duragraph_worker.record import Recorder
@@ -14,9 +16,11 @@ from duragraph_worker.served import Reach
 class Upkeep(BlockingSaver):
     """Over the plane's API, under the run's lease where that tells too little."""
 
-    _task: Task
-    _recorder: Recorder
-    _reach: Reach
+    def __init__(
+        self, task: Task, recorder: Recorder, reach: Reach, *, serde: SerializerProtocol | None
+    ) -> None:
+        super().__init__(serde=serde)
+        self._task, self._recorder, self._reach = task, recorder, reach
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete a thread with all that hangs on it. Raises ValueError for the run's own."""

@@ -1,7 +1,7 @@
 """Finds the graphs a command line names: `module:name` or `path/to/file.py:name`.
 
-User code is loaded here and nowhere else. What that code itself raises passes unchanged: its
-traceback is what its author needs.
+What a `langgraph.json` names is `langgraph/project.py`'s to load. What user code itself raises
+passes unchanged: its traceback is what its author needs.
 """
 
 import importlib
