@@ -102,7 +102,9 @@ FENCES = {
     "dotenv": r"duragraph_worker/langgraph/project\.py",
     "langgraph": r"duragraph_worker/langgraph/",
     "langchain_core": r"duragraph_worker/langgraph/",
-    "langchain_protocol": r"duragraph_worker/langgraph/",
+    "pydantic": r"duragraph_worker/langgraph/",
+    "orjson": r"duragraph_worker/langgraph/",
+    "starlette": r"duragraph_worker/langgraph/auth\.py",
     "openai": r"duragraph_worker/integrations/openai\.py",
 }
 """Third parties and the only files that may know them."""
