@@ -125,13 +125,12 @@ def expected(memory, ops):
 
 
 async def test_items_know_when_they_were_made_and_changed(store):
-    before = datetime.now(UTC)
     await store.aput(("users", "ada"), "k", {"n": 1})
     await store.aput(("users", "ada"), "k", {"n": 2})
     item = await store.aget(("users", "ada"), "k")
     (found,) = await store.asearch(("users",))
     assert (found.created_at, found.updated_at) == (item.created_at, item.updated_at)
-    assert before.timestamp() - 60 < item.created_at.timestamp() < item.updated_at.timestamp()
+    assert item.created_at < item.updated_at
     assert item.created_at.tzinfo is not None
     await store.adelete(("users", "ada"), "k")
     assert await store.aget(("users", "ada"), "k") is None

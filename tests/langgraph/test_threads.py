@@ -105,9 +105,8 @@ def contents(values):
 
 
 async def settled(client, thread):
-    while (found := await client.threads.get(thread))["status"] == "busy":
+    while (await client.threads.get(thread))["status"] == "busy":
         pass
-    return found
 
 
 SECOND_TURN = {
@@ -310,60 +309,6 @@ async def test_a_thread_cut_by_its_time_to_live_goes_on(client, g, owner):
     answer = await go_on(client, thread, "three")
     assert contents(answer) == ["one", "answer 1", "two", "answer 3", "three", "answer 5"]
     assert [each["log"] for each in answer["log"]] == [0, 1, 2]
-
-
-@pytest.fixture
-async def long(client, serve, thread):
-    """A thread whose lists have grown past whole copies of them on record."""
-
-    def step(state):
-        n = len(state.get("messages", ()))
-        return {"messages": [AIMessage(f"{n}", id=f"{n}")], "log": [n], "days": {FIRST}}
-
-    builder = StateGraph(State).add_node("step", step).add_edge(START, "step")
-    builder.add_conditional_edges(
-        "step", lambda s: "__end__" if len(s["log"]) % 70 == 0 else "step"
-    )
-    await serve(g=builder.compile())
-    await grow(client, thread)
-    return thread
-
-
-async def grow(client, thread, **fields):
-    config = {"recursion_limit": 200}
-    return await client.runs.wait(thread, "g", input={}, config=config, **fields)
-
-
-def numbers(values):
-    assert [int(text) for text in contents(values)] == values["log"]
-    return values["log"]
-
-
-async def test_a_long_thread_is_copied_pruned_and_grows(client, long):
-    copy = (await client.threads.copy(long))["thread_id"]
-    await client.threads.prune([long], strategy="keep_latest")
-    for thread in (long, copy):
-        assert numbers(await grow(client, thread)) == list(range(140))
-        assert numbers((await client.threads.get_state(thread))["values"]) == list(range(140))
-
-
-async def test_a_long_thread_is_forked(client, long):
-    history = await client.threads.get_history(long, limit=100)
-    for kept in (3, 64, 65):
-        (at,) = [
-            each["checkpoint"]["checkpoint_id"]
-            for each in history
-            if len(each["values"].get("messages", ())) == kept
-            and each["metadata"]["source"] == "loop"
-        ]
-        await client.threads.update_state(
-            long,
-            {"log": [kept], "messages": [{"role": "ai", "content": f"{kept}"}]},
-            as_node="step",
-            checkpoint_id=at,
-        )
-        answer = await client.runs.wait(long, "g", input=None, config={"recursion_limit": 200})
-        assert numbers(answer) == list(range(70))
 
 
 async def test_supersteps_make_a_thread_that_goes_on(client, g):
