@@ -12,7 +12,8 @@ from duragraph.protocol import Checkpoint, Outcome
 from duragraph_worker.langgraph.hosted import hosted
 from tests.integration.test_commands import start
 from tests.integration.test_event_protocol import Events
-from tests.langgraph.test_takeover import Kept, Played, chain, nested
+from tests.langgraph.recorder import Kept
+from tests.langgraph.test_takeover import Played, chain, nested
 
 STATE = ["values", "updates", "input", "tasks", "checkpoints"]
 IDS = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

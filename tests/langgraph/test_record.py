@@ -27,6 +27,7 @@ from duragraph_worker.process.client import Plane
 from duragraph_worker.process.reach import LeasedReach
 from duragraph_worker.process.report import Recording, Reporter
 from duragraph_worker.record import Fenced
+from tests.langgraph.recorder import Kept
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -218,31 +219,15 @@ async def _deliver(reporter: Reporter, recording: Recording) -> None:
     await reporter._deliver(batch, weight)
 
 
-class Listed:
-    """A recorder that keeps all, in order."""
-
-    def __init__(self):
-        self.items = []
-
-    def put(self, item):
-        self.items.append(item)
-
-    async def room(self):
-        """There is."""
-
-    async def settled(self):
-        """It is."""
-
-
 @pytest.mark.parametrize("durability", ["sync", "async"])
 async def test_values_are_known_by_a_checkpoint_that_is_on_record_before_them(durability):
     given = {"input": {"messages": [["human", "one"]]}, "durability": durability}
     run = Task("run", ids.new_id(), 1, 1, ids.new_id(), "a", "g", "1", plain.encode(given))
-    listed = Listed()
-    await hosted(built(everything), graph_id="g").execute(run, listed, None)
-    shown = [item for item in listed.items if isinstance(item, Frame) and item.event == "values"]
+    kept = Kept()
+    await hosted(built(everything), graph_id="g").execute(run, kept, None)
+    shown = [item for item in kept.items if isinstance(item, Frame) and item.event == "values"]
     known = []
-    for item in listed.items:
+    for item in kept.items:
         if isinstance(item, Checkpoint):
             known.append(item.checkpoint_id)
         elif item in shown:

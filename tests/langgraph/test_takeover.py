@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from duragraph.protocol import Checkpoint, Frame, Outcome, Scheduled, Snapshot, Write
 from duragraph_worker.langgraph.hosted import hosted
-from duragraph_worker.process.report import _completed
+from tests.langgraph.recorder import Kept
 
 ran: list[str] = []
 """The tasks whose bodies began, by their namespaces."""
@@ -74,28 +74,6 @@ def functional() -> Any:
         return {"n": sum(squares), "log": [interrupt("first"), interrupt("second")]}
 
     return graph
-
-
-@attrs.define
-class Kept:
-    """What an attempt put, in order."""
-
-    items: list[Any] = attrs.field(factory=list)
-
-    def put(self, item: Any) -> None:
-        """What follows a checkpoint leaves with it, as in a worker's own report."""
-        last = self.items[-1] if self.items else None
-        if isinstance(item, Scheduled):
-            assert isinstance(last, Checkpoint)
-            self.items[-1] = _completed(last, item)
-        else:
-            self.items.append(item)
-
-    async def room(self) -> None:
-        """All is taken at once."""
-
-    async def settled(self) -> None:
-        """As `room`."""
 
 
 PARTS = {Frame: "frames", Checkpoint: "checkpoints", Write: "writes", Scheduled: "scheduled"}

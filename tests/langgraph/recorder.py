@@ -1,0 +1,30 @@
+"""A recorder of what an attempt puts, for tests that look at it or lose some of it."""
+
+from typing import Any
+
+import attrs
+
+from duragraph.protocol import Checkpoint, Scheduled
+from duragraph_worker.process.report import _completed
+
+
+@attrs.define
+class Kept:
+    """What an attempt put, in order."""
+
+    items: list[Any] = attrs.field(factory=list)
+
+    def put(self, item: Any) -> None:
+        """What follows a checkpoint leaves with it, as in a worker's own report."""
+        last = self.items[-1] if self.items else None
+        if isinstance(item, Scheduled):
+            assert isinstance(last, Checkpoint)
+            self.items[-1] = _completed(last, item)
+        else:
+            self.items.append(item)
+
+    async def room(self) -> None:
+        """All is taken at once."""
+
+    async def settled(self) -> None:
+        """As `room`."""
