@@ -88,7 +88,9 @@ def masked(error: BaseException, *, telling: tuple[type[BaseException], ...] = (
     `telling` are more types whose messages clients may see.
     """
     message = str(error) if isinstance(error, _TELLING + telling) else INTERNAL
-    return serialize.encode({"error": type(error).__name__, "message": message})
+    # JSON can't hold the halves of characters that a failed decoding leaves in a message.
+    told = message.encode(errors="replace").decode()
+    return serialize.encode({"error": type(error).__name__, "message": told})
 
 
 def trace(error: BaseException, *, without: tuple[str, ...] = ()) -> str:

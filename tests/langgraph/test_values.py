@@ -30,6 +30,7 @@ from pydantic import BaseModel
 
 from duragraph.protocol import SNAPSHOT_EVERY
 from duragraph_worker.langgraph.channel_values import Cell, write_whole
+from duragraph_worker.langgraph.serialize import dump
 
 SERDE = JsonPlusSerializer()
 CALL = {"name": "look_up", "args": {"q": "Köln", "n": 1}, "id": "c1", "type": "tool_call"}
@@ -206,6 +207,10 @@ def test_a_value_is_restored_and_shown_as_an_element_appended(value, shown):
     first, second = read.restore(SERDE)
     assert first == "first"
     assert same(second, as_langgraph_restores([value])[0])
+
+
+def test_an_error_whose_words_json_cannot_hold_is_told():
+    assert dump(ValueError("half \ud800")) == b'{"error":"ValueError","message":"half ?"}'
 
 
 def test_a_chunk_of_a_message_stays_one():
