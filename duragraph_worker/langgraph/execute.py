@@ -135,7 +135,7 @@ class Execution:
             return await self._update()
         config, taken_over = self._config(), self._takes_over()
         if taken_over:
-            config["configurable"].pop("checkpoint_id", None)
+            self._take_over(config)
             if await self._is_over(config):
                 return Outcome("success", interrupted=True, interrupts=self._saver.interrupts())
         elif not self._saver.begun:
@@ -183,13 +183,20 @@ class Execution:
         """Whether an earlier attempt's record holds all that the run was given."""
         return self._given.task.resuming or self._saver.commanded
 
-    async def _is_over(self, config: RunnableConfig) -> bool:
+    def _take_over(self, config: RunnableConfig) -> None:
+        """Go on from where the record ends, with the answers that are left, and quietly."""
+        config["configurable"].pop("checkpoint_id", None)
         task, given = self._given.task, self._given.kwargs.command
         if given is not None and resuming.is_map(given.resume):
             config["configurable"][_RESUME_MAP] = self._unused(given.resume)
+        if task.resuming and task.snapshot is not None:
+            self._quiet = Quiet(["", *(child.ns for child in task.snapshot.children)])
+
+    async def _is_over(self, config: RunnableConfig) -> bool:
+        """Whether the run had stopped where the record ends."""
+        task = self._given.task
         if not task.resuming or task.snapshot is None:
             return False
-        self._quiet = Quiet(["", *(child.ns for child in task.snapshot.children)])
         return await resuming.stopped(self._graph, config, self._given.kwargs)
 
     # what LangGraph says
