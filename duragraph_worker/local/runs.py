@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from duragraph import ids
 from duragraph.errors import Conflict
-from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Task
+from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Scheduled, Task
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
 from duragraph_worker.executor import pending_writes
@@ -35,6 +35,8 @@ class _Recorder:
             if self._shown is not None:
                 self._shown(Part(item.event, serialize.decode(item.data)))
             return
+        # The executor puts a checkpoint once it knows what follows.
+        assert not isinstance(item, Scheduled)
         self._thread.put(item)
         if isinstance(item, Checkpoint) and not item.ns and item.source == "loop":
             self.steps += 1

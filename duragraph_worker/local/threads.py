@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, get_args
 from urllib.parse import quote
 
-import attrs
 import msgspec
 
 from duragraph import protocol
-from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Scheduled, Snapshot, Write
+from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Snapshot, Write
 from duragraph_worker import serialize
 
 _LENGTH = struct.Struct("<I")
-Kept = Checkpoint | Scheduled | Write | Effect
+Kept = Checkpoint | Write | Effect
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Kept)}
 
 
@@ -43,9 +42,6 @@ class Record:
                 self._parts[part.channel, item.checkpoint_id] = part
             if not item.ns:
                 self.head = item.checkpoint_id
-        elif isinstance(item, Scheduled):
-            at = self.checkpoints[item.checkpoint_id]
-            self.checkpoints[at.checkpoint_id] = attrs.evolve(at, next=item.next, tasks=item.tasks)
         elif isinstance(item, Write):
             self._writes[item.checkpoint_id][item.task_id] = item
         else:

@@ -1,8 +1,8 @@
 """The plane as a worker sees it: requests over HTTP, each repeated until it is answered.
 
-Owns the connection, the wire format, the waits and the errors. A plane that is away is waited
-for, for ever, but where user code waits with it; else only an answer that no repetition can better
-is raised. Knows nothing of runs.
+Owns the connection, the wire format, the waits and the errors. A plane that is away is waited for:
+half a minute where user code asks, else for ever. Raised is only what no repetition can better.
+Knows nothing of runs.
 """
 
 import asyncio

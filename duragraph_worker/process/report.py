@@ -169,7 +169,7 @@ class Recording:
         for place in range(len(self._pending) - 1, -1, -1):
             put = self._pending[place]
             if isinstance(put, Checkpoint) and put.checkpoint_id == item.checkpoint_id:
-                self._pending[place] = _completed(put, item)
+                self._pending[place] = completed(put, item)
                 return True
         return False
 
@@ -281,7 +281,8 @@ def _report(lease: Lease, batch: int, items: list[Item | Outcome]) -> Report:
     return Report(lease.run_id, lease.epoch, batch, outcome=outcome, **parts)
 
 
-def _completed(put: Checkpoint, item: Scheduled) -> Checkpoint:
+def completed(put: Checkpoint, item: Scheduled) -> Checkpoint:
+    """The checkpoint as it would be had all of it been known as it was put."""
     late = {write.channel: put.checkpoint_id for write in item.channels}
     return attrs.evolve(
         put,

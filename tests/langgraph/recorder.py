@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 
 from duragraph.protocol import Checkpoint, Scheduled
-from duragraph_worker.process.report import _completed
+from duragraph_worker.process.report import completed
 
 
 @attrs.define
@@ -19,7 +19,7 @@ class Kept:
         last = self.items[-1] if self.items else None
         if isinstance(item, Scheduled):
             assert isinstance(last, Checkpoint)
-            self.items[-1] = _completed(last, item)
+            self.items[-1] = completed(last, item)
         else:
             self.items.append(item)
 
