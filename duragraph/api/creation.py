@@ -43,7 +43,7 @@ async def create(
             request_id=request_id,
             resumes=resumes,
             headers=call.request.headers,
-            asker=None if call.user is None else call.user.configurable(),
+            asker=call.asker,
         )
         if attended and body.on_disconnect == "cancel":
             new = attrs.evolve(new, plane_id=call.deps.plane_id)
@@ -85,7 +85,7 @@ async def create_all(call: Call, bodies: Sequence[RunCreate]) -> list[Created]:
                 thread_id=None,
                 request_id=request_id,
                 headers=call.request.headers,
-                asker=None if call.user is None else call.user.configurable(),
+                asker=call.asker,
             )
             for run_id, body in zip(run_ids, bodies, strict=True)
         ]

@@ -52,6 +52,11 @@ class Call:
     user: User | None = None
     limits: Limits | None = None
 
+    @property
+    def asker(self) -> dict[str, Any] | None:
+        """What a run that this makes gets to know of the user."""
+        return None if self.user is None else self.user.configurable()
+
     def tenant(self) -> AbstractAsyncContextManager[Connection]:
         """A connection that sees the organization's rows only. Raises Unavailable, Forbidden."""
         if self.conn is not None:

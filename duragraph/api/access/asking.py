@@ -39,12 +39,14 @@ async def check(call: Call, noun: str, id: str, filter: str, otherwise: DuraGrap
             raise otherwise
 
 
-def changed(body: T, changes: Mapping[str, bytes], **fields: str) -> T:
-    """`body` with what handlers changed; `fields` are its own by their names in the value.
+def changed(body: T, changes: Mapping[str, bytes], *names: str, **fields: str) -> T:
+    """`body` with what handlers changed of these `names`.
 
-    Raises Denied for what can't stand there.
+    `fields` are those that have another name in the value. Raises Denied for what can't stand
+    there.
     """
     hints = get_type_hints(type(body), include_extras=True)
+    fields |= {name: name for name in names}
     try:
         new = {
             field: msgspec.json.decode(changes[name], type=hints[field])

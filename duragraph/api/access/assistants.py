@@ -1,12 +1,18 @@
 """Guards of assistants. A hidden one is as one that there is not: the endpoint says so."""
 
+from typing import Literal
+
 import attrs
 
-from duragraph import ids
+from duragraph import ids, pg
 from duragraph.api.access.asking import Given, ask, changed, check, creating, limited
 from duragraph.api.io import Call, Guard
 from duragraph.errors import NotFound
-from duragraph.pg import OPEN
+from duragraph.identities import Decision
+from duragraph.pg import OPEN, access
+
+CHANGED = "config", "context", "metadata", "name"
+"""What handlers may change of one."""
 
 
 def one(action: str, name: str = "assistant_id") -> Guard:
@@ -30,45 +36,41 @@ async def card(call: Call, given: Given) -> Call:
 
 
 async def versions(call: Call, given: Given) -> Call:
-    assistant_id = given["assistant_id"]
-    hidden = NotFound(f"Assistant {assistant_id} not found")
-    decision = await ask(call, "assistants", "read", {"assistant_id": assistant_id})
-    await check(call, "assistant", assistant_id, decision.filter, hidden)
+    decision = await _seen(call, "read", {"assistant_id": given["assistant_id"]})
     return limited(call, assistants=decision.filter)
+
+
+async def _seen(call: Call, action: str, value: Given) -> Decision:
+    """Ask about the assistant `value["assistant_id"]`. Raises NotFound if it is hidden."""
+    decision, assistant_id = await ask(call, "assistants", action, value), value["assistant_id"]
+    hidden = NotFound(f"Assistant {assistant_id} not found")
+    await check(call, "assistant", assistant_id, decision.filter, hidden)
+    return decision
 
 
 async def create(call: Call, given: Given) -> Call:
     body = given["body"]
     body = attrs.evolve(body, assistant_id=body.assistant_id or ids.new_id())
-    names = ("assistant_id", "graph_id", "config", "context", "metadata", "name")
-    value = {name: getattr(body, name) for name in names}
+    value = {name: getattr(body, name) for name in ("assistant_id", "graph_id", *CHANGED)}
     decision = await ask(call, "assistants", "create", value)
-    fields = {name: name for name in ("config", "context", "metadata", "name")}
-    body = changed(body, decision.changed, **fields)
+    body = changed(body, decision.changed, *CHANGED)
     return await creating(call, "assistant", given, body, decision.filter)
 
 
 async def update(call: Call, given: Given) -> Call:
     """As `threads.update`."""
-    body, assistant_id = given["body"], given["assistant_id"]
-    names = ("graph_id", "config", "context", "metadata", "name")
-    value = {name: getattr(body, name, None) or None for name in names}
-    value |= {"assistant_id": assistant_id, "metadata": body.metadata}
-    decision = await ask(call, "assistants", "update", value)
-    hidden = NotFound(f"Assistant {assistant_id} not found")
-    await check(call, "assistant", assistant_id, decision.filter, hidden)
-    fields = {name: name for name in ("config", "context", "metadata", "name")}
-    given["body"] = changed(body, decision.changed, **fields)
+    body = given["body"]
+    value = {name: getattr(body, name) or None for name in ("graph_id", *CHANGED)}
+    value |= {"assistant_id": given["assistant_id"], "metadata": body.metadata}
+    decision = await _seen(call, "update", value)
+    given["body"] = changed(body, decision.changed, *CHANGED)
     return limited(call, assistants=OPEN)
 
 
 async def set_latest(call: Call, given: Given) -> Call:
     """As `threads.update`."""
-    assistant_id, version = given["assistant_id"], given["body"].version
-    value = {"assistant_id": assistant_id, "version": version}
-    decision = await ask(call, "assistants", "update", value)
-    hidden = NotFound(f"Assistant {assistant_id} not found")
-    await check(call, "assistant", assistant_id, decision.filter, hidden)
+    value = {"assistant_id": given["assistant_id"], "version": given["body"].version}
+    await _seen(call, "update", value)
     return limited(call, assistants=OPEN)
 
 
@@ -90,7 +92,7 @@ async def search(call: Call, given: Given) -> Call:
         "offset": getattr(body, "offset", 0),
     }
     decision = await ask(call, "assistants", "search", value)
-    given["body"] = changed(body, decision.changed, metadata="metadata", graph_id="graph_id")
+    given["body"] = changed(body, decision.changed, "metadata", "graph_id")
     return limited(call, assistants=decision.filter)
 
 
@@ -101,3 +103,12 @@ async def tools(call: Call, *, limit: int, offset: int = 0) -> Call:
     value: Given = {"graph_id": None, "metadata": {}, "limit": limit, "offset": offset}
     decision = await ask(call, "assistants", "search", value)
     return limited(call, assistants=decision.filter)
+
+
+async def kind(call: Call, assistant_id: str) -> Literal["system", "own"] | None:
+    """System assistants are everybody's; None if there is no such assistant."""
+    async with pg.tenant(call.deps.api, call.organization_id) as conn:
+        graph_id = await access.graph_of(conn, call.organization_id, assistant_id)
+    if graph_id is None:
+        return None
+    return "system" if assistant_id == ids.system_assistant_id(graph_id) else "own"

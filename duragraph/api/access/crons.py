@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 
-from duragraph import ids, pg
+from duragraph import ids
 from duragraph.api.access import assistants, threads
 from duragraph.api.access.asking import Given, ask, changed, check, limited
 from duragraph.api.io import Call, Guard
 from duragraph.errors import NotFound
-from duragraph.pg import OPEN, access
+from duragraph.pg import OPEN
 
 
 def one(action: str) -> Guard:
@@ -37,19 +37,14 @@ async def create(call: Call, given: Given) -> Call:
         "metadata": _given(body.metadata) or {},
     }
     decision = await ask(call, "crons", "create", value)
-    given["body"] = changed(body, decision.changed, metadata="metadata", schedule="schedule")
-    call = await _assistant(limited(call, crons=OPEN), ids.assistant_id(body.assistant_id))
+    given["body"] = changed(body, decision.changed, "metadata", "schedule")
+    assistant_id = ids.assistant_id(body.assistant_id)
+    call = limited(call, crons=OPEN, assistants=OPEN)
+    if await assistants.kind(call, assistant_id) == "own":
+        call = await assistants.about(call, "read", assistant_id)
     if thread_id is None:
         return call
-    return (await threads.about(call, "read", {"thread_id": thread_id}, absent=True))[0]
-
-
-async def _assistant(call: Call, assistant_id: str) -> Call:
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
-        graph_id = await access.graph_of(conn, call.organization_id, assistant_id)
-    if graph_id is None or ids.system_assistant_id(graph_id) == assistant_id:
-        return limited(call, assistants=OPEN)
-    return await assistants.about(call, "read", assistant_id)
+    return await threads.about(call, "read", {"thread_id": thread_id}, absent=True)
 
 
 async def update(call: Call, given: Given) -> Call:
@@ -68,7 +63,7 @@ async def update(call: Call, given: Given) -> Call:
     decision = await ask(call, "crons", "update", value)
     call = limited(call, threads=OPEN, crons=OPEN)
     await check(call, "cron", cron_id, decision.filter, NotFound(f"Cron '{cron_id}' not found"))
-    given["body"] = changed(body, decision.changed, metadata="metadata", schedule="schedule")
+    given["body"] = changed(body, decision.changed, "metadata", "schedule")
     return call
 
 
@@ -83,7 +78,7 @@ async def search(call: Call, given: Given) -> Call:
         "metadata": body.metadata,
     }
     decision = await ask(call, "crons", "search", value)
-    given["body"] = changed(body, decision.changed, metadata="metadata")
+    given["body"] = changed(body, decision.changed, "metadata")
     call = limited(call, crons=decision.filter)
     if body.thread_id is None:
         found = await ask(call, "threads", "search", {})

@@ -6,7 +6,7 @@ import attrs
 import msgspec
 
 from duragraph import codec, ids, pg
-from duragraph.api.access import threads
+from duragraph.api.access import assistants, threads
 from duragraph.api.access.asking import Given, ask, changed, check, limited
 from duragraph.api.io import Call
 from duragraph.errors import NotFound
@@ -39,35 +39,42 @@ async def stateless(call: Call, given: Given) -> Call:
         thread_id = await access.thread_of(conn, call.organization_id, given["run_id"])
     if thread_id is None:
         return limited(call)
-    return (await threads.about(call, "read", {"thread_id": thread_id}, absent=True))[0]
-
-
-def _cancel(thread_id: str | None, run_ids: Sequence[str] | None, action: str) -> Given:
-    shown = "rollback" if action == "rollback" else "interrupt"
-    return {
-        "thread_id": thread_id,
-        "action": shown,
-        "metadata": {"run_ids": run_ids, "status": None},
-    }
+    return await threads.about(call, "read", {"thread_id": thread_id}, absent=True)
 
 
 async def cancel(call: Call, given: Given) -> Call:
-    value = _cancel(given["thread_id"], [given["run_id"]], given["query"].action)
-    return await _cancelling(call, value)
+    action, run_ids = given["query"].action, [given["run_id"]]
+    return await _cancelling(call, action, given["thread_id"], run_ids=run_ids, status=None)
 
 
 async def cancel_many(call: Call, given: Given) -> Call:
     body = given["body"]
-    value = _cancel(body.thread_id or None, body.run_ids or None, given["query"].action)
-    value["metadata"]["status"] = body.status or None
-    return await _cancelling(call, value)
+    return await _cancelling(
+        call,
+        given["query"].action,
+        body.thread_id or None,
+        run_ids=body.run_ids or None,
+        status=body.status or None,
+    )
 
 
-async def _cancelling(call: Call, value: Given) -> Call:
+async def _cancelling(
+    call: Call,
+    action: str,
+    thread_id: str | None,
+    *,
+    run_ids: Sequence[str] | None,
+    status: str | None,
+) -> Call:
+    value = {
+        "thread_id": thread_id,
+        "action": "rollback" if action == "rollback" else "interrupt",
+        "metadata": {"run_ids": run_ids, "status": status},
+    }
     decision = await ask(call, "threads", "update", value)
-    if value["thread_id"] is not None:
+    if thread_id is not None:
         nothing = NotFound("No runs found to cancel.")
-        await check(call, "thread", value["thread_id"], decision.filter, nothing)
+        await check(call, "thread", thread_id, decision.filter, nothing)
     return limited(call, threads=decision.filter)
 
 
@@ -76,9 +83,8 @@ async def cancel_seen(call: Call, status: str, action: CancelAction) -> int:
     org = call.organization_id
     async with call.tenant() as conn:
         found = await access.open_runs(conn, org, status)
-    many = 0
+    cancels, many = call.deps.cancels, 0
     for thread_id, run_ids in found:
-        cancels = call.deps.cancels
         many += len(await cancels.cancel(org, thread_id, run_ids=run_ids, action=action))
     return many
 
@@ -92,7 +98,6 @@ async def creating(
     one that somebody makes meanwhile is not taken for it. Raises Denied, NotFound, Unavailable.
     """
     assistant_id = ids.assistant_id(body.assistant_id)
-    kwargs = {name: getattr(body, name) for name in KWARGS}
     value = {
         "thread_id": thread_id,
         "assistant_id": assistant_id,
@@ -103,15 +108,13 @@ async def creating(
         "multitask_strategy": body.multitask_strategy,
         "if_not_exists": body.if_not_exists,
         "after_seconds": body.after_seconds,
-        "kwargs": kwargs,
+        "kwargs": {name: getattr(body, name) for name in KWARGS},
     }
     decision = await ask(call, "threads", "create_run", value)
-    body = changed(body, decision.changed, metadata="metadata")
+    body = changed(body, decision.changed, "metadata")
     if "kwargs" in decision.changed:
         given = msgspec.json.decode(decision.changed["kwargs"], type=dict[str, msgspec.Raw])
-        body = changed(
-            body, {k: bytes(v) for k, v in given.items()}, **{name: name for name in KWARGS}
-        )
+        body = changed(body, {name: bytes(each) for name, each in given.items()}, *KWARGS)
     known = await _may_run(call, assistant_id)
     if thread_id is None or not known:  # of an unknown assistant the creation tells
         return limited(call, threads=OPEN), body
@@ -133,10 +136,9 @@ def _thread_metadata(body: RunCreate) -> Given:
 
 
 async def _may_run(call: Call, assistant_id: str) -> bool:
-    """Whether there is such an assistant. System assistants are everybody's. Raises NotFound."""
-    async with pg.tenant(call.deps.api, call.organization_id) as conn:
-        graph_id = await access.graph_of(conn, call.organization_id, assistant_id)
-    if graph_id is not None and ids.system_assistant_id(graph_id) != assistant_id:
+    """Whether there is such an assistant. Raises NotFound if it is hidden."""
+    kind = await assistants.kind(call, assistant_id)
+    if kind == "own":
         decision = await ask(call, "assistants", "read", {"assistant_id": assistant_id})
         await check(call, "assistant", assistant_id, decision.filter, NotFound(NO_RUN))
-    return graph_id is not None
+    return kind is not None

@@ -18,7 +18,7 @@ async def put(call: Call, given: Given) -> Call:
     names = ("namespace", "key", "value", "index", "ttl")
     value = {name: getattr(body, name) for name in names}
     decision = await ask(call, "store", "put", value)
-    given["body"] = changed(body, decision.changed, **{name: name for name in names})
+    given["body"] = changed(body, decision.changed, *names)
     return limited(call)
 
 
@@ -33,7 +33,7 @@ async def get(call: Call, given: Given) -> Call:
     decision = await ask(call, "store", "get", value)
     if "namespace" in decision.changed:
         query = attrs.evolve(query, namespace=_dotted(decision.changed["namespace"]))
-    given["query"] = changed(query, decision.changed, key="key", refresh_ttl="refresh_ttl")
+    given["query"] = changed(query, decision.changed, "key", "refresh_ttl")
     return limited(call)
 
 
@@ -41,7 +41,7 @@ async def delete(call: Call, given: Given) -> Call:
     body = given["body"]
     value = {"namespace": body.namespace, "key": body.key}
     decision = await ask(call, "store", "delete", value)
-    given["body"] = changed(body, decision.changed, namespace="namespace", key="key")
+    given["body"] = changed(body, decision.changed, "namespace", "key")
     return limited(call)
 
 
@@ -51,9 +51,7 @@ async def search(call: Call, given: Given) -> Call:
     value = {name: getattr(body, name) for name in names}
     value["namespace"] = body.namespace_prefix or []
     decision = await ask(call, "store", "search", value)
-    body = changed(
-        body, decision.changed, namespace="namespace_prefix", **{name: name for name in names}
-    )
+    body = changed(body, decision.changed, *names, namespace="namespace_prefix")
     wanted: dict[str, Any] = msgspec.json.decode(decision.filter)
     if any(body.filter.get(name, wanted[name]) != wanted[name] for name in wanted if body.filter):
         raise Denied(403, "The filter asks for what the auth handlers decide.")
@@ -67,8 +65,7 @@ async def namespaces(call: Call, given: Given) -> Call:
     value: dict[str, Any] = {name: getattr(body, name) for name in names}
     value |= {"namespace": body.prefix or None, "suffix": body.suffix or None}
     decision = await ask(call, "store", "list_namespaces", value)
-    fields = {name: name for name in names}
-    given["body"] = changed(body, decision.changed, namespace="prefix", **fields)
+    given["body"] = changed(body, decision.changed, *names, namespace="prefix")
     return limited(call)
 
 

@@ -10,13 +10,10 @@ from duragraph.api.fields import no_thread
 from duragraph.api.io import Call, Guard
 from duragraph.errors import NotFound
 from duragraph.frames import Batch
-from duragraph.identities import Decision
 from duragraph.pg import OPEN, access
 
 
-async def about(
-    call: Call, action: str, value: Given, *, absent: bool = False
-) -> tuple[Call, Decision]:
+async def about(call: Call, action: str, value: Given, *, absent: bool = False) -> Call:
     """Ask about the thread `value["thread_id"]`. Raises NotFound if it is hidden.
 
     `absent`: that there is no such thread is for the endpoint to say, which sees none that is
@@ -26,7 +23,7 @@ async def about(
     thread_id = value["thread_id"]
     if not absent:
         await check(call, "thread", thread_id, decision.filter, no_thread(thread_id))
-    return limited(call, threads=decision.filter), decision
+    return limited(call, threads=decision.filter)
 
 
 def one(action: str, *names: str, absent: bool = False) -> Guard:
@@ -34,14 +31,14 @@ def one(action: str, *names: str, absent: bool = False) -> Guard:
 
     async def guard(call: Call, given: Given) -> Call:
         value = {name: given[name] for name in (*names, "thread_id")}
-        return (await about(call, action, value, absent=absent))[0]
+        return await about(call, action, value, absent=absent)
 
     return guard
 
 
 async def list_runs(call: Call, given: Given) -> Call:
     thread_id = given["thread_id"]
-    call, _ = await about(call, "read", {"thread_id": thread_id})
+    call = await about(call, "read", {"thread_id": thread_id})
     decision = await ask(call, "threads", "search", {"thread_id": thread_id, "metadata": {}})
     return limited(call, threads=decision.filter)
 
@@ -49,13 +46,10 @@ async def list_runs(call: Call, given: Given) -> Call:
 async def create(call: Call, given: Given) -> Call:
     body = given["body"]
     body = attrs.evolve(body, thread_id=body.thread_id or ids.new_id())
-    value = {
-        "thread_id": body.thread_id,
-        "metadata": body.metadata,
-        "if_exists": body.if_exists,
-    }
+    names = ("thread_id", "metadata", "if_exists")
+    value = {name: getattr(body, name) for name in names}
     decision = await ask(call, "threads", "create", value)
-    body = changed(body, decision.changed, metadata="metadata")
+    body = changed(body, decision.changed, "metadata")
     return await creating(call, "thread", given, body, decision.filter)
 
 
@@ -63,21 +57,21 @@ async def update(call: Call, given: Given) -> Call:
     """What is permitted is looked at before: afterwards it may be somebody else's."""
     body, thread_id = given["body"], given["thread_id"]
     value = {"thread_id": thread_id, "metadata": body.metadata or {}}
-    call, decision = await about(call, "update", value)
-    given["body"] = changed(body, decision.changed, metadata="metadata")
+    decision = await ask(call, "threads", "update", value)
+    await check(call, "thread", thread_id, decision.filter, no_thread(thread_id))
+    given["body"] = changed(body, decision.changed, "metadata")
     return limited(call, threads=OPEN)
 
 
 async def update_state(call: Call, given: Given) -> Call:
     value = {"thread_id": given["thread_id"]}
-    call, _ = await about(call, "update", value)
-    return (await about(call, "read", value))[0]
+    call = await about(call, "update", value)
+    return await about(call, "read", value)
 
 
 async def copy(call: Call, given: Given) -> Call:
     """What is hidden is a conflict, as what is not there. Its copy is seen by whom it was."""
-    value = {"thread_id": given["thread_id"]}
-    call, _ = await about(call, "read", value, absent=True)
+    call = await about(call, "read", {"thread_id": given["thread_id"]}, absent=True)
     await ask(call, "threads", "create", {"thread_id": ids.new_id()})
     return call
 
@@ -92,8 +86,7 @@ async def search(call: Call, given: Given) -> Call:
         "offset": getattr(body, "offset", 0),
     }
     decision = await ask(call, "threads", "search", value)
-    fields = {name: name for name in ("metadata", "values", "status")}
-    given["body"] = changed(body, decision.changed, **fields)
+    given["body"] = changed(body, decision.changed, "metadata", "values", "status")
     return limited(call, threads=decision.filter)
 
 
@@ -113,10 +106,11 @@ async def reading(call: Call, action: str, thread_id: str) -> Call:
     """For endpoints that learn of the thread from what they are sent; it may be hidden."""
     if call.user is None:
         return call
-    return (await about(call, action, {"thread_id": thread_id}, absent=True))[0]
+    return await about(call, action, {"thread_id": thread_id}, absent=True)
 
 
 async def listing(call: Call) -> Call:
+    """For endpoints that list what is on threads."""
     if call.user is None:
         return call
     return limited(call, threads=(await ask(call, "threads", "search", {})).filter)

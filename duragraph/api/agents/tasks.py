@@ -93,7 +93,7 @@ async def get(asked: Asked, message: Message) -> web.Response:
 
 async def cancel(asked: Asked, message: Message) -> web.Response:
     task_id = TaskId.parse(jsonrpc.params(message, Named).id)
-    task = await known(asked, task_id, "update")
+    task = await known(asked, task_id, action="update")
     ended = await asked.call.deps.cancels.cancel(
         asked.call.organization_id, task.context_id, run_ids=[task.run_id], action="interrupt"
     )
@@ -139,7 +139,7 @@ async def _listed(asked: Asked, task: Task, wants: ListTasks) -> dict[str, Any]:
     )
 
 
-async def known(asked: Asked, task_id: TaskId, action: str = "read") -> Task:
+async def known(asked: Asked, task_id: TaskId, *, action: str = "read") -> Task:
     """The task as it stands, for who may do this to its thread. Raises Fault."""
     async with (await access.reading(asked.call, action, task_id.context_id)).tenant() as conn:
         task = await agents.task(
