@@ -74,22 +74,25 @@ class Decision:
     changed: Mapping[str, bytes] = attrs.field(factory=dict)
 
 
+@attrs.frozen
+class _Known:
+    user: User
+    until: float
+
+
 class Identities:
     def __init__(self, config: Config, pool: Pool, bus: Bus, consult: Consult) -> None:
         self._mode = config.auth_handlers
         self._pool = pool
         self._bus = bus
         self._consult = consult
-        self._spec: AuthSpec | None = None
-        self._known: dict[bytes, tuple[float, User]] = {}
+        self.spec: AuthSpec | None = None
+        """Of the handlers that are asked; None if there are none yet."""
+        self._known: dict[bytes, _Known] = {}
         self._asking: dict[bytes, asyncio.Future[AuthAnswer]] = {}
         self._look = asyncio.Event()
         self.required = self._mode == "required"
         """Whether clients are users. Once handlers were registered that stays, whoever restarts."""
-
-    @property
-    def spec(self) -> AuthSpec | None:
-        return self._spec
 
     async def begin(self) -> None:
         """Before the first request. Raises Unavailable."""
@@ -123,8 +126,8 @@ class Identities:
         async with pg.acquire(self._pool) as conn:
             kept = await access.auth(conn, DEFAULT_ORGANIZATION)
         spec = None if kept is None else msgspec.json.decode(kept, type=AuthSpec)
-        if spec != self._spec:
-            self._spec = spec
+        if spec != self.spec:
+            self.spec = spec
             self._known.clear()
         self.required = self._mode == "required" or spec is not None
 
@@ -141,9 +144,8 @@ class Identities:
     async def user(self, credentials: Credentials) -> User:
         """Whose these are; equal questions are asked once. Raises Denied, Unavailable."""
         key = self._key(credentials)
-        until, known = self._known.get(key, (0.0, STUDIO))
-        if until > time.monotonic():
-            return known
+        if (known := self._known.get(key)) is not None and known.until > time.monotonic():
+            return known.user
         while (asking := self._asking.get(key)) is not None:
             await asyncio.wait([asking])
             if not asking.cancelled():
@@ -167,12 +169,12 @@ class Identities:
         user = _user(answer)
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        self._known[key] = time.monotonic() + IDENTITY_SECONDS, user
+        self._known[key] = _Known(user, until=time.monotonic() + IDENTITY_SECONDS)
         return user
 
     def _key(self, credentials: Credentials) -> bytes:
         """Of what `authenticate` looks at, and of no more. Hashed: no secret is kept."""
-        reads = set(self._spec.reads) if self._spec else {"headers", "path"}
+        reads = set(self.spec.reads) if self.spec else {"headers", "path"}
         headers = sorted(
             (name.lower(), value)
             for name, value in credentials.headers
@@ -208,8 +210,8 @@ def _decoded(given: bytes, type: Any) -> Any:
 
 def _user(answer: AuthAnswer) -> User:
     _check(answer)
-    named = _decoded(answer.user, _Named)
-    return User(named.identity, answer.user, answer.permissions)
+    identity = _decoded(answer.user, _Named).identity
+    return User(identity, answer.user, answer.permissions)
 
 
 def _check(answer: AuthAnswer) -> None:
