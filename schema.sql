@@ -430,22 +430,22 @@ language sql stable parallel safe as $$
 $$;
 
 -- The parts that `fold` would join: who can join bytes does so at a fraction of the cost.
-create or replace function parts(org uuid, thread uuid, heads jsonb)
-returns table (channel text, depth integer, value json)
+create or replace function channel_parts(org uuid, thread uuid, heads jsonb)
+returns table (channel text, depth integer, value json, codec bytea)
 language sql stable parallel safe as $$
     with recursive part as (
-        select h.key as channel, v.base_id, v.depth, v.value
+        select h.key as channel, v.base_id, v.depth, v.value, v.codec
         from jsonb_each_text(heads) h
         cross join lateral (select * from channel_value v where v.organization_id = org
             and v.thread_id = thread and v.version = h.value::uuid and v.channel = h.key offset 0) v
         union all
-        select p.channel, v.base_id, v.depth, v.value
+        select p.channel, v.base_id, v.depth, v.value, v.codec
         from part p
         cross join lateral (select * from channel_value v where v.organization_id = org
             and v.thread_id = thread and v.version = p.base_id and v.channel = p.channel
             and v.depth < p.depth offset 0) v
     )
-    select channel, depth, value from part
+    select channel, depth, value, codec from part
 $$;
 
 -- A state that is no object stands in one channel, whose value clients see in its place.
@@ -549,7 +549,7 @@ end $$;
 revoke insert, update, delete on organization from duragraph_api, duragraph_engine;
 grant update (auth) on organization to duragraph_api, duragraph_engine;
 
--- Whether an auth handler's filter lets through what has this metadata. `access.py` has checked it.
+-- Whether an auth handler's filter lets through what has this metadata. `identities.py` has checked it.
 create or replace function permits(filter jsonb, metadata jsonb) returns boolean
 language plpgsql immutable parallel safe as $$
 declare name text; wanted jsonb; operator text; operand jsonb;

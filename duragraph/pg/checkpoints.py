@@ -49,20 +49,8 @@ FOLD = "select fold($1, $2, $3)"
 
 # Where one part lacks its codec, the others restore another value: then the JSON must do.
 CODECS = """
-with recursive part as (
-    select h.key as channel, v.base_id, v.codec, v.depth
-    from jsonb_each_text($3) h
-    cross join lateral (select * from channel_value v where v.organization_id = $1
-        and v.thread_id = $2 and v.version = h.value::uuid and v.channel = h.key offset 0) v
-    union all
-    select p.channel, v.base_id, v.codec, v.depth
-    from part p
-    cross join lateral (select * from channel_value v where v.organization_id = $1
-        and v.thread_id = $2 and v.version = p.base_id and v.channel = p.channel
-        and v.depth < p.depth offset 0) v
-)
-select channel, array_agg(codec order by depth) as codecs from part group by channel
-having count(*) = count(codec)
+select channel, array_agg(codec order by depth) as codecs
+from channel_parts($1, $2, $3) group by channel
 """
 
 WRITES = """

@@ -58,7 +58,7 @@ where c.organization_id = $1 and c.thread_id = $2 and c.ns = $4
 PARTS = """
 select c.checkpoint_id, p.channel, p.depth, p.value
 from checkpoint c
-cross join lateral parts(c.organization_id, c.thread_id, case when $4::text[] is null
+cross join lateral channel_parts(c.organization_id, c.thread_id, case when $4::text[] is null
     then c.versions else (select coalesce(jsonb_object_agg(key, value), '{}')
         from jsonb_each(c.versions) where key = any($4::text[])) end) p
 where c.organization_id = $1 and c.thread_id = $2 and c.checkpoint_id = any($3::uuid[])
