@@ -1,4 +1,4 @@
-"""LangGraph's own checkpoint conformance suite, on our saver over a real plane."""
+"""LangGraph's own checkpoint conformance suite over a real plane, and what a saver refuses."""
 
 import asyncio
 import contextlib
