@@ -53,7 +53,7 @@ WORKER_FLOORS = (
     {"langgraph", "integrations"},
     {"__main__", "testing", "example"},
 )
-"""The same for `duragraph_worker/`."""
+"""The same for `duragraph_worker/`; `langgraph`, an extra, is loaded by name where a graph needs it."""
 
 API_SHARED = {
     "io",
