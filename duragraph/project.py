@@ -187,8 +187,11 @@ class Project:
         """One line on what is said and not honoured."""
         images = [key for key in self.ignored if key in FOR_IMAGES]
         others = [key for key in self.ignored if key not in FOR_IMAGES]
-        parts = [f"not supported: {', '.join(others)}"] if others else []
-        parts += [f"only for images: {', '.join(images)}"] * bool(images)
+        parts = []
+        if others:
+            parts.append(f"not supported: {', '.join(others)}")
+        if images:
+            parts.append(f"only for images: {', '.join(images)}")
         if self.settings:
             names = ", ".join(f"DURAGRAPH_{name.upper()}" for name in self.settings)
             parts.append(f"settings of the plane, which only `duragraph dev` gives it: {names}")

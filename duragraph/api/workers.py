@@ -32,8 +32,6 @@ from duragraph.protocol import (
 )
 from duragraph.questions import AuthAnswer
 
-_LOST = "The run's lease is gone"
-
 
 async def register(call: Call) -> web.Response:
     message = await _read(call, Register)
@@ -63,7 +61,7 @@ async def checkpoints(call: Call, worker_id: str) -> web.Response:
     async with call.tenant() as conn:
         found = await of_run(conn, worker_id, query)
     if found is None:
-        raise Conflict(_LOST, hint="stop the run: another worker has it")
+        raise _lost()
     return _answer(found)
 
 
@@ -104,8 +102,12 @@ async def _hold(conn: Connection, worker_id: str, lease: Lease) -> tuple[str, st
     inspect_ids(lease.run_id)
     thread = await hold(conn, worker_id, lease)
     if thread is None:
-        raise Conflict(_LOST, hint="stop the run: another worker has it")
+        raise _lost()
     return thread
+
+
+def _lost() -> Conflict:
+    return Conflict("The run's lease is gone", hint="stop the run: another worker has it")
 
 
 async def heartbeat(call: Call, worker_id: str, *, body: Heartbeat) -> Renewed:

@@ -5,7 +5,7 @@ The filters themselves are policies of the role `duragraph_user`, see `schema.sq
 
 from collections.abc import Sequence
 
-from duragraph.pg import Connection, rows
+from duragraph.pg import Connection
 
 AUTH = "select auth from organization where organization_id = $1"
 
@@ -63,19 +63,6 @@ THREAD_OF = "select thread_id from run where organization_id = $1 and run_id = $
 async def thread_of(conn: Connection, organization_id: str, run_id: str) -> str | None:
     found: str | None = await conn.fetchval(THREAD_OF, organization_id, run_id)
     return found
-
-
-MAKE_THREAD = """
-insert into thread (organization_id, thread_id, metadata) values ($1, $2, $3)
-on conflict do nothing
-"""
-
-
-async def make_thread(
-    conn: Connection, organization_id: str, thread_id: str, *, metadata: bytes
-) -> bool:
-    """Whether its id was free."""
-    return rows(await conn.execute(MAKE_THREAD, organization_id, thread_id, metadata)) > 0
 
 
 OPEN_RUNS = """

@@ -12,6 +12,7 @@ from duragraph.api.io import Call
 from duragraph.errors import NotFound
 from duragraph.models import CancelAction, RunCreate
 from duragraph.pg import OPEN, access
+from duragraph.pg.threads import create as make_thread
 
 NO_RUN = "Thread or assistant not found."
 KWARGS = (
@@ -121,11 +122,9 @@ async def creating(
     if body.if_not_exists == "create":
         metadata = codec.dumps(_thread_metadata(body))
         async with limited(call, threads=OPEN).tenant() as conn:
-            made = await access.make_thread(
-                conn, call.organization_id, thread_id, metadata=metadata
-            )
+            made = await make_thread(conn, call.organization_id, thread_id, metadata=metadata)
         body = attrs.evolve(body, if_not_exists="reject")
-        if made:
+        if made is not None:
             return limited(call, threads=OPEN), body
     await check(call, "thread", thread_id, decision.filter, NotFound(NO_RUN))
     return limited(call, threads=OPEN), body
