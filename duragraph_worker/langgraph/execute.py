@@ -308,6 +308,7 @@ class Execution:
                 self._put(self._frames.of(*part))
 
     def _put(self, frames: Iterable[Frame]) -> None:
+        self._saver.release()
         for frame in frames:
             self._recorder.put(frame)
 

@@ -48,6 +48,10 @@ GraphAt = Callable[[str], object | None]
 """By namespace the compiled graph there; None for one not known."""
 
 
+TURNS = 4
+"""Of the loop within which LangGraph's stream shows what a task wrote."""
+
+
 class Saver(Reading):
     """The checkpointer of one attempt at `task`."""
 
@@ -136,6 +140,18 @@ class Saver(Reading):
         unsaid, self._unsaid = self._unsaid, []
         for item in unsaid:
             self._recorder.put(item)
+
+    def _keep(self, item: Item) -> None:
+        """What shows it comes in the next turns of the loop, if anybody asked for that."""
+        if not self._unsaid:
+            asyncio.get_running_loop().call_soon(self._turn, TURNS)
+        self._unsaid.append(item)
+
+    def _turn(self, left: int) -> None:
+        if not left:
+            self.release()
+        elif self._unsaid:
+            asyncio.get_running_loop().call_soon(self._turn, left - 1)
 
     def _say(self, item: Item) -> None:
         if self._unsaid:
@@ -337,7 +353,7 @@ class Saver(Reading):
         recorded.add(writes, task_path, shown=self._shown(ns), serde=self.serde)
         # A subgraph's first task may be done before its first checkpoint is put.
         if checkpoint_id not in self._parts:
-            self._say(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
+            self._keep(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
 
     def _shown(self, ns: str) -> Shown:
         shown = self._visible(ns)
