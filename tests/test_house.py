@@ -53,7 +53,7 @@ WORKER_FLOORS = (
     {"langgraph", "integrations"},
     {"__main__", "testing", "example"},
 )
-"""The same for `duragraph_worker/`; `langgraph`, an extra, is loaded by name where a graph needs it."""
+"""The same for `duragraph_worker/`. `langgraph`, an extra, is loaded by name where it is needed."""
 
 API_SHARED = {
     "io",
