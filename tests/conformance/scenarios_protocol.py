@@ -53,7 +53,7 @@ async def replayed(wire: Wire, thread: str, channels: Sequence[str], **filters: 
     for channel in channels:
         flight = follow(wire, thread, channel, **filters)
         await flight.opens()
-        await asyncio.sleep(SETTLE_SECONDS)
+        await flight.falls_silent(SETTLE_SECONDS)
         await flight.hangs_up()
 
 

@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -107,6 +107,13 @@ class Flight:
         while text.encode() not in self.exchange.body and not self.task.done():
             self.grown.clear()
             await self.grown.wait()
+
+    async def falls_silent(self, seconds: float) -> None:
+        """Wait until the answer has not grown for so long, or has ended."""
+        with suppress(TimeoutError):
+            while not self.task.done():
+                self.grown.clear()
+                await asyncio.wait_for(self.grown.wait(), seconds)
 
     async def ends(self) -> Exchange:
         await self.task
