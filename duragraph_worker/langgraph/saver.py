@@ -301,9 +301,13 @@ class Saver(Reading):
     ) -> Coroutine[Any, Any, None]:
         """Record what a task wrote at the checkpoint that `config` names.
 
-        At the call already, so that the record precedes the parts that show it.
+        At the call already, so that the record precedes the parts that show it. What it raises
+        is awaited all the same: the caller may be a callback of the loop's, which fails no run.
         """
-        self._record_writes(config, writes, task_id, task_path)
+        try:
+            self._record_writes(config, writes, task_id, task_path)
+        except Exception as error:  # noqa: BLE001 - raised where LangGraph awaits it
+            return _done(error)
         return _done()
 
     def _record(
@@ -360,8 +364,10 @@ class Saver(Reading):
         return checkpoints.named_as_visible if shown is None else shown
 
 
-async def _done() -> None:
-    """What LangGraph awaits where all is done already."""
+async def _done(error: Exception | None = None) -> None:
+    """What LangGraph awaits where all is done, or has failed, already."""
+    if error is not None:
+        raise error
 
 
 def _by_channel(recorded: Recorded, values: Any) -> Mapping[str, Any]:

@@ -205,3 +205,34 @@ async def test_of_racing_answers_one_counts(serve, client, database_url):
     assert state["values"]["out"] in told
     assert not state["interrupts"]
     assert await audit(database_url) == 0
+
+
+async def ask_strangely(state: Out) -> Out:
+    return {"out": interrupt(STRANGE.get(state["what"], lambda: "harmless")())}
+
+
+asks_strangely = (
+    StateGraph(Out)
+    .add_node(ask_strangely)
+    .add_node("beside", lambda state: {"many": [1]})
+    .add_edge(START, "ask_strangely")
+    .add_edge(START, "beside")
+    .compile()
+)
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_question_that_cannot_be_kept_fails_its_run_with_its_reason(
+    serve, client, durability
+):
+    await serve(asks_strangely=asks_strangely)
+    thread_id = (await client.threads.create())["thread_id"]
+
+    async def asked(what: str) -> Any:
+        given = {"input": {"what": what}, "durability": durability, "raise_error": False}
+        return await client.runs.wait(thread_id, "asks_strangely", **given)
+
+    assert (await asked("lock"))["__error__"]["error"] == "TypeError"
+    assert (await client.threads.get(thread_id))["status"] == "error"
+    assert (await asked("harmless"))["__interrupt__"][0]["value"] == "harmless"
+    assert (await client.threads.get(thread_id))["status"] == "interrupted"
