@@ -50,7 +50,7 @@ FOLD = "select fold($1, $2, $3)"
 # Where one part lacks its codec, the others restore another value: then the JSON must do.
 CODECS = """
 select channel, array_agg(codec order by depth) as codecs
-from channel_parts($1, $2, $3) group by channel
+from channel_parts($1, $2, $3) group by channel having bool_and(codec is not null)
 """
 
 WRITES = """
@@ -187,15 +187,16 @@ _NOTHING = _Whole()
 
 async def _fold(conn: Connection, r: Record) -> _Whole:
     versions = msgspec.json.decode(r["versions"], type=dict[str, str])
-    long = {c: versions[c] for c, depth in zip(r["channels"], r["depths"], strict=True) if depth}
-    coded = {c: v for c, v in zip(r["channels"], r["codecs"], strict=True) if v is not None}
+    heads = list(zip(r["channels"], r["depths"], r["codecs"], strict=True))
+    long = {c: versions[c] for c, depth, _ in heads if depth}
+    coded = {c: versions[c] for c, depth, codec in heads if depth and codec is not None}
     at = r["organization_id"], r["thread_id"]
     whole = await conn.fetchval(FOLD, *at, msgspec.json.encode(long))
     values = {c: bytes(v) for c, v in msgspec.json.decode(whole, type=dict[str, Raw]).items()}
-    if not (heads := {c: v for c, v in long.items() if c in coded}):
+    if not coded:
         return _Whole(values)
-    parts = await conn.fetch(CODECS, *at, msgspec.json.encode(heads))
-    return _Whole(values, {p["channel"]: p["codecs"] for p in parts})
+    found = await conn.fetch(CODECS, *at, msgspec.json.encode(coded))
+    return _Whole(values, dict(found))
 
 
 def _snapshot(

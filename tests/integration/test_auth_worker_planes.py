@@ -40,6 +40,13 @@ async def answering(plane, many):
             await plane.get("/ok")
 
 
+async def answers(plane, status):
+    """Until the plane answers so to whom nobody knows: with 401 once it asks handlers."""
+    async with asyncio.timeout(IN_TIME):
+        while (await plane.post("/threads/search", {})).status != status:
+            pass
+
+
 @pytest.fixture
 async def planes(start_plane):
     """Two that know of each other."""
@@ -50,9 +57,7 @@ async def test_a_plane_that_no_auth_worker_polls_asks_one_that_does(planes):
     first, second = planes
     async with owned.serving(first.url):
         await owned.known(Somebody(first, "alice"))
-        async with asyncio.timeout(IN_TIME):
-            while (await second.post("/threads/search", {})).status != 401:
-                pass
+        await answers(second, 401)
         assert second.app[DEPS].dispatcher.answering() == []
         alice, bob = (Somebody(second, name) for name in ("alice", "bob"))
         thread = (await alice.post("/threads", {})).json
@@ -65,9 +70,7 @@ async def test_what_is_too_big_for_one_message_is_asked_in_pieces(planes):
     first, second = planes
     async with owned.serving(first.url):
         await owned.known(Somebody(first, "alice"))
-        async with asyncio.timeout(IN_TIME):
-            while (await second.post("/threads/search", {})).status != 401:
-                pass
+        await answers(second, 401)
         body = {"assistant_id": "owned", "input": {"secret": "x" * (3 << 20)}}
         data = io.BytesIO(json.dumps(body).encode())
         assert (await Somebody(second, "alice").post("/runs", data=data)).status == 200
@@ -105,9 +108,7 @@ async def test_handlers_that_are_off_are_forgotten(start_plane):
     async with owned.serving(first.url):
         await owned.known(Somebody(first, "alice"))
         await start_plane(auth_handlers="off")
-        async with asyncio.timeout(IN_TIME):
-            while (await first.post("/threads/search", {})).status != 200:
-                pass
+        await answers(first, 200)
 
 
 async def test_a_worker_killed_with_a_question_leaves_it_to_the_next(start_plane, tmp_path):
