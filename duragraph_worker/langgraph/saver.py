@@ -47,9 +47,7 @@ Visible = Callable[[str], Shown | None]
 GraphAt = Callable[[str], object | None]
 """By namespace the compiled graph there; None for one not known."""
 
-
-TURNS = 4
-"""Of the loop within which LangGraph's stream shows what a task wrote."""
+TURNS = 5  # of the loop, within which LangGraph's stream shows what a task wrote
 
 
 class Saver(Reading):
@@ -137,21 +135,20 @@ class Saver(Reading):
 
         An attempt may be lost between any two reports: they must not part.
         """
-        unsaid, self._unsaid = self._unsaid, []
-        for item in unsaid:
-            self._recorder.put(item)
+        while self._unsaid:
+            self._recorder.put(self._unsaid.pop(0))
 
     def _keep(self, item: Item) -> None:
         """What shows it comes in the next turns of the loop, if anybody asked for that."""
         if not self._unsaid:
-            asyncio.get_running_loop().call_soon(self._turn, TURNS)
+            self._turn(TURNS)
         self._unsaid.append(item)
 
     def _turn(self, left: int) -> None:
-        if not left:
-            self.release()
-        elif self._unsaid:
+        if left:
             asyncio.get_running_loop().call_soon(self._turn, left - 1)
+        else:
+            self.release()
 
     def _say(self, item: Item) -> None:
         if self._unsaid:
