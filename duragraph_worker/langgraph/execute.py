@@ -112,8 +112,7 @@ class Execution:
             given.task,
             recorder,
             plane,
-            visible=lambda ns: getattr(self._at(ns), "stream_channels_asis", None),
-            graph=self._at,
+            graph_at=self._graph_at,
             durability=self._durability,
         )
         self._frames: Frames | EventFrames = (
@@ -143,6 +142,7 @@ class Execution:
         try:
             await self._drive(None if taken_over else self._input(), config)
         except Exception:
+            self._saver.retract()
             await self._record_pending(config)
             raise
         if self._next:
@@ -261,7 +261,7 @@ class Execution:
         if not ns:
             self._next = chunk["next"]
 
-    def _at(self, ns: str) -> PregelProtocol[Any, Any, Any, Any] | None:
+    def _graph_at(self, ns: str) -> PregelProtocol[Any, Any, Any, Any] | None:
         """The graph of a namespace; None where only its run can tell, as for a tool's."""
         if not ns:
             return self._graph
@@ -316,7 +316,7 @@ class Execution:
         """What finished tasks wrote where others wait or failed, for readers of the state."""
         above = {k: v for k, v in config["configurable"].items() if k != "checkpoint_id"}
         for ns in self._saver.partial:
-            if (graph := self._at(ns)) is not None:
+            if (graph := self._graph_at(ns)) is not None:
                 at = {**above, "checkpoint_ns": ns}
                 state = await graph.aget_state({**config, "configurable": at})
                 self._saver.pending(ns, state.values)

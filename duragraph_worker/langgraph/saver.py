@@ -42,8 +42,6 @@ from duragraph_worker.record import Recorder
 from duragraph_worker.serialize import join_object
 from duragraph_worker.served import Reach
 
-Visible = Callable[[str], Shown | None]
-"""By namespace the channels that clients see (`stream_channels_asis`); None if not known."""
 GraphAt = Callable[[str], object | None]
 """By namespace the compiled graph there; None for one not known."""
 
@@ -59,13 +57,12 @@ class Saver(Reading):
         recorder: Recorder,
         reach: Reach,
         *,
-        visible: Visible,
-        graph: GraphAt = lambda _ns: None,
+        graph_at: GraphAt = lambda _ns: None,
         durability: Durability = "async",
         serde: SerializerProtocol | None = None,
     ) -> None:
         super().__init__(task, recorder, reach, serde=serde)
-        self._visible, self._graph, self._durability = visible, graph, durability
+        self._graph_at, self._durability = graph_at, durability
         self._arrived = asyncio.Event()
         self._broken: Exception | None = None
         self._unsaid: list[Item] = []
@@ -75,6 +72,11 @@ class Saver(Reading):
         self._latest_part: dict[str, str] = {}
         self._order: list[str] = []
         """The root's tasks where it stands, by id."""
+        before = task.snapshot.writes if task.snapshot is not None and not self.commanded else []
+        self._commanded_before = next((w for w in before if w.task_id == RUN_TASK), None)
+        """What an earlier run's command left where this one starts."""
+        self._applied = False
+        """What the run was given is in the state: LangGraph goes on from there."""
         if self.commanded:
             self._forget_answer(self._at[""])
 
@@ -95,7 +97,7 @@ class Saver(Reading):
         checkpoint_id = terms.checkpoint_id(part["config"])
         self._tasks.update(task["id"] for task in part["tasks"])
         if not ns:
-            self._order = [task["id"] for task in part["tasks"]]
+            self._applied, self._order = True, [task["id"] for task in part["tasks"]]
         recorded = self._known.get(checkpoint_id)
         if recorded is not None:
             self._schedule(recorded, part)
@@ -209,6 +211,16 @@ class Saver(Reading):
             if any(t.result is not None for t in recorded.writes.values() if t.task_id != RUN_TASK)
         ]
 
+    def retract(self) -> None:
+        """Take back the run's command if the state can't take it: no later run could start."""
+        if self._applied or not self.commanded:
+            return
+        at, before = self._at[""], self._commanded_before
+        del at.writes[RUN_TASK]
+        if before is not None and before.opaque:
+            at.writes[RUN_TASK] = TaskWrites.load(before)
+        self._recorder.put(before or Write(at.checkpoint_id, "", RUN_TASK))
+
     def pending(self, ns: str, values: Any) -> None:
         """Record for readers the state as it is where a run stops amid a superstep.
 
@@ -251,7 +263,7 @@ class Saver(Reading):
         if len(listed) - recorded.sends > 1:
             places = {
                 name: place
-                for place, name in enumerate(getattr(self._graph(recorded.ns), "nodes", ()))
+                for place, name in enumerate(getattr(self._graph_at(recorded.ns), "nodes", ()))
             }
             listed[recorded.sends :] = sorted(
                 listed[recorded.sends :], key=lambda task: places.get(task["name"], 0)
@@ -348,7 +360,7 @@ class Saver(Reading):
     ) -> None:
         configurable = config["configurable"]
         ns, checkpoint_id = configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"]
-        message_ids.give(self._graph(ns), writes)
+        message_ids.give(self._graph_at(ns), writes)
         recorded = self._writes[checkpoint_id].setdefault(task_id, TaskWrites(task_id))
         recorded.run_id = self._task.run_id
         recorded.add(writes, task_path, shown=self._shown(ns), serde=self.serde)
@@ -357,7 +369,8 @@ class Saver(Reading):
             self._keep(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
 
     def _shown(self, ns: str) -> Shown:
-        shown = self._visible(ns)
+        """The channels that clients see: `stream_channels_asis`."""
+        shown: Shown | None = getattr(self._graph_at(ns), "stream_channels_asis", None)
         return checkpoints.named_as_visible if shown is None else shown
 
 

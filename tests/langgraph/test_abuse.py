@@ -236,3 +236,27 @@ async def test_a_question_that_cannot_be_kept_fails_its_run_with_its_reason(
     assert (await client.threads.get(thread_id))["status"] == "error"
     assert (await asked("harmless"))["__interrupt__"][0]["value"] == "harmless"
     assert (await client.threads.get(thread_id))["status"] == "interrupted"
+
+
+async def count(state: Out) -> Out:
+    return {"many": [1]}
+
+
+counts = StateGraph(Out).add_node(count).add_edge(START, "count").compile()
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_command_that_its_state_cannot_take_fails_its_run_alone(serve, client, durability):
+    await serve(counts=counts)
+    thread_id = (await client.threads.create())["thread_id"]
+
+    async def ran(**given: Any) -> Any:
+        given |= {"durability": durability, "raise_error": False}
+        return await client.runs.wait(thread_id, "counts", **given)
+
+    await ran(input={"many": [0]})
+    failed = await ran(command={"update": {"many": 5}, "goto": "count"})
+    assert failed["__error__"]["error"] == "TypeError"
+    assert (await client.threads.get_state(thread_id))["values"]["many"] == [0, 1]
+    assert (await ran(command={"update": {"many": [2]}, "goto": "count"}))["many"] == [0, 1, 2, 1]
+    assert (await ran(input={"many": [3]}))["many"] == [0, 1, 2, 1, 3, 1]
