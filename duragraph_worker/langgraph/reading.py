@@ -124,7 +124,7 @@ class Reading(Upkeep):
     async def _ask(self, *, keep: bool = True, **query: Any) -> list[Recorded]:
         """From the record, with all that this attempt put on it."""
         if self._put:
-            await self._recorder.settled()
+            await self._settle()
         asked = CheckpointQuery(self._task.run_id, self._task.epoch, **query)
         found = await self._reach.checkpoints(asked)
         return [self._take(each) if keep else Recorded.load(each, self.serde) for each in found]

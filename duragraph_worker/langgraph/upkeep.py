@@ -34,18 +34,26 @@ class Upkeep(BlockingSaver):
         """Drop what runs have made of this run's thread. Raises Fenced."""
         if not run_ids:
             return
-        await self._recorder.settled()
+        await self._settle()
         task = self._task
         await self._reach.erase(EraseRuns(task.run_id, task.epoch, list(run_ids)))
         self.forget()
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Make a new thread with another's history. Raises NotFound, Conflict if it is there."""
-        await self._recorder.settled()
+        await self._settle()
         task = self._task
         await self._reach.copy(
             CopyThread(task.run_id, task.epoch, source_thread_id, target_thread_id)
         )
+
+    def release(self) -> None:
+        """Put what is kept back for what comes with it."""
+
+    async def _settle(self) -> None:
+        """Wait until all that this attempt knows is on record. Raises Fenced."""
+        self.release()
+        await self._recorder.settled()
 
     def forget(self) -> None:
         """Take nothing for known: the record has changed."""

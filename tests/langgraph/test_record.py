@@ -196,9 +196,7 @@ async def test_a_saver_without_its_lease_writes_and_reads_nothing(plane, client,
             lambda batch: connection.report(hand.worker_id, batch), lost=lost.append
         )
         recording = reporter.open(Lease(given.run_id, given.epoch))
-        saver = Saver(
-            given, recording, LeasedReach(connection, hand.worker_id), visible=lambda _: None
-        )
+        saver = Saver(given, recording, LeasedReach(connection, hand.worker_id))
         await client.runs.cancel(thread_id, run_id, wait=True)
         config = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
         with pytest.raises(Fenced):

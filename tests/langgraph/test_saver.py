@@ -45,13 +45,14 @@ class Attempts:
             held = [attempt.recording.lease for attempt in self.open.values()]
             task = await self.hand.task(*held)
             recording = self.reporter.open(Lease(task.run_id, task.epoch))
-            saver = Saver(task, recording, self.reach, visible=lambda _: None)
+            saver = Saver(task, recording, self.reach)
             self.open[thread_id] = Attempt(recording, saver)
         return self.open[thread_id]
 
     async def end(self, *thread_ids: str) -> None:
         for thread_id in thread_ids:
             if (attempt := self.open.pop(thread_id, None)) is not None:
+                attempt.saver.release()
                 await attempt.recording.close(Outcome("success"))
 
 
