@@ -100,13 +100,13 @@ def new_run(
     ids = {"graph_id": assistant.graph_id, "assistant_id": assistant.assistant_id}
     temporary = stateless and body.on_completion == "delete"
     kwargs = _kwargs(assistant, body, request_id=request_id, resumes=resumes, temporary=temporary)
-    thread_config = _thread_config(kwargs.config)
+    thread_config, configurable = _thread_config(kwargs.config), kwargs.config["configurable"]
     if not thread_config["configurable"]:
-        kwargs.config["configurable"] |= kwargs.context
-    kwargs.config["configurable"] |= {**marks, **(asker or {})}
-    own = kwargs.config.get("metadata", {}) | own_metadata(body.metadata)
+        configurable |= kwargs.context
+    configurable |= {**marks, **(asker or {})}
     if assistant.headers is not None and headers is not None:
-        kwargs.config["configurable"] |= selected(headers, assistant.headers)
+        configurable |= selected(headers, assistant.headers)
+    own = kwargs.config.get("metadata", {}) | own_metadata(body.metadata)
     return NewRun(
         run_id=run_id,
         organization_id=organization_id,
@@ -123,7 +123,7 @@ def new_run(
         kwargs=codec.dumps(kwargs),
         thread_config=codec.dumps(thread_config),
         after_seconds=body.after_seconds,
-        checkpoint_id=kwargs.config["configurable"].get("checkpoint_id"),
+        checkpoint_id=configurable.get("checkpoint_id"),
         on_disconnect=body.on_disconnect,
         on_completion=body.on_completion,
         make_thread=stateless or body.if_not_exists == "create",

@@ -289,7 +289,7 @@ async def test_a_worker_asks_as_itself_where_there_are_no_keys(alice, plane):
     ],
 )
 async def test_a_worker_that_answers_nonsense_lets_nobody_in(plane, said):
-    register = Register("hand", 1, [], auth=AuthSpec(["authorization"]))
+    register = Register("hand", 1, [], auth=AuthSpec(["authorization"], security=b"{"))
     worker = (await plane._message("/workers", register, Registered)).worker_id
     asking = asyncio.create_task(Somebody(plane, "x").post("/threads/search", {}))
     while not asking.done():
@@ -298,6 +298,7 @@ async def test_a_worker_that_answers_nonsense_lets_nobody_in(plane, said):
         await plane._message(f"/workers/{worker}/answers", answers, dict)
         await asyncio.wait([asking], timeout=0.1)
     assert (await asking).status == 500
+    assert (await plane.get("/openapi.json")).status == 200
 
 
 async def test_without_handlers_nothing_is_opened_for_users(plane, hand):
