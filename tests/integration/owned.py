@@ -69,6 +69,8 @@ async def owns(ctx: Auth.types.AuthContext, value: Any) -> Any:
             return "yes"
         case "unknown":
             return {"owner": {"$regex": "."}}
+        case "scrambles":
+            value["kwargs"] = 7
         case "lonely":
             return {"$or": [{"owner": "alice"}]}
     metadata["owner"] = ctx.user.identity

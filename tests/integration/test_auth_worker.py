@@ -162,6 +162,12 @@ async def test_what_a_handler_says_is_the_answer(alice, handler, status, detail)
     assert (await alice.post("/threads/count", {})).json == 0
 
 
+async def test_what_a_handler_makes_of_a_run_must_be_one(alice):
+    answer = await alice.post("/runs", RUN | {"metadata": {"handler": "scrambles"}})
+    assert answer.status == 500
+    assert "Expected `object`" in answer.json["detail"]
+
+
 async def test_metadata_that_handlers_set_is_kept(alice, bob):
     made = (await alice.post("/threads", {"metadata": {"owner": "bob", "x": 1}})).json
     assert made["metadata"] == {"owner": "alice", "x": 1}

@@ -47,15 +47,20 @@ def changed(body: T, changes: Mapping[str, bytes], *names: str, **fields: str) -
     """
     hints = get_type_hints(type(body), include_extras=True)
     fields |= {name: name for name in names}
+    new = {
+        field: decoded(changes[name], hints[field])
+        for name, field in fields.items()
+        if name in changes
+    }
+    return attrs.evolve(body, **new) if new else body  # type: ignore[misc]
+
+
+def decoded(change: bytes, type: Any) -> Any:
+    """Raises Denied for what can't stand there."""
     try:
-        new = {
-            field: msgspec.json.decode(changes[name], type=hints[field])
-            for name, field in fields.items()
-            if name in changes
-        }
+        return msgspec.json.decode(change, type=type)
     except msgspec.DecodeError as error:
         raise Denied(500, f"An auth handler changed a value to what it can't be: {error}") from None
-    return attrs.evolve(body, **new) if new else body  # type: ignore[misc]
 
 
 async def creating(call: Call, noun: str, given: Given, body: Any, filter: str) -> Call:

@@ -1,13 +1,13 @@
 """Guards of runs, which are their threads': creating one, ending some, finding a thread by one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
-import msgspec
+from msgspec import Raw
 
 from duragraph import codec, ids, pg
 from duragraph.api.access import assistants, threads
-from duragraph.api.access.asking import Given, ask, changed, check, limited
+from duragraph.api.access.asking import Given, ask, changed, check, decoded, limited
 from duragraph.api.io import Call
 from duragraph.errors import NotFound
 from duragraph.models import CancelAction, RunCreate
@@ -112,10 +112,7 @@ async def creating(
         "kwargs": {name: getattr(body, name) for name in KWARGS},
     }
     decision = await ask(call, "threads", "create_run", value)
-    body = changed(body, decision.changed, "metadata")
-    if "kwargs" in decision.changed:
-        given = msgspec.json.decode(decision.changed["kwargs"], type=dict[str, msgspec.Raw])
-        body = changed(body, {name: bytes(each) for name, each in given.items()}, *KWARGS)
+    body = _changed(body, decision.changed)
     known = await _may_run(call, assistant_id)
     if thread_id is None or not known:  # of an unknown assistant the creation tells
         return limited(call, threads=OPEN), body
@@ -128,6 +125,14 @@ async def creating(
             return limited(call, threads=OPEN), body
     await check(call, "thread", thread_id, decision.filter, NotFound(NO_RUN))
     return limited(call, threads=OPEN), body
+
+
+def _changed(body: RunCreate, changes: Mapping[str, bytes]) -> RunCreate:
+    body = changed(body, changes, "metadata")
+    if "kwargs" not in changes:
+        return body
+    kwargs = decoded(changes["kwargs"], dict[str, Raw])
+    return changed(body, {name: bytes(each) for name, each in kwargs.items()}, *KWARGS)
 
 
 def _thread_metadata(body: RunCreate) -> Given:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from duragraph.api.access.asking import Given, ask, changed, limited
+from duragraph.api.access.asking import Given, ask, changed, decoded, limited
 from duragraph.api.io import Call
 from duragraph.errors import Denied
 
@@ -71,10 +71,7 @@ async def namespaces(call: Call, given: Given) -> Call:
 
 def _dotted(namespace: bytes) -> str:
     """Raises Denied; a label with a dot in it would become two, and another's perhaps."""
-    try:
-        labels = msgspec.json.decode(namespace, type=list[str])
-    except msgspec.ValidationError as error:
-        raise Denied(500, f"An auth handler made a namespace that is none: {error}") from None
+    labels = decoded(namespace, list[str])
     if bad := [label for label in labels if "." in label]:
         raise Denied(422, f"Namespace label {bad[0]!r} must be a non-empty string without periods")
     return ".".join(labels)
