@@ -28,13 +28,13 @@ from duragraph.protocol import (
     PENDING_TASK,
     ROOT_CHANNEL,
     RUN_TASK,
-    Item,
     Scheduled,
     Task,
     Write,
 )
 from duragraph_worker.langgraph import checkpoints, message_ids, serialize, terms
 from duragraph_worker.langgraph.checkpoints import Recorded
+from duragraph_worker.langgraph.outbox import Outbox
 from duragraph_worker.langgraph.reading import Reading
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
 from duragraph_worker.langgraph.terms import INTERRUPT
@@ -44,8 +44,6 @@ from duragraph_worker.served import Reach
 
 GraphAt = Callable[[str], object | None]
 """By namespace the compiled graph there; None for one not known."""
-
-TURNS = 5  # of the loop, within which LangGraph's stream shows what a task wrote
 
 
 class Saver(Reading):
@@ -65,8 +63,7 @@ class Saver(Reading):
         self._graph_at, self._durability = graph_at, durability
         self._arrived = asyncio.Event()
         self._broken: Exception | None = None
-        self._unsaid: list[Item] = []
-        """The root's newest checkpoint and what belongs to it, until `release`."""
+        self._outbox = Outbox(recorder)
         self._parts: dict[str, Mapping[str, Any]] = {}
         """What was scheduled after checkpoints that are still to be put, by their ids."""
         self._latest_part: dict[str, str] = {}
@@ -133,30 +130,8 @@ class Saver(Reading):
         return join_object(fields), recorded.checkpoint_id
 
     def release(self) -> None:
-        """Put the checkpoint that is kept until what runs next and what shows it follow at once.
-
-        An attempt may be lost between any two reports: they must not part.
-        """
-        while self._unsaid:
-            self._recorder.put(self._unsaid.pop(0))
-
-    def _keep(self, item: Item) -> None:
-        """What shows it comes in the next turns of the loop, if anybody asked for that."""
-        if not self._unsaid:
-            self._turn(TURNS)
-        self._unsaid.append(item)
-
-    def _turn(self, left: int) -> None:
-        if left:
-            asyncio.get_running_loop().call_soon(self._turn, left - 1)
-        else:
-            self.release()
-
-    def _say(self, item: Item) -> None:
-        if self._unsaid:
-            self._unsaid.append(item)
-        else:
-            self._recorder.put(item)
+        """Put the checkpoint that is held until what runs next and what shows it follow at once."""
+        self._outbox.release()
 
     def passed(self, ns: str) -> None:
         """The stream is past the newest checkpoint: what it shows from now on comes after it."""
@@ -248,7 +223,7 @@ class Saver(Reading):
         if made_here or known != [task["name"] for task in self._in_order(recorded, part["tasks"])]:
             # One that an earlier attempt made may lack what was to be said after it.
             fresh = made_here or RUN_TASK not in recorded.writes
-            self._say(self._said(recorded, part, fresh=fresh))
+            self._outbox.put(self._said(recorded, part, fresh=fresh))
 
     def _said(self, recorded: Recorded, part: Mapping[str, Any], *, fresh: bool) -> Scheduled:
         """What follows a checkpoint, and where it is `fresh`, what it left out of the state."""
@@ -297,7 +272,7 @@ class Saver(Reading):
         finally:
             self._put.add(checkpoint["id"])
             self._arrived.set()
-        if self._durability == "sync" and not self._unsaid:
+        if self._durability == "sync" and not self._outbox.holds:
             await self._recorder.settled()
         return stored
 
@@ -337,12 +312,12 @@ class Saver(Reading):
         self.release()
         # Under `sync` LangGraph waits for the put before its stream tells of it, else it has told.
         if not ns and (part is not None) == (self._durability == "async"):
-            self._unsaid.append(item)
+            self._outbox.hold(item)
         else:
             self._recorder.put(item)
         recorded.writes = self._writes[recorded.checkpoint_id]
         for each in recorded.writes.values():
-            self._say(each.dump(checkpoint_id=recorded.checkpoint_id, ns=ns))
+            self._outbox.put(each.dump(checkpoint_id=recorded.checkpoint_id, ns=ns))
         before = self._at.get(ns)
         if before is not None and before.checkpoint_id in self._put:
             self._known.pop(before.checkpoint_id, None)
@@ -366,7 +341,7 @@ class Saver(Reading):
         recorded.add(writes, task_path, shown=self._shown(ns), serde=self.serde)
         # A subgraph's first task may be done before its first checkpoint is put.
         if checkpoint_id not in self._parts:
-            self._keep(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
+            self._outbox.hold_briefly(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
 
     def _shown(self, ns: str) -> Shown:
         """The channels that clients see: `stream_channels_asis`."""
