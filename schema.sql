@@ -590,6 +590,11 @@ create or replace function hides_run(id uuid) returns boolean
 language sql stable parallel safe security definer set search_path from current as $$
     select exists (select from run r where r.run_id = id and hides(r.organization_id, r.thread_id))
 $$;
+create or replace function hides_assistant(org uuid, id uuid) returns boolean
+language sql stable parallel safe security definer set search_path from current as $$
+    select exists (select from assistant a where a.organization_id = org and a.assistant_id = id
+        and not permits(current_setting('app.assistants')::jsonb, a.metadata))
+$$;
 
 -- Users. `duragraph_user` is `api` for one of them: the filters of its auth handlers, set before
 -- each request, hide what is not its own. Without a setting every statement fails. What may be
@@ -600,6 +605,7 @@ begin
     for x in values
         ('thread', $p$ permits((select current_setting('app.threads'))::jsonb, metadata) $p$),
         ('assistant', $p$ permits((select current_setting('app.assistants'))::jsonb, metadata) $p$),
+        ('assistant_version', $p$ not hides_assistant(organization_id, assistant_id) $p$),
         ('cron', $p$ permits((select current_setting('app.crons'))::jsonb, metadata)
             and not hides(organization_id, thread_id) $p$),
         ('run', $p$ not hides(organization_id, thread_id) $p$),

@@ -10,8 +10,10 @@ import uuid
 import aiohttp
 import pytest
 
+from duragraph import pg
 from duragraph.api import ROUTES
 from duragraph.api.cursors import BEGINNING
+from duragraph.pg import OPEN, Limits
 from tests.integration import owned
 from tests.integration.owned import Somebody
 
@@ -19,7 +21,7 @@ SECRET = "of-alice-alone"
 RUN = {"assistant_id": "owned", "input": {"x": 1}}
 CRON = {"assistant_id": "owned", "schedule": "0 0 1 1 *", "input": {}}
 TABLES = ("thread", "run", "checkpoint", "channel_value", "assistant", "assistant_version", "cron")
-OPEN = {"/", "/ok", "/info", "/metrics", "/openapi.json", "/docs"}
+UNGUARDED = {"/", "/ok", "/info", "/metrics", "/openapi.json", "/docs"}
 LIVE = {"GET /threads/{thread_id}/stream", "POST /threads/{thread_id}/stream/events"}
 SOCKET = "GET /threads/{thread_id}/stream/events"
 
@@ -167,7 +169,7 @@ def requests(ids):
     sent = bodies(ids)
     for route in ROUTES:
         name = f"{route.method} {route.path}"
-        if route.path in OPEN or name == SOCKET:
+        if route.path in UNGUARDED or name == SOCKET:
             continue
         if route.method in {"POST", "PUT", "PATCH"} and not route.path.startswith("/workers"):
             assert name in sent, f"say what is to be sent to {name}"
@@ -213,6 +215,18 @@ async def test_no_route_shows_or_moves_what_is_anothers(users, owner):
     changed = {table for table in before if before[table] != after[table]}
     assert changed <= {"assistant_version"}, changed  # a system assistant's are everybody's
     assert before["assistant_version"] == after["assistant_version"]
+
+
+async def test_who_may_see_nothing_finds_every_table_empty(users, database_url):
+    alice, _ = users
+    await made(alice)
+    nothing, everything = Limits(), Limits(threads=OPEN, assistants=OPEN, crons=OPEN)
+    async with await pg.open_pool(database_url, "duragraph_user", size=1) as pool:
+        for limits, seen in ((nothing, False), (everything, True)):
+            async with pg.limited(pool, pg.DEFAULT_ORGANIZATION, limits) as conn:
+                for table in (*TABLES, "event"):
+                    found = await conn.fetchval(f"select exists (select from {table})")
+                    assert found is seen, table
 
 
 async def test_no_socket_shows_what_is_anothers(users):
