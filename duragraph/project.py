@@ -136,7 +136,7 @@ class Project:
             content = msgspec.convert(raw, Content)
         except FileNotFoundError:
             raise Invalid(f"there is no {file}") from None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
             raise Invalid(f"{file} is no {NAME}: {error}") from None
         if not content.graphs:
             raise Invalid(f"{file} names no graphs", hint='"graphs": {"agent": "./agent.py:graph"}')

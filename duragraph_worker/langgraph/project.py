@@ -34,8 +34,14 @@ def load(project: Project) -> list[Served]:
 
 
 def settle(project: Project) -> None:
-    """The environment and the paths that the project's code expects; says what is left out."""
-    os.environ.update(_environment(project))
+    """The environment and the paths that the project's code expects; says what is left out.
+
+    Raises Invalid for what no environment can hold.
+    """
+    try:
+        os.environ.update(_environment(project))
+    except (OSError, ValueError) as error:
+        raise Invalid(f"{project.file.name}, env: {error}") from None
     sys.path += [str(folder) for folder in project.folders if str(folder) not in sys.path]
     if notice := project.notice():
         log.warning("%s: %s", project.file.name, notice)
@@ -48,7 +54,7 @@ def settle(project: Project) -> None:
 def named(project: Project, path: str) -> Any:
     """What `./file.py:name` or `module:name` is. Raises Invalid, and what its code raises."""
     place, colon, name = path.rpartition(":")
-    if not (place and colon and name):
+    if not (place and colon and name) or (place.startswith(".") and not _is_file(place)):
         raise Invalid(f"{path!r} names nothing", hint="write ./file.py:name or module:name")
     try:
         module = _file(project, place) if _is_file(place) else importlib.import_module(place)
@@ -106,12 +112,14 @@ def _store(project: Project) -> dict[str, Any]:
     if said.index is not None:
         embed = said.index.embed
         place = embed.rpartition(":")[0]
-        found["store_index"] = langgraph("embedding").Index.of(
-            {
-                "embed": named(project, embed) if _is_file(place) else embed,
-                "fields": said.index.fields,
-            }
-        )
+        model = named(project, embed) if _is_file(place) else embed
+        try:
+            index = langgraph("embedding").Index.of({"embed": model, "fields": said.index.fields})
+        except ValueError as error:
+            raise Invalid(
+                f"no embeddings of {embed!r}", hint=str(error).partition("\n")[0]
+            ) from None
+        found["store_index"] = index
     return found
 
 
@@ -132,8 +140,8 @@ def _file(project: Project, place: str) -> ModuleType:
     if not file.is_file():
         raise Invalid(f"there is no file {file}")
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise Invalid(f"{file} is no Python file")
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

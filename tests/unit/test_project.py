@@ -97,6 +97,27 @@ def test_what_can_not_be_read_is_told(tmp_path, text, told):
         project.Project.read(tmp_path / "langgraph.json")
 
 
+@pytest.mark.parametrize(
+    "data", [b'{"graphs": "\xff"}', b"[" * 10_000], ids=["not UTF-8", "nested deep"]
+)
+def test_what_is_no_text_to_read_is_told(tmp_path, data):
+    (tmp_path / "langgraph.json").write_bytes(data)
+    with pytest.raises(Invalid, match=r"is no langgraph\.json"):
+        project.Project.read(tmp_path / "langgraph.json")
+
+
+def test_an_environment_that_can_not_be_read_is_told(write, tmp_path):
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+    with pytest.raises(Invalid, match=r"langgraph\.json, env: .*can't decode"):
+        settle(write(env=".env"))
+
+
+def test_embeddings_that_can_not_be_had_are_told(write):
+    with pytest.raises(Invalid, match="no embeddings of 'absent:model'") as raised:
+        load(write(store={"index": {"embed": "absent:model"}}))
+    assert "absent" in str(raised.value.hint)
+
+
 def test_the_one_of_the_directory_serves_where_no_graph_is_named(write, tmp_path, monkeypatch):
     read = write()
     monkeypatch.chdir(tmp_path)
@@ -160,6 +181,8 @@ def test_a_module_that_is_not_installed_says_what_to_install(write, tmp_path):
     ("path", "told"),
     [
         ("./graph.py", "names nothing"),
+        (".graph:graph", "names nothing"),
+        ("./langgraph.json:graph", "is no Python file"),
         ("./gone.py:graph", "there is no file"),
         ("./graph.py:other", "has no 'other'"),
         ("./graph.py:START", "is no graph"),
