@@ -227,22 +227,17 @@ async def test_time_travel_makes_a_branch(client, serve, thread_id):
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_how_durable(client, serve, thread_id, durability):
+async def test_history_has_each_step_or_the_end_alone(client, serve, thread_id, durability):
     await serve(g=chain(step("a"), step("b")))
     values = [
         data
-        async for event, data in _stream(client, thread_id, {"n": 0}, durability=durability)
+        for event, data in await frames(client, thread_id, input={"n": 0}, durability=durability)
         if event == "values"
     ]
     assert [v["n"] for v in values] == [0, 1, 2]
     history = await client.threads.get_history(thread_id)
     assert len(history) == (1 if durability == "exit" else 4)
     assert history[0]["values"] == {"n": 2, "log": ["a", "b"]}
-
-
-async def _stream(client, thread_id, given, **fields):
-    for frame in await frames(client, thread_id, input=given, **fields):
-        yield frame
 
 
 async def test_an_error_is_told_as_far_as_clients_may_know(client, serve, thread_id):
