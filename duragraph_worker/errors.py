@@ -103,4 +103,5 @@ def trace(error: BaseException, *, without: tuple[str, ...] = ()) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith((*_OWN, *without))
     ]
-    return "".join(traceback.format_list(frames) + traceback.format_exception_only(error))
+    told = "".join(traceback.format_list(frames) + traceback.format_exception_only(error))
+    return told.encode(errors="replace").decode()

@@ -77,7 +77,8 @@ class TaskWrites:
             if channel == INTERRUPT:
                 self.interrupts = _questions(value)
             elif channel == ERROR:
-                self.error = value if isinstance(value, str) else repr(value)
+                told = value if isinstance(value, str) else repr(value)
+                self.error = told.encode(errors="replace").decode()
         if output := [write for write in writes if write[0] not in _CONTROL]:
             self.result = _result(output, shown)
 

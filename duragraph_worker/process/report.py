@@ -238,6 +238,9 @@ class Reporter:
         except (TooLarge, Invalid, Conflict) as error:
             self._divide(batch, weight, error)
             return
+        except UnicodeEncodeError as error:
+            self._divide(batch, weight, Invalid(f"It holds what is no text: {error}."))
+            return
         self._room = min(REQUEST_BYTES, self._room * 2)
         for recording, verdict in zip(batch, verdicts, strict=True):
             if not recording.over:

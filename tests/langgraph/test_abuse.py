@@ -260,3 +260,24 @@ async def test_a_command_that_its_state_cannot_take_fails_its_run_alone(serve, c
     assert (await client.threads.get_state(thread_id))["values"]["many"] == [0, 1]
     assert (await ran(command={"update": {"many": [2]}, "goto": "count"}))["many"] == [0, 1, 2, 1]
     assert (await ran(input={"many": [3]}))["many"] == [0, 1, 2, 1, 3, 1]
+
+
+def halve(state: Out) -> Out:
+    raise ValueError(f"\ud800 of {state['what']}")
+
+
+halves = (
+    StateGraph(Out)
+    .add_node(halve)
+    .add_node("beside", lambda state: {"many": [1]})
+    .add_edge(START, "halve")
+    .add_edge(START, "beside")
+    .compile()
+)
+
+
+async def test_an_error_whose_words_are_no_text_is_told_as_it_can(serve, client):
+    await serve(halves=halves)
+    asked = client.runs.wait(None, "halves", input={"what": "it"}, raise_error=False)
+    result = await asyncio.wait_for(asked, IN_TIME)
+    assert result["__error__"] == {"error": "ValueError", "message": "? of it"}
