@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duragraph.errors import Invalid, TooLarge
-from duragraph.protocol import Checkpoint, Frame, Lease, Outcome, Report, Verdict
+from duragraph.protocol import Checkpoint, Frame, Lease, Outcome, Report, Verdict, pack
 from duragraph_worker.process import report
 from duragraph_worker.process.report import Reporter
 from duragraph_worker.record import Fenced
@@ -27,6 +27,7 @@ class Desk:
         self.refuses: str | None = None
 
     async def send(self, reports: list[Report]) -> list[Verdict]:
+        pack(reports)
         self.requests.append(reports)
         self.came.set()
         await self.open.wait()
@@ -171,6 +172,19 @@ async def test_a_run_that_the_plane_refuses_whatever_it_says_ends_alone():
     assert odd.over
     assert lost[0] == Lease("odd", 1)
     assert Lease("even", 1) not in lost
+
+
+async def test_a_report_that_is_no_text_fails_its_run_and_no_other():
+    desk = Desk()
+    async with reporting(desk) as (reporter, lost):
+        odd, even = reporter.open(Lease("odd", 1)), reporter.open(Lease("even", 1))
+        odd.put(Frame("custom|\ud800", b"1"))
+        even.put(frame())
+        await even.settled()
+        await odd.close(None)
+    assert lost == [Lease("odd", 1)]
+    (outcome,) = [each.outcome for request in desk.requests for each in request if each.outcome]
+    assert b"no text" in outcome.error
 
 
 @pytest.fixture
