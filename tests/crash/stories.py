@@ -5,6 +5,7 @@ What is told is comparable: of two tellings only ids, times and attempts may dif
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -15,6 +16,16 @@ from langgraph_sdk.client import LangGraphClient
 State = dict[str, Any]
 Turn = Callable[[State], dict[str, Any]]
 """What to ask of a run, seeing the thread's state."""
+
+
+@attrs.frozen
+class Story:
+    """One run after the other on one thread."""
+
+    turns: list[Turn]
+    before: list[Turn] = attrs.field(factory=list)
+    """On a thread of their own; what comes of them is not told."""
+
 
 VARYING = re.compile(
     r"(?:lc_run-+)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b"
@@ -36,7 +47,7 @@ def answers_the_one(value: Any) -> Turn:
     return lambda _: {"command": {"resume": value}}
 
 
-STORIES: dict[str, list[Turn]] = {
+TURNS: dict[str, list[Turn]] = {
     "linear": [says(trail=[])],
     "map_reduce": [says(trail=[]), says(trail=["again"])],
     "nested": [says(trail=[]), answers(3)],
@@ -49,7 +60,10 @@ STORIES: dict[str, list[Turn]] = {
     "speaking": [says(trail=[])],
     "looping": [says(trail=[])],
 }
-"""By graph: one run after the other on one thread."""
+OWN: dict[str, Callable[[], Story]] = {
+    graph: partial(Story, turns) for graph, turns in TURNS.items()
+}
+"""By graph of `langgraph_graphs`."""
 MODES = ["values", "updates", "custom"]
 
 
@@ -70,10 +84,13 @@ class Told:
     durability: str = ""
 
 
-async def play(client: LangGraphClient, graph: str, *, durability: str) -> Told:
+async def play(client: LangGraphClient, graph: str, story: Story, *, durability: str) -> Told:
     """The whole story, to its end. Raises AssertionError for a frame that is missing or twice."""
+    for turn in story.before:
+        asked = turn({"interrupts": []})
+        await client.runs.wait((await client.threads.create())["thread_id"], graph, **asked)
     told = Told(graph, (await client.threads.create())["thread_id"], durability=durability)
-    for turn in STORIES[graph]:
+    for turn in story.turns:
         asked = turn(await client.threads.get_state(told.thread_id))
         parts = [
             part
@@ -89,7 +106,8 @@ async def play(client: LangGraphClient, graph: str, *, durability: str) -> Told:
         sequence = [int(part.id.partition("-")[2]) for part in parts]
         assert sequence == list(range(1, len(sequence) + 1)), (told, sequence)
         told.run_ids += [part.data["run_id"] for part in parts if part.event == "metadata"]
-        told.customs += [part.data for part in parts if part.event == "custom"]
+        if graph == "speaking":
+            told.customs += [part.data for part in parts if part.event == "custom"]
         told.frames.append(in_order(parts))
         told.states.append(masked(await client.threads.get_state(told.thread_id, subgraphs=True)))
     told.history = masked(await client.threads.get_history(told.thread_id, limit=100))

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 import pytest
 
@@ -14,8 +15,9 @@ from tests.crash.acknowledged import (
     check_nothing_acknowledged_began_again,
     take_notes,
 )
+from tests.crash.documented_stories import DOCUMENTED
 from tests.crash.evidence import audit
-from tests.crash.stories import STORIES, Told, check_customs, difference, play
+from tests.crash.stories import OWN, Story, Told, check_customs, difference, play
 from tests.crash.witness import side_log
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -23,20 +25,36 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KILLS = int(os.environ.get("CRASH_KILLS", "200"))
 SECONDS_A_KILL = 1.2
 WORKERS = 6
-CLIENTS = 60
+CLIENTS = 40
 DRAINS = 6
 REST_SECONDS = 90
 """What the last stories may take after the last kill: four runs, each hit by it at worst."""
-GRAPHS = [f"tests.crash.langgraph_graphs:{name}" for name in STORIES]
+SHARE_MOVED = 0.8
+"""Of the graphs, those that went from a killed worker to another in 200 kills, at least."""
+Stories = dict[str, Callable[[], Story]]
+STAGES = pytest.mark.parametrize(
+    ("module", "stories"),
+    [("langgraph_graphs", OWN), ("documented_graphs", DOCUMENTED)],
+    ids=["own", "documented"],
+)
 
 
-async def keep_playing(client, number: int, over: asyncio.Event) -> list[Told]:
+def targets(module: str, stories: Stories) -> list[str]:
+    return [f"tests.crash.{module}:{graph}" for graph in stories]
+
+
+async def play_undisturbed(client, stories: Stories) -> dict[str, Told]:
+    played = (play(client, graph, story(), durability="async") for graph, story in stories.items())
+    return dict(zip(stories, await asyncio.gather(*played), strict=True))
+
+
+async def keep_playing(client, stories: Stories, number: int, over: asyncio.Event) -> list[Told]:
     """One story after another, those of all graphs in turn."""
-    played, names = [], list(STORIES)
+    played, names = [], list(stories)
     while not over.is_set():
         graph = names[(number + len(played)) % len(names)]
         durability = random.choice(["sync", "async"])
-        played.append(await play(client, graph, durability=durability))
+        played.append(await play(client, graph, stories[graph](), durability=durability))
     return played
 
 
@@ -63,14 +81,20 @@ async def kill_at_random_moments(cluster) -> dict[int, float]:
     return killed
 
 
-async def test_two_hundred_killed_workers_change_nothing_that_a_graph_does(start_cluster):
+@STAGES
+async def test_two_hundred_killed_workers_change_nothing_that_a_graph_does(
+    start_cluster, module, stories
+):
+    graphs = targets(module, stories)
     # More attempts than chance may need: a run that is hit four times proves no fault.
-    async with start_cluster(workers=WORKERS, graphs=GRAPHS, max_attempts=40) as cluster:
+    async with start_cluster(workers=WORKERS, graphs=graphs, max_attempts=40) as cluster:
         await take_notes(cluster.database_url)
         over, client = asyncio.Event(), cluster.client()
-        undisturbed = {graph: await play(client, graph, durability="async") for graph in STORIES}
+        undisturbed = await play_undisturbed(client, stories)
         async with asyncio.TaskGroup() as group:
-            playing = [group.create_task(keep_playing(client, n, over)) for n in range(CLIENTS)]
+            playing = [
+                group.create_task(keep_playing(client, stories, n, over)) for n in range(CLIENTS)
+            ]
             killed = await kill_at_random_moments(cluster)
             over.set()
             async with asyncio.timeout(REST_SECONDS):
@@ -90,21 +114,23 @@ async def test_two_hundred_killed_workers_change_nothing_that_a_graph_does(start
         for each in told:
             check_customs(each)
         differing = [d for each in told if (d := difference(undisturbed[each.graph], each))]
+        print(*differing, sep="\n")
         assert not differing, (len(differing), differing[0])
-        assert set(moved) == set(STORIES)
+        assert len(moved) >= SHARE_MOVED * len(stories) * min(1, KILLS / 200)
         check_nothing_acknowledged_began_again(log, await acknowledged(cluster.database_url))
         assert await audit(cluster.database_url) == 0
 
 
 async def test_a_worker_that_is_told_to_stop_gives_its_graphs_back(start_cluster):
-    async with start_cluster(workers=1, graphs=GRAPHS) as cluster:
+    graphs, stories = targets("langgraph_graphs", OWN), OWN
+    async with start_cluster(workers=1, graphs=graphs) as cluster:
         await take_notes(cluster.database_url)
         client, (leaver,) = cluster.client(), cluster.workers
-        undisturbed = {graph: await play(client, graph, durability="async") for graph in STORIES}
+        undisturbed = await play_undisturbed(client, stories)
         for _ in range(DRAINS):
             playing = [
-                asyncio.ensure_future(play(client, graph, durability=durability))
-                for graph in STORIES
+                asyncio.ensure_future(play(client, graph, story(), durability=durability))
+                for graph, story in stories.items()
                 for durability in ("sync", "async")
             ]
             heir = await cluster.add_worker()
