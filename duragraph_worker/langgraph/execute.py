@@ -141,7 +141,7 @@ class Execution:
             await resuming.check(self._graph, config, self._given.kwargs)
         try:
             await self._drive(None if taken_over else self._input(), config)
-        except Exception:
+        except Exception:  # the run's outcome, logged there; finished siblings stay for readers
             self._saver.retract()
             await self._record_pending(config)
             raise

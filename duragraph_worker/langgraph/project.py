@@ -145,7 +145,7 @@ def _file(project: Project, place: str) -> ModuleType:
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # whatever it was: half a module must not count as loaded
         del sys.modules[name]
         raise
     return module
