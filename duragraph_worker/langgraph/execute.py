@@ -122,7 +122,7 @@ class Execution:
         )
         self._below: Mapping[str, PregelProtocol[Any, Any, Any, Any]] | None = None
         """The graph's subgraphs by namespace, less task ids."""
-        self._quiet = Quiet(())
+        self._quiet = Quiet((), ())
         self._next: list[str] = []
         self._held: list[Part] = []
         """Parts from the first on whose checkpoint has yet to be put."""
@@ -170,6 +170,8 @@ class Execution:
         kwargs = self._given.kwargs
         if kwargs.command is None:
             return kwargs.input
+        if self._given.task.snapshot is None and not kwargs.command.goto:
+            raise TypeError("A thread that has not begun takes an input, not a command")
         if self._saver.begun and resuming.is_map(kwargs.command.resume):
             kwargs.command.resume = self._unused(kwargs.command.resume)
         return command(kwargs.command)
@@ -189,8 +191,8 @@ class Execution:
         task, given = self._given.task, self._given.kwargs.command
         if given is not None and resuming.is_map(given.resume):
             config["configurable"][_RESUME_MAP] = self._unused(given.resume)
-        if task.resuming and task.snapshot is not None:
-            self._quiet = Quiet(["", *(child.ns for child in task.snapshot.children)])
+        known = [task.snapshot, *task.snapshot.children] if task.resuming and task.snapshot else []
+        self._quiet = Quiet([each.ns for each in known], self._saver.asked_already)
 
     async def _is_over(self, config: RunnableConfig) -> bool:
         """Whether the run had stopped where the record ends."""

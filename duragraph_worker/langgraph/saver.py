@@ -178,6 +178,21 @@ class Saver(Reading):
         }
 
     @property
+    def asked_already(self) -> set[tuple[str, str]]:
+        """Namespaces and ids of what earlier attempts of this run have asked, and so shown.
+
+        A question of a `@task` is shown where the one that called it passes it on.
+        """
+        mine = self._task.run_id
+        return {
+            (recorded.ns, asked.id)
+            for recorded in self._at.values()
+            for task in recorded.writes.values()
+            if task.waits and task.run_id == mine and not task.called
+            for asked in msgspec.json.decode(task.interrupts or b"[]", type=list[_Asked])
+        }
+
+    @property
     def partial(self) -> list[str]:
         """The namespaces where some tasks have finished of those that run where it stands."""
         return [
@@ -219,17 +234,17 @@ class Saver(Reading):
         """Say what runs after a checkpoint, unless the record says so already."""
         made_here, known = recorded.checkpoint_id in self._put, recorded.next
         if not made_here and RUN_TASK in recorded.writes:
+            # Where the command goes is no part of what the checkpoint itself led to.
             self._record_command(recorded, part["values"])
-        if made_here or known != [task["name"] for task in self._in_order(recorded, part["tasks"])]:
+        elif made_here or known != [t["name"] for t in self._in_order(recorded, part["tasks"])]:
             # One that an earlier attempt made may lack what was to be said after it.
-            fresh = made_here or RUN_TASK not in recorded.writes
-            self._outbox.put(self._said(recorded, part, fresh=fresh))
+            self._outbox.put(self._said(recorded, part))
 
-    def _said(self, recorded: Recorded, part: Mapping[str, Any], *, fresh: bool) -> Scheduled:
-        """What follows a checkpoint, and where it is `fresh`, what it left out of the state."""
+    def _said(self, recorded: Recorded, part: Mapping[str, Any]) -> Scheduled:
+        """What follows a checkpoint, and what it left out of the state."""
         tasks = self._in_order(recorded, part["tasks"])
         recorded.next = [task["name"] for task in tasks]
-        channels = recorded.complete(part["values"], self.serde) if fresh else []
+        channels = recorded.complete(part["values"], self.serde)
         return Scheduled(recorded.checkpoint_id, recorded.next, serialize.dump(tasks), channels)
 
     def _in_order(self, recorded: Recorded, tasks: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
@@ -307,7 +322,7 @@ class Saver(Reading):
             base=base,
             shown=self._shown(ns),
             serde=self.serde,
-            said=None if part is None else lambda recorded: self._said(recorded, part, fresh=True),
+            said=None if part is None else lambda recorded: self._said(recorded, part),
         )
         self.release()
         # Under `sync` LangGraph waits for the put before its stream tells of it, else it has told.

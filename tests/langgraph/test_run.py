@@ -175,6 +175,41 @@ async def test_a_command_goes_and_updates(client, serve, thread_id):
     assert ended["log"] == ["a", "told", "b", "c", "c"]
 
 
+@pytest.mark.parametrize("waits", [True, False])
+async def test_where_a_command_came_the_record_shows_what_ran_without_it(
+    client, serve, thread_id, waits
+):
+    await serve(g=chain(step("a"), asks("b") if waits else step("b"), step("c")))
+    await client.runs.wait(thread_id, "g", input={"n": 0})
+    before = await client.threads.get_state(thread_id)
+    await client.runs.wait(thread_id, "g", command={"goto": "c"})
+    (same,) = [
+        state
+        for state in await client.threads.get_history(thread_id)
+        if state["checkpoint"] == before["checkpoint"]
+    ]
+    assert same["next"] == before["next"] == (["b"] if waits else [])
+    assert [task["name"] for task in same["tasks"]] == before["next"]
+
+
+@pytest.mark.parametrize("given", [None, {"n": 1}])
+@pytest.mark.parametrize("command", [{"resume": 1}, {"update": {"n": 1}}])
+async def test_a_command_needs_a_thread_that_has_begun(client, serve, thread_id, given, command):
+    await serve(g=chain(step("a")))
+    ((event, told),) = await frames(client, thread_id, input=given, command=command)
+    assert (event, told["error"]) == ("error", "TypeError")
+    assert "has not begun" in told["message"]
+    assert await client.threads.get_history(thread_id) == []
+
+
+async def test_a_command_comes_before_input(client, serve, thread_id):
+    await serve(g=chain(step("a")))
+    await client.runs.wait(thread_id, "g", input={"n": 0})
+    command = {"update": {"log": ["told"]}, "goto": "a"}
+    ended = await client.runs.wait(thread_id, "g", input={"log": ["unheard"]}, command=command)
+    assert ended["log"] == ["a", "told", "a"]
+
+
 async def test_sends_run_a_node_many_times(client, serve, thread_id):
     def split(state: Sum) -> list[Send]:
         return [Send("each", {"n": i}) for i in range(state["n"])]
