@@ -122,7 +122,7 @@ class Execution:
         )
         self._below: Mapping[str, PregelProtocol[Any, Any, Any, Any]] | None = None
         """The graph's subgraphs by namespace, less task ids."""
-        self._quiet = Quiet((), ())
+        self._quiet = Quiet(given.task)
         self._next: list[str] = []
         self._held: list[Part] = []
         """Parts from the first on whose checkpoint has yet to be put."""
@@ -188,11 +188,9 @@ class Execution:
     def _take_over(self, config: RunnableConfig) -> None:
         """Go on from where the record ends, with the answers that are left, and quietly."""
         config["configurable"].pop("checkpoint_id", None)
-        task, given = self._given.task, self._given.kwargs.command
+        given = self._given.kwargs.command
         if given is not None and resuming.is_map(given.resume):
             config["configurable"][_RESUME_MAP] = self._unused(given.resume)
-        known = [task.snapshot, *task.snapshot.children] if task.resuming and task.snapshot else []
-        self._quiet = Quiet([each.ns for each in known], self._saver.asked_already)
 
     async def _is_over(self, config: RunnableConfig) -> bool:
         """Whether the run had stopped where the record ends."""

@@ -8,13 +8,16 @@ lost one neither repeats its frames nor passes the place where the run had stopp
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
 from langchain_core.runnables import RunnableConfig
 from langgraph.constants import START
 from langgraph.errors import UnknownInterruptError
 from langgraph.types import PregelTask, StateSnapshot
 
+from duragraph.protocol import Task, Write
 from duragraph_worker.langgraph.given import Kwargs
-from duragraph_worker.langgraph.terms import Compiled, Namespace, checkpoint_id
+from duragraph_worker.langgraph.task_writes import TaskWrites
+from duragraph_worker.langgraph.terms import INTERRUPT, Compiled, Namespace, checkpoint_id
 
 Nodes: TypeAlias = str | Sequence[str] | None
 
@@ -85,17 +88,29 @@ def _breaks(at: Nodes, names: Iterable[str]) -> bool:
 
 
 class Quiet:
-    """What comes first after a takeover was shown by the attempt before: it is left out."""
+    """What comes first after a takeover was shown by the attempt before: it is left out.
 
-    def __init__(self, namespaces: Iterable[str]) -> None:
-        """Those that are on record."""
-        self._goes_on_from: dict[Namespace, str | None] = {
-            tuple(ns.split("|")) if ns else (): None for ns in namespaces
+    So are the questions that tasks ask once more because they were lost, or wait beside others.
+    """
+
+    def __init__(self, task: Task) -> None:
+        start = task.snapshot
+        known = [start, *start.children] if start is not None else []
+        self._goes_on_from: dict[Namespace, str | None] = (
+            {_parts(each.ns): None for each in known} if task.resuming else {}
+        )
+        """By namespace the checkpoint that it goes on from, once that is known."""
+        self._asked = {
+            (_parts(each.ns), interrupt_id)
+            for each in known
+            for write in each.writes
+            for interrupt_id in _asked(write, task.run_id)
         }
-        """The checkpoint that each goes on from, once that is known."""
 
     def hides(self, ns: Namespace, mode: str, chunk: Any) -> bool:
         """Whether the part repeats what was shown."""
+        if self._asked and (asks := _questions(mode, chunk)):
+            return all((ns, interrupt_id) in self._asked for interrupt_id in asks)
         if ns not in self._goes_on_from:
             return False
         hidden = self._repeats(ns, mode, chunk)
@@ -119,3 +134,34 @@ class Quiet:
             case "updates":
                 return bool((chunk.get("__metadata__") or {}).get("cached"))
         return False
+
+
+def _parts(ns: str) -> Namespace:
+    return tuple(ns.split("|")) if ns else ()
+
+
+def _asked(write: Write, run_id: str) -> list[str]:
+    """The ids of what a task has asked in a run.
+
+    A `@task` shows no question: it is shown where the task that called it passes it on.
+    """
+    if write.interrupts is None or write.result is not None:
+        return []
+    task = TaskWrites.load(write)
+    if task.run_id != run_id or task.called:
+        return []
+    return [each["id"] for each in msgspec.json.decode(write.interrupts)]
+
+
+def _questions(mode: str, chunk: Any) -> list[str]:
+    """The ids of the interrupts that a part shows as they are asked."""
+    match mode:
+        case "values" | "updates" if isinstance(chunk, dict):
+            asked = chunk.get(INTERRUPT, ())
+        case "tasks":
+            asked = chunk.get("interrupts", ())
+        case "debug" if chunk["type"] == "task_result":
+            asked = chunk["payload"]["interrupts"]
+        case _:
+            return []
+    return [each["id"] if isinstance(each, dict) else each.id for each in asked]

@@ -178,21 +178,6 @@ class Saver(Reading):
         }
 
     @property
-    def asked_already(self) -> set[tuple[str, str]]:
-        """Namespaces and ids of what earlier attempts of this run have asked, and so shown.
-
-        A question of a `@task` is shown where the one that called it passes it on.
-        """
-        mine = self._task.run_id
-        return {
-            (recorded.ns, asked.id)
-            for recorded in self._at.values()
-            for task in recorded.writes.values()
-            if task.waits and task.run_id == mine and not task.called
-            for asked in msgspec.json.decode(task.interrupts or b"[]", type=list[_Asked])
-        }
-
-    @property
     def partial(self) -> list[str]:
         """The namespaces where some tasks have finished of those that run where it stands."""
         return [

@@ -4,6 +4,7 @@ Owns which of two writes to the same slot counts: an answer, a question or an er
 one before; output, once recorded, stays.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ ERROR, RETURN = "__error__", "__return__"
 _RESUME = WRITES_IDX_MAP["__resume__"]
 _CONTROL = frozenset({ERROR, INTERRUPT, "__resume__", "__error_source_node__"})
 """Channels that say what happened to a task, not what it produced."""
+_CALLED = re.compile("~__pregel_push, .*, 0000000001")
+"""The path of a task that another has called; where it was sent, the last number is 0."""
 
 Shown = str | Collection[str] | Callable[[str], bool]
 """Which channels clients see: one that is the whole state, some, or a rule."""
@@ -95,6 +98,11 @@ class TaskWrites:
     def forget_answer(self) -> None:
         """Of a run's command, its resume value."""
         self.slots.pop(_RESUME, None)
+
+    @property
+    def called(self) -> bool:
+        """Whether it is a `@task`: what calls it passes its questions on."""
+        return _CALLED.fullmatch(self.path) is not None
 
     @property
     def path(self) -> str:

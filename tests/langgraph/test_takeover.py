@@ -5,6 +5,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from typing import Annotated, Any
 
 import attrs
@@ -19,6 +20,8 @@ from duragraph.protocol import Checkpoint, Frame, Outcome, Scheduled, Snapshot, 
 from duragraph_worker.langgraph.hosted import hosted
 from tests.langgraph.recorder import Kept
 
+MANY_TURNS = 200
+"""Of the loop: what others have begun meanwhile is done."""
 ran: list[str] = []
 """The tasks whose bodies began, by their namespaces."""
 
@@ -43,7 +46,7 @@ def ask(_state: Sum) -> dict[str, Any]:
     return {"log": [f"{name} {interrupt('first')} {interrupt('second')}"]}
 
 
-def chain() -> Any:
+def in_a_row() -> Any:
     builder = StateGraph(Sum).add_sequence([("a", work), ("b", work), ("c", work)])
     return builder.add_edge(START, "a").compile(interrupt_before=["c"])
 
@@ -60,6 +63,38 @@ def nested() -> Any:
     above.add_node("beside", work).add_node("end", work)
     above.add_edge(START, "below").add_edge(START, "beside").add_edge(["below", "beside"], "end")
     return above.compile()
+
+
+def asking_beside() -> Any:
+    """A question below a subgraph, one of a `@task`, and a node beside them that ends later."""
+
+    @task
+    async def asked() -> Any:
+        ran_here()
+        return interrupt("task")
+
+    async def question(_state: Sum) -> dict[str, Any]:
+        ran_here()
+        return {"log": [interrupt("node")]}
+
+    below = StateGraph(Sum).add_sequence([("x", work), ("y", question)]).add_edge(START, "x")
+    compiled = below.compile()
+
+    async def left(_state: Sum) -> dict[str, Any]:
+        return {"log": (await compiled.ainvoke({"n": 1}))["log"]}
+
+    async def right(_state: Sum) -> dict[str, Any]:
+        return {"log": [await asked()]}
+
+    async def beside(state: Sum) -> dict[str, Any]:
+        for _ in range(MANY_TURNS):
+            await asyncio.sleep(0)
+        return await work(state)
+
+    builder = StateGraph(Sum).add_node(left).add_node(right).add_node(beside)
+    for name in ("left", "right", "beside"):
+        builder.add_edge(START, name)
+    return builder.compile()
 
 
 def functional() -> Any:
@@ -90,12 +125,13 @@ class Played:
     async def run(self, thread_id: str, *, lose_after: int | None = None, **fields: Any) -> int:
         """A run to its end; its first attempt is lost after that many items. How many it had.
 
-        An `answer` is given to the question that waits, by its id.
+        An `answer` is given to the questions that wait, by their ids.
         """
         if "answer" in fields:
             thread = (await self.plane.get(f"/threads/{thread_id}")).json
-            ((asked,),) = thread["interrupts"].values()
-            fields = {"command": {"resume": {asked["id"]: fields["answer"]}}}
+            asked = chain.from_iterable(thread["interrupts"].values())
+            resume = {each["id"]: fields["answer"] for each in asked}
+            fields = {"command": {"resume": resume}}
         run_id = await self.plane.start_run(
             thread_id, stream_mode=["values", "updates", "tasks"], stream_resumable=True, **fields
         )
@@ -133,10 +169,11 @@ class Played:
 
 
 STORIES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
-    "chain": (chain, [{"input": {"n": 1}}, {"input": None}]),
+    "chain": (in_a_row, [{"input": {"n": 1}}, {"input": None}]),
     "fan": (fan, [{"input": {"n": 1}}, {"input": None}]),
     "nested": (nested, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
     "by id": (nested, [{"input": {"n": 1}}, {"answer": "p"}, {"answer": "q"}]),
+    "beside": (asking_beside, [{"input": {"n": 1}}, {"answer": "p"}]),
     "functional": (functional, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
 }
 
@@ -209,7 +246,7 @@ async def made(played: Played, lose_after: int | None) -> tuple[int, Any]:
 
 
 async def test_any_moment_of_an_update(plane):
-    played = Played(plane, await plane.worker("g"), chain())
+    played = Played(plane, await plane.worker("g"), in_a_row())
     count, undisturbed = await made(played, None)
     assert len(undisturbed) == 3
     for lost in range(count + 1):
