@@ -5,6 +5,7 @@ for a process of its own: it changes `os.environ` and `sys.path`, as LangGraph's
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 from dotenv import dotenv_values
+from packaging.requirements import InvalidRequirement, Requirement
 
 from duragraph.errors import Invalid
 from duragraph.project import JAVASCRIPT, GraphEntry, Project, Store
@@ -45,6 +47,8 @@ def settle(project: Project) -> None:
     sys.path += [str(folder) for folder in project.folders if str(folder) not in sys.path]
     if notice := project.notice():
         log.warning("%s: %s", project.file.name, notice)
+    for lack in _lacks(project):
+        log.warning("%s, %s", project.file.name, lack)
     wanted = (project.content.python_version or "").partition("-")[0]
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     if wanted not in {"", running}:
@@ -129,6 +133,34 @@ def _environment(project: Project) -> dict[str, str]:
         return {name: str(value) for name, value in said.items()} if isinstance(said, dict) else {}
     values = dotenv_values(project.env_file)
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _lacks(project: Project) -> Iterator[str]:
+    """What the file counts on and is not there, and what to do: its code may do without."""
+    if (file := project.env_file) is not None and not file.exists():
+        yield f"env: there is no file {file}; write it, or take the key out"
+    for name in project.content.dependencies:
+        if not (project.folder / name).is_dir() and (why := _unmet(name)):
+            yield f"dependencies: {name!r} {why}"
+
+
+def _unmet(dependency: str) -> str | None:
+    """Why what is no folder can't be counted on; None where it is installed, or can't be told."""
+    if dependency.startswith((".", "/")):
+        return "is no folder: correct the path, or take it out"
+    try:
+        wanted = Requirement(dependency)
+    except InvalidRequirement:
+        return None if "://" in dependency else "is no folder, and nothing that pip installs"
+    if wanted.marker is not None and not wanted.marker.evaluate():
+        return None
+    try:
+        version = importlib.metadata.version(wanted.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"is not installed: pip install '{dependency}'"
+    if wanted.specifier.contains(version, prereleases=True):
+        return None
+    return f"is installed as {version}: pip install '{dependency}'"
 
 
 def _file(project: Project, place: str) -> ModuleType:

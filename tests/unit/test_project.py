@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -136,8 +137,21 @@ def test_its_environment_is_there_and_wins(write, tmp_path):
     assert (os.environ["KEY"], os.environ["MORE"]) == ("the newest", "the newest!")
 
 
-def test_a_file_that_is_not_there_has_no_environment(write):
-    settle(write(env=".env"))
+def test_what_it_counts_on_and_lacks_is_told_key_by_key(write, tmp_path, caplog):
+    (tmp_path / "here").mkdir()
+    installed = ["msgspec", "attrs>=20", "here", "./here", ".", "gone; python_version < '3'"]
+    settle(write(env={}, dependencies=[*installed, "git+https://host/it.git"]))
+    assert caplog.messages == []
+    caplog.clear()
+    absent = ["./gone", "absent-library>=1", "attrs<1", "two words"]
+    settle(write(env=".env", dependencies=absent))
+    assert [line.removeprefix("langgraph.json, ") for line in caplog.messages] == [
+        f"env: there is no file {tmp_path / '.env'}; write it, or take the key out",
+        "dependencies: './gone' is no folder: correct the path, or take it out",
+        "dependencies: 'absent-library>=1' is not installed: pip install 'absent-library>=1'",
+        f"dependencies: 'attrs<1' is installed as {version('attrs')}: pip install 'attrs<1'",
+        "dependencies: 'two words' is no folder, and nothing that pip installs",
+    ]
 
 
 def test_graphs_have_the_ids_and_the_words_of_the_file(write):
