@@ -26,6 +26,8 @@ from duragraph_worker.langgraph.channel_values import Cell, write_whole
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
 
 TASKS = "__pregel_tasks"
+BEFORE = -2
+"""The step of no checkpoint."""
 
 _NOT_SHOWN = frozenset(
     {"langgraph_auth_user", "langgraph_auth_user_id", "langgraph_auth_permissions"}
@@ -60,6 +62,9 @@ class Recorded:
     """What the parent had of channels that have no value here, as far as the checkpoint says."""
     deltas: Collection[str] = ()
     """Those whose values LangGraph would rebuild from earlier writes: `DeltaChannel`s."""
+    step: int = BEFORE
+    since: int = BEFORE
+    """The step that the run which made it started from."""
     shown: bool = False
     """The stream has shown its values, or is past them."""
 
@@ -89,6 +94,8 @@ class Recorded:
             kept["sends"],
             root=kept["root"],
             writes={w.task_id: TaskWrites.load(w) for w in snapshot.writes if w.opaque},
+            step=snapshot.step,
+            since=kept.get("since", snapshot.step),
         )
 
     def tuple(self, thread_id: str, serde: SerializerProtocol) -> CheckpointTuple:
@@ -144,12 +151,14 @@ def record(
     config: RunnableConfig,
     *,
     base: Recorded | None,
+    goes_on: bool,
     shown: Shown,
     serde: SerializerProtocol,
     said: Callable[[Recorded], Scheduled] | None = None,
 ) -> tuple[Recorded, protocol.Checkpoint]:
     """A new checkpoint, and what to put on record of it; `base` is its parent, if known.
 
+    It `goes_on` where the same run made its parent.
     `said` tells what runs after it, where that is known already.
     """
     ns, parent_id = config["configurable"]["checkpoint_ns"], parent_of(config)
@@ -159,7 +168,10 @@ def record(
     root = shown if isinstance(shown, str) else None
     left = _left(cells, versions, base, root)
     sends = len(values.get(TASKS) or ())
-    opaque = _keep(checkpoint, private, sends=sends, root=root, serde=serde)
+    step, since = metadata.get("step", BEFORE), BEFORE
+    if base is not None:
+        since = base.since if goes_on else base.step
+    opaque = _keep(checkpoint, private, sends=sends, root=root, since=since, serde=serde)
     recorded = Recorded(
         checkpoint["id"],
         ns,
@@ -175,6 +187,8 @@ def record(
         root=root,
         left=left,
         deltas=metadata.get("counters_since_delta_snapshot", {}).keys(),
+        step=step,
+        since=since,
     )
     after = Scheduled(recorded.checkpoint_id, []) if said is None else said(recorded)
     item = protocol.Checkpoint(
@@ -182,7 +196,7 @@ def record(
         parent_id,
         ns=ns,
         source=metadata.get("source", "input"),
-        step=metadata.get("step", -2),
+        step=step,
         created_at=recorded.created_at,
         next=after.next,
         tasks=after.tasks,
@@ -293,6 +307,7 @@ def _keep(
     *,
     sends: int,
     root: str | None,
+    since: int,
     serde: SerializerProtocol,
 ) -> bytes:
     kept = {
@@ -303,6 +318,7 @@ def _keep(
         "private": private,
         "sends": sends,
         "root": root,
+        "since": since,
     }
     kind, data = serde.dumps_typed(kept)
     return kind.encode() + b"\0" + data

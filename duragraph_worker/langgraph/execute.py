@@ -7,6 +7,7 @@ under `sync` no node starts before all of that is acknowledged. How parts look t
 
 import asyncio
 import concurrent
+import logging
 import os
 import threading
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -16,6 +17,7 @@ from typing import Any, Protocol, cast
 import langchain_core
 import langgraph
 from langchain_core.runnables import RunnableConfig
+from langgraph._internal._config import ensure_config
 from langgraph.errors import UnknownInterruptError
 from langgraph.pregel.protocol import PregelProtocol, StreamProtocol
 from langgraph.runtime import Runtime
@@ -29,7 +31,7 @@ from duragraph_worker.langgraph.event_streaming import EventFrames
 from duragraph_worker.langgraph.factories import EXECUTION
 from duragraph_worker.langgraph.frames import Frames
 from duragraph_worker.langgraph.given import Given, command, fitting
-from duragraph_worker.langgraph.resuming import Quiet
+from duragraph_worker.langgraph.resuming import Quiet, StepLimit
 from duragraph_worker.langgraph.saver import Saver
 from duragraph_worker.langgraph.serialize import TELLING
 from duragraph_worker.langgraph.terms import Compiled, Namespace, Part, checkpoint_id
@@ -48,6 +50,8 @@ _STREAM, _STRICT = "__pregel_stream", "__pregel_strict_resume"
 _RESUME_MAP = "__pregel_resume_map"
 _NAMED = 3
 """A part's items with its namespace."""
+
+log = logging.getLogger(__name__)
 
 
 class GraphSource(Protocol):
@@ -143,7 +147,7 @@ class Execution:
             await self._drive(None if taken_over else self._input(), config)
         except Exception:  # the run's outcome, logged there; finished siblings stay for readers
             self._saver.retract()
-            await self._record_pending(config)
+            await self._try_to_record_pending(config)
             raise
         if self._next:
             await self._record_pending(config)
@@ -188,6 +192,8 @@ class Execution:
     def _take_over(self, config: RunnableConfig) -> None:
         """Go on from where the record ends, with the answers that are left, and quietly."""
         config["configurable"].pop("checkpoint_id", None)
+        limit = ensure_config(self._graph.config, config)["recursion_limit"]
+        config["recursion_limit"] = StepLimit(limit, spent=self._saver.spent)
         given = self._given.kwargs.command
         if given is not None and resuming.is_map(given.resume):
             config["configurable"][_RESUME_MAP] = self._unused(given.resume)
@@ -311,6 +317,16 @@ class Execution:
         self._saver.release()
         for frame in frames:
             self._recorder.put(frame)
+
+    async def _try_to_record_pending(self, config: RunnableConfig) -> None:
+        """Where a node has failed, that is the outcome."""
+        try:
+            await self._record_pending(config)
+        except Exception:
+            run_id = self._given.task.run_id
+            log.exception(
+                "what finished beside a failed node is not shown", extra={"run_id": run_id}
+            )
 
     async def _record_pending(self, config: RunnableConfig) -> None:
         """What finished tasks wrote where others wait or failed, for readers of the state."""

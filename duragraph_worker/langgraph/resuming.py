@@ -6,7 +6,7 @@ lost one neither repeats its frames nor passes the place where the run had stopp
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import msgspec
 from langchain_core.runnables import RunnableConfig
@@ -85,6 +85,26 @@ async def _ran(graph: Compiled, config: RunnableConfig, state: StateSnapshot) ->
 
 def _breaks(at: Nodes, names: Iterable[str]) -> bool:
     return bool(at) and any(n != START and (at == "*" or n in (at or ())) for n in names)
+
+
+class StepLimit(int):
+    """The recursion limit of a run that goes on after some of its supersteps.
+
+    LangGraph adds it to the step at which a graph begins: at first to that of the run's own
+    graph, where the steps before count, later to those of subgraphs, which count for themselves.
+    """
+
+    _spent: int
+
+    def __new__(cls, limit: int, *, spent: int) -> Self:
+        """`spent`: how many supersteps have been."""
+        made = super().__new__(cls, limit)
+        made._spent = spent
+        return made
+
+    def __radd__(self, step: int) -> int:
+        spent, self._spent = self._spent, 0
+        return step + int(self) - spent
 
 
 class Quiet:

@@ -157,6 +157,12 @@ class Saver(Reading):
         return command is not None and command.run_id == self._task.run_id
 
     @property
+    def spent(self) -> int:
+        """How many supersteps of the run are on record by earlier attempts."""
+        at = self._at.get("")
+        return at.step - at.since if at is not None and self._task.resuming else 0
+
+    @property
     def begun(self) -> bool:
         """Whether an earlier attempt has recorded anything where the run starts."""
         mine = self._task.run_id
@@ -224,6 +230,8 @@ class Saver(Reading):
         elif made_here or known != [t["name"] for t in self._in_order(recorded, part["tasks"])]:
             # One that an earlier attempt made may lack what was to be said after it.
             self._outbox.put(self._said(recorded, part))
+        if made_here and recorded is not self._at.get(recorded.ns):
+            self._leave(recorded.checkpoint_id)
 
     def _said(self, recorded: Recorded, part: Mapping[str, Any]) -> Scheduled:
         """What follows a checkpoint, and what it left out of the state."""
@@ -305,6 +313,7 @@ class Saver(Reading):
             metadata,
             config,
             base=base,
+            goes_on=base is not None and (self._task.resuming or base.checkpoint_id in self._put),
             shown=self._shown(ns),
             serde=self.serde,
             said=None if part is None else lambda recorded: self._said(recorded, part),
@@ -319,12 +328,17 @@ class Saver(Reading):
         for each in recorded.writes.values():
             self._outbox.put(each.dump(checkpoint_id=recorded.checkpoint_id, ns=ns))
         before = self._at.get(ns)
-        if before is not None and before.checkpoint_id in self._put:
-            self._known.pop(before.checkpoint_id, None)
-            self._writes.pop(before.checkpoint_id, None)
+        # Where clients look at subgraphs, these may be ahead of what the stream tells of them.
+        if before is not None and before.checkpoint_id in self._put and before.next:
+            self._leave(before.checkpoint_id)
         self._known[recorded.checkpoint_id] = self._at[ns] = self._newest[ns] = recorded
         self._put.add(recorded.checkpoint_id)
         return checkpoints.address(self._task.thread_id, ns, recorded.checkpoint_id)
+
+    def _leave(self, checkpoint_id: str) -> None:
+        """Nothing is to be said of a checkpoint any more."""
+        self._known.pop(checkpoint_id, None)
+        self._writes.pop(checkpoint_id, None)
 
     def _record_writes(
         self,

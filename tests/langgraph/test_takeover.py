@@ -13,7 +13,8 @@ import pytest
 from langgraph.config import get_config
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
-from langgraph.types import Send, interrupt
+from langgraph.managed import RemainingSteps
+from langgraph.types import Command, Send, interrupt
 from typing_extensions import TypedDict
 
 from duragraph.protocol import Checkpoint, Frame, Outcome, Scheduled, Snapshot, Write
@@ -97,6 +98,32 @@ def asking_beside() -> Any:
     return builder.compile()
 
 
+class Counted(Sum, total=False):
+    left: RemainingSteps
+
+
+def counting() -> Any:
+    """Goes round as long as the recursion limit lets it; then a subgraph has steps of its own."""
+
+    async def count(state: Counted) -> Command[Any]:
+        ran_here()
+        goto = "count" if state["left"] > 3 else "below"
+        return Command(update={"log": [f"{state['left']} left"]}, goto=goto)
+
+    async def last(state: Counted) -> dict[str, Any]:
+        ran_here()
+        return {"log": ["has its own" if state["left"] > 4 else "has what was left"]}
+
+    below = StateGraph(Counted).add_node(last).add_edge(START, "last").compile()
+    builder = StateGraph(Counted).add_node(count, destinations=("count", "below"))
+    return builder.add_node("below", below).add_edge(START, "count").compile()
+
+
+def endless() -> Any:
+    builder = StateGraph(Sum).add_node("round", work).add_edge(START, "round")
+    return builder.add_edge("round", "round").compile()
+
+
 def functional() -> Any:
     @task
     async def square(n: int) -> int:
@@ -174,6 +201,8 @@ STORIES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
     "nested": (nested, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
     "by id": (nested, [{"input": {"n": 1}}, {"answer": "p"}, {"answer": "q"}]),
     "beside": (asking_beside, [{"input": {"n": 1}}, {"answer": "p"}]),
+    "counting": (counting, [{"input": {"n": 1}, "config": {"recursion_limit": 6}}] * 2),
+    "endless": (endless, [{"input": {"n": 1}, "config": {"recursion_limit": 3}}] * 2),
     "functional": (functional, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
 }
 
