@@ -113,6 +113,11 @@ class Reading(Upkeep):
         for known in (self._known, self._newest, self._at, self._writes, self._tasks):
             known.clear()
 
+    def _leave(self, checkpoint_id: str) -> None:
+        """Hold a checkpoint no longer: it is asked for if it is read."""
+        self._known.pop(checkpoint_id, None)
+        self._writes.pop(checkpoint_id, None)
+
     async def _find_newest(self, ns: str) -> Recorded | None:
         """Below a task of this attempt nothing is on record but what the attempt has put."""
         new = self._fresh or not self._tasks.isdisjoint(_task_ids(ns))

@@ -335,11 +335,6 @@ class Saver(Reading):
         self._put.add(recorded.checkpoint_id)
         return checkpoints.address(self._task.thread_id, ns, recorded.checkpoint_id)
 
-    def _leave(self, checkpoint_id: str) -> None:
-        """Nothing is to be said of a checkpoint any more."""
-        self._known.pop(checkpoint_id, None)
-        self._writes.pop(checkpoint_id, None)
-
     def _record_writes(
         self,
         config: RunnableConfig,

@@ -65,6 +65,19 @@ async def test_a_child_remembers(client, g, thread):
         assert await say(client, thread, f"{n}") == [f"{k}" for k in range(1, n + 1)]
 
 
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("durability", ["sync", "async"])
+async def test_each_of_a_childs_checkpoints_says_what_ran_next(
+    client, g, thread, shown, durability
+):
+    given = {"stream_subgraphs": shown, "durability": durability}
+    async for _ in client.runs.stream(thread, "g", input={"text": "one"}, **given):
+        pass
+    history = await client.threads.get_history(thread, checkpoint={"checkpoint_ns": "child"})
+    assert [state["next"] for state in history] == [[], ["tell"], ["keep"], ["__start__"]]
+    assert [state["values"]["kept"] for state in history] == [["one"], ["one"], [], []]
+
+
 async def test_a_copys_child_remembers_by_itself(client, g, thread):
     await say(client, thread, "one")
     copy = (await client.threads.copy(thread))["thread_id"]
