@@ -166,9 +166,10 @@ class GraphQuery:
 
     @property
     def depth(self) -> int:
-        if self.xray.lower() in {"", "false"}:
+        text = self.xray.rstrip("\n").lower()  # which a pattern's `$` lets pass
+        if text in {"", "false"}:
             return 0
-        return DEEPEST if self.xray.lower() == "true" else min(int(self.xray), DEEPEST)
+        return DEEPEST if text == "true" else min(int(text), DEEPEST)
 
 
 async def graph(call: Call, assistant: str, *, query: GraphQuery) -> Json:

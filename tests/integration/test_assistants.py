@@ -270,6 +270,7 @@ async def test_graph_and_schemas_are_as_the_worker_registered_them(plane):
     for xray, drawn in (("1", once), ("01", once), ("2", twice), ("9", twice), ("true", twice)):
         assert (await plane.get(f"/assistants/{deep}/graph?xray={xray}")).body == drawn
     assert (await plane.get(f"/assistants/{deep}/graph?xray=")).body == drawing
+    assert (await plane.get(f"/assistants/{deep}/graph?xray=%0A")).body == drawing
     nested = msgspec.json.decode(subgraphs)
     sub = {"sub": nested["sub"]}
     for query, expected in (
