@@ -41,6 +41,8 @@ RESERVED_CONTEXT = frozenset(
         "__context_provided__",
     }
 )
+_ADDRESS = frozenset({"checkpoint_id", "checkpoint_map"})
+"""Of `config.configurable`, where one run starts."""
 
 
 def own_metadata(given: Object) -> Object:
@@ -190,6 +192,8 @@ def _merge(
     configurable["langgraph_request_id"] = request_id
     if checkpoint_id := start_of(body) or configurable.get("checkpoint_id"):
         configurable["checkpoint_id"] = _checkpoint(str(checkpoint_id))
+    if body.checkpoint is not None and (places := body.checkpoint.checkpoint_map):
+        configurable["checkpoint_map"] = {ns: _checkpoint(str(i)) for ns, i in places.items()}
     config = assistant.config | body.config | {"configurable": configurable}
     if "metadata" in config:
         config["metadata"] = own_metadata(config["metadata"])
@@ -204,18 +208,19 @@ def _checkpoint(given: str) -> str:
 
 
 def start_of(body: RunCreate) -> str | None:
-    """The checkpoint that it names to start from."""
-    if body.checkpoint_id is not None or body.checkpoint is None:
+    """The checkpoint of the root that it names to start from."""
+    named = body.checkpoint
+    if body.checkpoint_id is not None or named is None:
         return body.checkpoint_id
     # A subgraph's checkpoint is gone on from at the root's that it is under.
-    above = body.checkpoint.checkpoint_map or {}
-    return above.get("") or body.checkpoint.checkpoint_id
+    own = None if named.checkpoint_ns else named.checkpoint_id
+    return (named.checkpoint_map or {}).get("") or own
 
 
 def _thread_config(config: dict[str, Any]) -> dict[str, Any]:
     """A thread keeps its last run's config, less what belonged to that run."""
-    kept = own_context(config["configurable"])
-    kept.pop("checkpoint_id", None)
+    own = own_context(config["configurable"])
+    kept = {key: value for key, value in own.items() if key not in _ADDRESS}
     return config | {"configurable": kept}
 
 

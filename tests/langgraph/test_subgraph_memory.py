@@ -78,6 +78,23 @@ async def test_each_of_a_childs_checkpoints_says_what_ran_next(
     assert [state["values"]["kept"] for state in history] == [["one"], ["one"], [], []]
 
 
+async def test_a_run_starts_at_any_of_a_childs_checkpoints(client, g, thread):
+    await client.runs.wait(thread, "g", input={"text": "ask"})
+    asked, started, _ = await client.threads.get_history(
+        thread, checkpoint={"checkpoint_ns": "child"}
+    )
+    for state, ran in ((asked, []), (started, [{"keep": {"kept": ["ask"]}}])):
+        given = {"checkpoint": state["checkpoint"], "stream_mode": "updates"}
+        shown = [
+            part.data
+            async for part in client.runs.stream(thread, "g", stream_subgraphs=True, **given)
+            if part.event.startswith("updates|child")
+        ]
+        assert shown[:-1] == ran
+        assert shown[-1]["__interrupt__"][0]["value"] == "well?"
+    assert await say(client, thread, "", input=None, command={"resume": "yes"}) == ["ask"]
+
+
 async def test_a_copys_child_remembers_by_itself(client, g, thread):
     await say(client, thread, "one")
     copy = (await client.threads.copy(thread))["thread_id"]
