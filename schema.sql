@@ -430,22 +430,22 @@ language sql stable parallel safe as $$
 $$;
 
 -- The parts that `fold` would join: who can join bytes does so at a fraction of the cost.
-create or replace function channel_parts(org uuid, thread uuid, heads jsonb)
-returns table (channel text, depth integer, value json, codec bytea)
+create or replace function parts_of(org uuid, thread uuid, heads jsonb)
+returns table (channel text, version uuid, depth integer, value json, codec bytea)
 language sql stable parallel safe as $$
     with recursive part as (
-        select h.key as channel, v.base_id, v.depth, v.value, v.codec
+        select h.key as channel, v.version, v.base_id, v.depth, v.value, v.codec
         from jsonb_each_text(heads) h
         cross join lateral (select * from channel_value v where v.organization_id = org
             and v.thread_id = thread and v.version = h.value::uuid and v.channel = h.key offset 0) v
         union all
-        select p.channel, v.base_id, v.depth, v.value, v.codec
+        select p.channel, v.version, v.base_id, v.depth, v.value, v.codec
         from part p
         cross join lateral (select * from channel_value v where v.organization_id = org
             and v.thread_id = thread and v.version = p.base_id and v.channel = p.channel
             and v.depth < p.depth offset 0) v
     )
-    select channel, depth, value, codec from part
+    select channel, version, depth, value, codec from part
 $$;
 
 -- A state that is no object stands in one channel, whose value clients see in its place.

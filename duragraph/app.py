@@ -21,6 +21,7 @@ from duragraph.deps import DEPS, Deps
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, Unavailable
 from duragraph.identities import Identities
+from duragraph.part_cache import PartCache
 from duragraph.presence import Presence
 from duragraph.reaper import Reaper
 from duragraph.reports import Reports
@@ -137,6 +138,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         creates=Creates(engine, dispatcher, cancels),
         dispatcher=dispatcher,
         identities=identities,
+        parts=PartCache(config.state_cache_bytes),
         reports=Reports(engine, streams, dispatcher),
         streams=streams,
         plane_id=presence.plane_id,

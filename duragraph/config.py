@@ -137,6 +137,8 @@ class Config:
     max_body_bytes: int = _setting(64 << 20, _whole(1024, 1 << 30))
     max_depth: int = _setting(200, _whole(8, 1000))
     """Of nested arrays and objects in a request."""
+    state_cache_bytes: int = _setting(64 << 20, _whole(0, 1 << 40))
+    """Of long threads' states that were read, to be held in memory. 0: none."""
     run_timeout_seconds: float = _setting(3600.0, _seconds)
     """An attempt that takes longer is ended, whatever its worker says."""
     max_attempts: int = _setting(3, _whole(1, 1000))

@@ -10,6 +10,7 @@ from duragraph.consult import Consult
 from duragraph.creates import Creates
 from duragraph.dispatch import Dispatcher
 from duragraph.identities import Identities
+from duragraph.part_cache import PartCache
 from duragraph.pg import Pool
 from duragraph.reports import Reports
 from duragraph.streams import Streams
@@ -27,6 +28,7 @@ class Deps:
     creates: Creates
     dispatcher: Dispatcher
     identities: Identities
+    parts: PartCache
     reports: Reports
     streams: Streams
     plane_id: str

@@ -27,7 +27,7 @@ FLOORS = (
     },
     {"protocol"},
     {"codec", "models", "frames", "commit", "config", "headers", "project", "schedule", "sweeps"},
-    {"thread_events"},
+    {"thread_events", "part_cache"},
     {"pg", "bus", "addresses"},
     {"assistants", "intake", "streams", "seats", "inspection"},
     {"dispatch"},

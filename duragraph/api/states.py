@@ -54,6 +54,7 @@ async def _state(
     async with call.tenant() as conn:
         found = await states.get(
             conn,
+            call.deps.parts,
             call.organization_id,
             thread_id,
             checkpoint_id=at.checkpoint_id,
@@ -124,6 +125,7 @@ async def search(call: Call, thread_id: str, *, body: HistoryBody) -> list[Threa
     async with call.tenant() as conn:
         found = await states.history(
             conn,
+            call.deps.parts,
             call.organization_id,
             thread_id,
             ns=at.checkpoint_ns or "",

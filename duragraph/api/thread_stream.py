@@ -84,7 +84,11 @@ async def _told(
         elif batch.status == "success" and "state_update" in modes:
             async with call.tenant() as conn:
                 state = await states.made_by(
-                    conn, batch.organization_id, batch.thread_id, batch.run_id
+                    conn,
+                    call.deps.parts,
+                    batch.organization_id,
+                    batch.thread_id,
+                    batch.run_id,
                 )
             if state is not None:
                 update = codec.dumps({"state": state, "thread_id": batch.thread_id})

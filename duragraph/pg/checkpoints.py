@@ -50,7 +50,7 @@ FOLD = "select fold($1, $2, $3)"
 # Where one part lacks its codec, the others restore another value: then the JSON must do.
 CODECS = """
 select channel, array_agg(codec order by depth) as codecs
-from channel_parts($1, $2, $3) group by channel having bool_and(codec is not null)
+from parts_of($1, $2, $3) group by channel having bool_and(codec is not null)
 """
 
 WRITES = """

@@ -3,7 +3,7 @@
 Payloads pass from `json` columns to the response as bytes; only the frame around them is built.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 import attrs
@@ -13,12 +13,13 @@ from msgspec import Raw
 
 from duragraph.codec import dumps
 from duragraph.models import NULL, Checkpoint, Json, ThreadState, ThreadStorage, ThreadTask
+from duragraph.part_cache import PartCache
 from duragraph.pg import Connection
 from duragraph.protocol import ROOT_CHANNEL
 
 _STATE = """
 select c.thread_id, c.checkpoint_id, c.parent_id, c.root_id, c.ns, c.next, c.tasks, c.metadata,
-    c.created_at, {live} as live, c.metadata -> 'parents' as parents,
+    c.created_at, {live} as live, case when c.ns <> '' then c.metadata -> 'parents' end as parents,
     c.versions ? '__root__' as is_root,
     (select json_object_agg(e.key, e.value order by w.task_id)
     from step_write w cross join lateral json_each(w.result) e
@@ -55,10 +56,13 @@ where c.organization_id = $1 and c.thread_id = $2 and c.ns = $4
 """
 
 # Joined in Python: `shown`, which does the same in SQL, takes ten times as long over a long list.
+# The parts that the plane holds are named, not read.
 PARTS = """
-select c.checkpoint_id, p.channel, p.depth, p.value
+select c.checkpoint_id, p.channel, p.version, p.depth,
+    case when (p.version, p.channel) not in (select * from unnest($5::uuid[], $6::text[]))
+        then p.value end
 from checkpoint c
-cross join lateral channel_parts(c.organization_id, c.thread_id, case when $4::text[] is null
+cross join lateral parts_of(c.organization_id, c.thread_id, case when $4::text[] is null
     then c.versions else (select coalesce(jsonb_object_agg(key, value), '{}')
         from jsonb_each(c.versions) where key = any($4::text[])) end) p
 where c.organization_id = $1 and c.thread_id = $2 and c.checkpoint_id = any($3::uuid[])
@@ -70,23 +74,32 @@ Parts = dict[str, dict[str, list[tuple[int, Json]]]]
 
 async def _parts(
     conn: Connection,
+    cache: PartCache,
     organization_id: str,
-    thread_id: str,
-    records: Iterable[Record],
+    records: Sequence[Record],
     only: Sequence[str] | None = None,
 ) -> Parts:
+    if not records:
+        return {}
     found: Parts = {record["checkpoint_id"]: {} for record in records}
-    if not found:
-        return found
-    for checkpoint_id, channel, depth, value in await conn.fetch(
-        PARTS, organization_id, thread_id, list(found), only
+    thread_id, ns = records[0]["thread_id"], records[0]["ns"]
+    place = (organization_id, thread_id, ns)
+    held = cache.held(place)
+    versions, channels = [version for version, _ in held], [channel for _, channel in held]
+    shown: dict[tuple[str, str], Json] = {}
+    for checkpoint_id, channel, version, depth, value in await conn.fetch(
+        PARTS, organization_id, thread_id, list(found), only, versions, channels
     ):
-        found[checkpoint_id].setdefault(channel, []).append((depth, value))
+        name = (version, channel)
+        shown[name] = held[name] if value is None else value
+        found[checkpoint_id].setdefault(channel, []).append((depth, shown[name]))
+    cache.keep(place, shown)
     return found
 
 
 async def get(
     conn: Connection,
+    cache: PartCache,
     organization_id: str,
     thread_id: str,
     *,
@@ -111,7 +124,8 @@ async def get(
         return None
     root_id = record["root_id"] or record["checkpoint_id"]
     below = await _below(conn, *at, record, root_id) if subgraphs else []
-    parts = await _parts(conn, *at, [record], only) | await _parts(conn, *at, below)
+    parts = await _parts(conn, cache, organization_id, [record], only)
+    parts |= await _parts(conn, cache, organization_id, below)
     return _state(record, parts, {r["ns"]: r for r in below})
 
 
@@ -165,6 +179,7 @@ order by c.checkpoint_id desc
 
 async def history(
     conn: Connection,
+    cache: PartCache,
     organization_id: str,
     thread_id: str,
     *,
@@ -179,7 +194,7 @@ async def history(
     records = await conn.fetch(
         HISTORY, organization_id, thread_id, ns, checkpoint_id, before, metadata, limit, only
     )
-    parts = await _parts(conn, organization_id, thread_id, records, only)
+    parts = await _parts(conn, cache, organization_id, records, only)
     return [_state(record, parts, {}) for record in records]
 
 
@@ -207,13 +222,13 @@ order by c.checkpoint_id desc limit 1
 
 
 async def made_by(
-    conn: Connection, organization_id: str, thread_id: str, run_id: str
+    conn: Connection, cache: PartCache, organization_id: str, thread_id: str, run_id: str
 ) -> ThreadState | None:
     """At the last checkpoint that a run wrote, in whatever graph."""
     record = await conn.fetchrow(MADE_BY, organization_id, thread_id, run_id)
     if record is None:
         return None
-    return _state(record, await _parts(conn, organization_id, thread_id, [record]), {})
+    return _state(record, await _parts(conn, cache, organization_id, [record]), {})
 
 
 STORAGE = """

@@ -44,7 +44,7 @@ async def state(call: Call, thread_id: str, params: Json) -> dict[str, Any]:
     given = read_params(params, State)
     async with call.tenant() as conn:
         ns = "|".join(given.namespace)
-        found = await states.get(conn, call.organization_id, thread_id, ns=ns)
+        found = await states.get(conn, call.deps.parts, call.organization_id, thread_id, ns=ns)
     if found is None or found.checkpoint is None:
         if given.namespace:
             raise CommandError("no_such_namespace", f"Nothing is recorded of {given.namespace}.")
@@ -61,6 +61,7 @@ async def checkpoints(call: Call, thread_id: str, params: Json) -> dict[str, Any
     async with call.tenant() as conn:
         found = await states.history(
             conn,
+            call.deps.parts,
             call.organization_id,
             thread_id,
             ns="|".join(given.namespace),
