@@ -30,6 +30,10 @@ MOST_SLOTS = 1 << 16
 """Of one worker."""
 MOST_CHECKPOINTS = 100
 """That one `CheckpointQuery` may ask for."""
+MOST_SECONDS = 100 * 366 * 86400.0
+"""The longest that a run may wait at a time."""
+TIMED_OUT = ":timed-out"
+"""What the key of an effect ends with that tells of a signal which did not come in time."""
 SNAPSHOT_EVERY = 64
 """Appends to a list channel before the whole list is written again."""
 EVENT_MODE = "protocol"
@@ -277,10 +281,39 @@ class Scheduled:
 
 
 @attrs.frozen
-class Outcome:
-    """How an attempt ended. `released` gives the run back uncharged, at its last checkpoint."""
+class Wait:
+    """What a task of a run waits for, holding no lease meanwhile.
 
-    status: Literal["success", "error", "timeout", "released"]
+    When it is over the plane records an `Effect` of the same checkpoint and key, and the run
+    is claimable again: one wait that is over is enough. The effect's result is for a `sleep`
+    null; for a `signal` its payload; for a `run`, a child's, `{"status", "output", "error"}`:
+    its status, the values of its thread as clients see them, and `{"error", "message"}` or null.
+    What still waits at the next report is told again: by the same checkpoint and key it is the
+    same wait, and goes on as it was. What is not told again is waited for no more.
+    """
+
+    checkpoint_id: str
+    key: str
+    """Built as `Effect.key` is."""
+    kind: Literal["sleep", "signal", "run"]
+    seconds: Annotated[float, Meta(ge=0, le=MOST_SECONDS)] | None = None
+    """From its first report on. Of a sleep its length. A signal that has not come by then is
+    over, too: its effect has the key `key + TIMED_OUT` and the result null."""
+    name: str | None = None
+    """Of the signal."""
+    run_id: str | None = None
+    """Of the child."""
+
+
+@attrs.frozen
+class Outcome:
+    """How an attempt ended.
+
+    `released` gives the run back uncharged, at its last checkpoint; so does `waiting`, which
+    keeps it until one of its `waits` is over.
+    """
+
+    status: Literal["success", "error", "timeout", "released", "waiting"]
     error: bytes | None = None
     """`{"error": type, "message": masked}`, as clients see it."""
     trace: str | None = None
@@ -291,6 +324,8 @@ class Outcome:
     """`{task_id: [{id, value}]}`."""
     refused: bool = False
     """The run failed before it did anything: its thread stays as it was."""
+    waits: list[Wait] = attrs.field(factory=list)
+    """Of `waiting`: at least one, of different keys."""
 
 
 Item = Frame | Checkpoint | Scheduled | Write | Effect
@@ -360,6 +395,34 @@ class CopyThread:
     epoch: int
     source_id: str
     target_id: str
+
+
+@attrs.frozen
+class StartChild:
+    """`POST /workers/{id}/children`: a run of another assistant on a thread of its own.
+
+    The same `run_id` and `key` give the same child, over attempts too, so that it may be asked for
+    again. It is cancelled when its parent ends before it. To learn how it ends, wait for it.
+    """
+
+    run_id: str
+    epoch: int
+    key: str
+    """Built as `Effect.key` is."""
+    assistant_id: str
+    """Or a graph's id."""
+    input: bytes = b"null"
+    config: bytes = b"{}"
+    context: bytes = b"{}"
+    metadata: bytes = b"{}"
+    keep: bool = False
+    """Its thread stays; otherwise it is temporary, as a stateless run's."""
+
+
+@attrs.frozen
+class ChildStarted:
+    run_id: str
+    thread_id: str
 
 
 @attrs.frozen
