@@ -20,10 +20,12 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from duragraph import protocol
-from duragraph.protocol import ROOT_CHANNEL, ChannelWrite, Scheduled, Snapshot
+from duragraph.protocol import ROOT_CHANNEL, RUN_TASK, ChannelWrite, Scheduled, Snapshot
 from duragraph_worker.langgraph import serialize
 from duragraph_worker.langgraph.channel_values import Cell, write_whole
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
+from duragraph_worker.langgraph.terms import INTERRUPT
+from duragraph_worker.serialize import join_object
 
 TASKS = "__pregel_tasks"
 BEFORE = -2
@@ -67,6 +69,11 @@ class Recorded:
     """The step that the run which made it started from."""
     shown: bool = False
     """The stream has shown its values, or is past them."""
+
+    @property
+    def commanded(self) -> bool:
+        """Whether a run's command has changed the state here, or is about to."""
+        return RUN_TASK in self.writes and bool(self.writes[RUN_TASK].slots)
 
     @classmethod
     def load(cls, snapshot: Snapshot, serde: SerializerProtocol) -> "Recorded":
@@ -138,6 +145,24 @@ class Recorded:
                 self.cells[name] = _follow(before, name, given[name], writes, at=at, serde=serde)
             self.objects[name] = given[name]
         return writes
+
+    def by_channel(self, values: Any) -> Mapping[str, Any]:
+        """A whole state as a mapping."""
+        return {ROOT_CHANNEL: values} if ROOT_CHANNEL in self.cells else values
+
+    def asks(self, values: Any) -> bool:
+        """Whether questions stand in a state of one channel: LangGraph adds them to the value."""
+        return ROOT_CHANNEL in self.cells and isinstance(values, dict) and INTERRUPT in values
+
+    def changed(self, values: Any) -> bytes | None:
+        """The channels whose values are not those on record, as a JSON object."""
+        given = ((name, serialize.dump(value)) for name, value in self.by_channel(values).items())
+        changed = [
+            (name, json)
+            for name, json in given
+            if name not in self.cells or self.cells[name].json != json
+        ]
+        return join_object(changed) if changed else None
 
     def _pending(self, serde: SerializerProtocol) -> list[PendingWrite]:
         """In the order in which a superstep applies them."""

@@ -48,6 +48,8 @@ _MACHINERY = tuple(
 _CHECKPOINTER, _RUNTIME = "__pregel_checkpointer", "__pregel_runtime"
 _STREAM, _STRICT = "__pregel_stream", "__pregel_strict_resume"
 _RESUME_MAP = "__pregel_resume_map"
+_ADDRESS = "checkpoint_id", "checkpoint_map"
+"""Where the run was told to start."""
 _NAMED = 3
 """A part's items with its namespace."""
 
@@ -126,7 +128,7 @@ class Execution:
         )
         self._below: Mapping[str, PregelProtocol[Any, Any, Any, Any]] | None = None
         """The graph's subgraphs by namespace, less task ids."""
-        self._quiet = Quiet(given.task)
+        self._quiet = Quiet(given)
         self._next: list[str] = []
         self._held: list[Part] = []
         """Parts from the first on whose checkpoint has yet to be put."""
@@ -139,10 +141,12 @@ class Execution:
         config, taken_over = self._config(), self._takes_over()
         if taken_over:
             self._take_over(config)
-            if await self._is_over(config):
+            if await resuming.stopped(self._graph, config, self._given):
                 return Outcome("success", interrupted=True, interrupts=self._saver.interrupts())
         elif not self._saver.begun:
             await resuming.check(self._graph, config, self._given.kwargs)
+            if resuming.leaves_no_trace(self._given.kwargs):
+                self._saver.go_on()
         try:
             await self._drive(None if taken_over else self._input(), config)
         except Exception:  # the run's outcome, logged there; finished siblings stay for readers
@@ -191,19 +195,13 @@ class Execution:
 
     def _take_over(self, config: RunnableConfig) -> None:
         """Go on from where the record ends, with the answers that are left, and quietly."""
-        config["configurable"].pop("checkpoint_id", None)
+        for name in _ADDRESS:
+            config["configurable"].pop(name, None)
         limit = ensure_config(self._graph.config, config)["recursion_limit"]
         config["recursion_limit"] = StepLimit(limit, spent=self._saver.spent)
         given = self._given.kwargs.command
         if given is not None and resuming.is_map(given.resume):
             config["configurable"][_RESUME_MAP] = self._unused(given.resume)
-
-    async def _is_over(self, config: RunnableConfig) -> bool:
-        """Whether the run had stopped where the record ends."""
-        task = self._given.task
-        if not task.resuming or task.snapshot is None:
-            return False
-        return await resuming.stopped(self._graph, config, self._given.kwargs)
 
     # what LangGraph says
 
@@ -330,7 +328,7 @@ class Execution:
 
     async def _record_pending(self, config: RunnableConfig) -> None:
         """What finished tasks wrote where others wait or failed, for readers of the state."""
-        above = {k: v for k, v in config["configurable"].items() if k != "checkpoint_id"}
+        above = {k: v for k, v in config["configurable"].items() if k not in _ADDRESS}
         for ns in self._saver.partial:
             if (graph := self._graph_at(ns)) is not None:
                 at = {**above, "checkpoint_ns": ns}

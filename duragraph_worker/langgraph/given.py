@@ -53,6 +53,11 @@ class Kwargs(msgspec.Struct):
         return frozenset([modes] if isinstance(modes, str) else modes)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the run starts from where its thread stands."""
+        return self.command is not None or self.input is None
+
+    @property
     def resolved_durability(self) -> Durability:
         return self.durability or ("exit" if self.checkpoint_during is False else "async")
 

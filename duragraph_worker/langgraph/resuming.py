@@ -14,8 +14,9 @@ from langgraph.constants import START
 from langgraph.errors import UnknownInterruptError
 from langgraph.types import PregelTask, StateSnapshot
 
-from duragraph.protocol import Task, Write
-from duragraph_worker.langgraph.given import Kwargs
+from duragraph.protocol import Snapshot, Task, Write
+from duragraph_worker import serialize
+from duragraph_worker.langgraph.given import Given, Kwargs
 from duragraph_worker.langgraph.task_writes import TaskWrites
 from duragraph_worker.langgraph.terms import INTERRUPT, Compiled, Namespace, checkpoint_id
 
@@ -27,6 +28,14 @@ _HEX_ID = 32
 def is_map(resume: Any) -> bool:
     """Whether the answers are by interrupt id."""
     return isinstance(resume, dict) and all(map(_is_interrupt_id, resume))
+
+
+def leaves_no_trace(kwargs: Kwargs) -> bool:
+    """Whether LangGraph records nothing as a run begins: it only goes on, or answers by id."""
+    command = kwargs.command
+    if command is None:
+        return kwargs.input is None
+    return is_map(command.resume) and command.update is None and command.goto is None
 
 
 def _is_interrupt_id(key: Any) -> bool:
@@ -60,11 +69,17 @@ def _waits(task: PregelTask | None, interrupt_id: str) -> bool:
     return not task.interrupts or any(asked.id == interrupt_id for asked in task.interrupts)
 
 
-async def stopped(graph: Compiled, config: RunnableConfig, kwargs: Kwargs) -> bool:
+async def stopped(graph: Compiled, config: RunnableConfig, given: Given) -> bool:
     """Whether the run had come to a question or a breakpoint where its record ends."""
+    task, kwargs = given.task, given.kwargs
+    if task.snapshot is None:
+        return False
+    asked = {write.task_id for write in task.snapshot.writes if _asked(write, task.run_id)}
+    if not (asked or task.resuming):
+        return False
     state = await graph.aget_state(config)
-    if any(task.interrupts for task in state.tasks):
-        return all(task.interrupts or task.result is not None for task in state.tasks)
+    if asked:
+        return all(task.id in asked or task.result is not None for task in state.tasks)
     if not state.next or (state.metadata or {}).get("source") not in ("input", "loop"):
         return False
     before = kwargs.interrupt_before or graph.interrupt_before_nodes
@@ -113,12 +128,14 @@ class Quiet:
     So are the questions that tasks ask once more because they were lost, or wait beside others.
     """
 
-    def __init__(self, task: Task) -> None:
-        start = task.snapshot
+    def __init__(self, given: Given) -> None:
+        task, start = given.task, given.task.snapshot
         known = [start, *start.children] if start is not None else []
-        self._goes_on_from: dict[Namespace, str | None] = (
-            {_parts(each.ns): None for each in known} if task.resuming else {}
-        )
+        goes_on = task.resuming or given.kwargs.goes_on
+        begun = [_parts(each.ns) for each in known if goes_on and _begun(each, task)]
+        self._goes_on_from: dict[Namespace, str | None] = {
+            ns[:depth]: None for ns in begun for depth in range(len(ns) + 1)
+        }
         """By namespace the checkpoint that it goes on from, once that is known."""
         self._asked = {
             (_parts(each.ns), interrupt_id)
@@ -158,6 +175,13 @@ class Quiet:
 
 def _parts(ns: str) -> Namespace:
     return tuple(ns.split("|")) if ns else ()
+
+
+def _begun(snapshot: Snapshot, task: Task) -> bool:
+    """Whether anything there is of the task's run."""
+    made_by = serialize.decode(snapshot.metadata).get("run_id")
+    writers = (TaskWrites.load(write).run_id for write in snapshot.writes if write.opaque)
+    return task.resuming or made_by == task.run_id or task.run_id in writers
 
 
 def _asked(write: Write, run_id: str) -> list[str]:

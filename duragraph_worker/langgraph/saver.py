@@ -37,7 +37,6 @@ from duragraph_worker.langgraph.checkpoints import Recorded
 from duragraph_worker.langgraph.outbox import Outbox
 from duragraph_worker.langgraph.reading import Reading
 from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
-from duragraph_worker.langgraph.terms import INTERRUPT
 from duragraph_worker.record import Recorder
 from duragraph_worker.serialize import join_object
 from duragraph_worker.served import Reach
@@ -151,7 +150,7 @@ class Saver(Reading):
 
     @property
     def commanded(self) -> bool:
-        """Whether an earlier attempt has recorded the run's command where the run starts."""
+        """Whether the run's command is on record where it starts, or that it goes on from there."""
         at = self._at.get("")
         command = at.writes.get(RUN_TASK) if at is not None else None
         return command is not None and command.run_id == self._task.run_id
@@ -192,6 +191,14 @@ class Saver(Reading):
             if any(t.result is not None for t in recorded.writes.values() if t.task_id != RUN_TASK)
         ]
 
+    def go_on(self) -> None:
+        """Record with what is shown first that the run goes on from where its thread stands."""
+        if (at := self._newest.get("")) is None or self._durability == "exit":
+            return
+        writes = at.writes.setdefault(RUN_TASK, TaskWrites(RUN_TASK))
+        writes.run_id = self._task.run_id
+        self._outbox.hold(writes.dump(checkpoint_id=at.checkpoint_id, ns=""))
+
     def retract(self) -> None:
         """Take back the run's command if the state can't take it: no later run could start."""
         if self._applied or not self.commanded:
@@ -207,24 +214,24 @@ class Saver(Reading):
 
         `values`: with what finished tasks wrote, as `aget_state` tells while no id is asked for.
         """
-        if (recorded := self._at.get(ns)) is not None and (changed := _changed(recorded, values)):
+        if (recorded := self._at.get(ns)) is not None and (changed := recorded.changed(values)):
             self._recorder.put(Write(recorded.checkpoint_id, ns, PENDING_TASK, result=changed))
 
     def _equal(self, ns: str, chunk: Any) -> Recorded | None:
         """A reducer may change a value in place: then only what is shown first is equal."""
         recorded = self._at.get(ns)
-        if recorded is None or recorded.shown or RUN_TASK in recorded.writes:
+        if recorded is None or recorded.shown or recorded.commanded:
             return None
-        if _asks(recorded, chunk):
+        if recorded.asks(chunk):
             return None
-        objects, given = recorded.objects, _by_channel(recorded, chunk)
+        objects, given = recorded.objects, recorded.by_channel(chunk)
         same = given.keys() == objects.keys() and all(v is objects[n] for n, v in given.items())
         return recorded if same else None
 
     def _schedule(self, recorded: Recorded, part: Mapping[str, Any]) -> None:
         """Say what runs after a checkpoint, unless the record says so already."""
         made_here, known = recorded.checkpoint_id in self._put, recorded.next
-        if not made_here and RUN_TASK in recorded.writes:
+        if not made_here and recorded.commanded:
             # Where the command goes is no part of what the checkpoint itself led to.
             self._record_command(recorded, part["values"])
         elif made_here or known != [t["name"] for t in self._in_order(recorded, part["tasks"])]:
@@ -256,8 +263,8 @@ class Saver(Reading):
     def _record_command(self, recorded: Recorded, values: Any) -> None:
         """The state that the run's own command made of the checkpoint it acts on."""
         writes = recorded.writes[RUN_TASK]
-        writes.result = _changed(recorded, values)
-        self._recorder.put(writes.dump(checkpoint_id=recorded.checkpoint_id, ns=recorded.ns))
+        writes.result = recorded.changed(values)
+        self._outbox.put(writes.dump(checkpoint_id=recorded.checkpoint_id, ns=recorded.ns))
 
     # what the graph puts
 
@@ -362,26 +369,6 @@ async def _done(error: Exception | None = None) -> None:
     """What LangGraph awaits where all is done, or has failed, already."""
     if error is not None:
         raise error
-
-
-def _by_channel(recorded: Recorded, values: Any) -> Mapping[str, Any]:
-    return {ROOT_CHANNEL: values} if ROOT_CHANNEL in recorded.cells else values
-
-
-def _asks(recorded: Recorded, values: Any) -> bool:
-    """Whether questions stand in a state of one channel: LangGraph adds them to the value."""
-    return ROOT_CHANNEL in recorded.cells and isinstance(values, dict) and INTERRUPT in values
-
-
-def _changed(recorded: Recorded, values: Any) -> bytes | None:
-    """The channels whose values are not those on record, as a JSON object."""
-    given = ((name, serialize.dump(value)) for name, value in _by_channel(recorded, values).items())
-    changed = [
-        (name, json)
-        for name, json in given
-        if name not in recorded.cells or recorded.cells[name].json != json
-    ]
-    return join_object(changed) if changed else None
 
 
 def _listed(place: int, task: Mapping[str, Any], sends: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from duragraph_worker.langgraph.hosted import hosted
 from tests.integration.test_commands import start
 from tests.integration.test_event_protocol import Events
 from tests.langgraph.recorder import Kept
-from tests.langgraph.test_takeover import Played, chain, nested
+from tests.langgraph.test_takeover import Played, in_a_row, nested
 
 STATE = ["values", "updates", "input", "tasks", "checkpoints"]
 IDS = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -62,7 +62,7 @@ async def told(plane: Any, played: Played, *, lost: int | None, end: str) -> tup
     )
 
 
-@pytest.mark.parametrize(("make", "end"), [(chain, "completed"), (nested, "interrupted")])
+@pytest.mark.parametrize(("make", "end"), [(in_a_row, "completed"), (nested, "interrupted")])
 async def test_any_moment(plane, make, end):
     played = Watched(plane, await plane.worker("g"), make())
     count, undisturbed = await told(plane, played, lost=None, end=end)
