@@ -12,6 +12,7 @@ import attrs
 
 from duragraph_worker.authoring.signature import Signature, read
 from duragraph_worker.authoring.wiring import Ends, Wired
+from duragraph_worker.llm.providers import Parameters
 from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.llm.tools import Tool, as_tool
 from duragraph_worker.plan import Kind, Retry
@@ -151,7 +152,12 @@ def llm_node(
     output: Any = None,
     into: str | None = None,
     temperature: float | None = None,
+    top_p: float | None = None,
     max_tokens: int | None = None,
+    stop: str | Sequence[str] = (),
+    seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    request_timeout: float | None = None,
     max_tool_rounds: int = 10,
     stream: bool = True,
     retry: Retry | None = None,
@@ -163,7 +169,8 @@ def llm_node(
 
     Of several models the next is asked when one can't answer. `output` is a type that the
     reply must have; `into` is the key that the reply is written to. `system_prompt` is another
-    name of `system`.
+    name of `system`. `options` are parameters that only this provider has. `request_timeout` is
+    how many seconds a provider may be silent, `timeout` what the whole node may take.
     """
     names = DEFAULT_MODEL if callable(model) else model
     role = LLM(
@@ -172,8 +179,15 @@ def llm_node(
         tools=tuple(as_tool(item) for item in tools),
         output=output,
         into=into,
-        temperature=temperature,
-        max_tokens=max_tokens,
+        parameters=Parameters(
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            stop=stop,
+            seed=seed,
+            options=options or {},
+            request_timeout=request_timeout,
+        ),
         max_tool_rounds=max_tool_rounds,
         stream=stream,
     )

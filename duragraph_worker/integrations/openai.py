@@ -117,10 +117,11 @@ def _parameters(request: Request) -> dict[str, Any]:
         shape = {"name": request.output.name, "schema": _strict(request.output.schema)}
         shape["strict"] = True
         parameters["response_format"] = {"type": "json_schema", "json_schema": shape}
-    if request.temperature is not None:
-        parameters["temperature"] = request.temperature
-    if request.max_tokens is not None:
-        parameters["max_completion_tokens"] = request.max_tokens
+    given = request.parameters
+    if given.temperature is not None:
+        parameters["temperature"] = given.temperature
+    if given.max_tokens is not None:
+        parameters["max_completion_tokens"] = given.max_tokens
     return parameters
 
 

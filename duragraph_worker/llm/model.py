@@ -7,7 +7,7 @@ go out through `ctx.message` as they come; every try has a message id of its own
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import attrs
@@ -45,7 +45,7 @@ class Model:
         """The final reply to `messages`, as an AIMessage; with `output=Type` a value of it.
 
         `tools=` and `max_tool_rounds=` replace the node's; with no rounds the reply is returned
-        with its `tool_calls` uncalled. `system=` replaces the node's, too.
+        with its `tool_calls` uncalled. `system=` and all of `Parameters` replace the node's, too.
         """
         reply = (await self.converse(coerce.messages(messages), **options))[-1]
         output = options.get("output", self.role.output)
@@ -81,9 +81,10 @@ class Model:
         system: str | None = None,
         max_tool_rounds: int | None = None,
         listen: Listen | None = None,
+        **parameters: Any,
     ) -> list[Message]:
         """All that `prompt` led to, the final reply last. Raises ToolRoundsError."""
-        role = self._role(tools, output, system, max_tool_rounds)
+        role = self._role(tools, output, system, max_tool_rounds, parameters)
         toolbox = bound(role.tools, self.instance)
         head = [SystemMessage(role.system)] if role.system is not None else []
         call, new = next(self._calls), list[Message]()
@@ -106,8 +107,9 @@ class Model:
         output: Any,
         system: str | None,
         rounds: int | None,
+        parameters: Mapping[str, Any],
     ) -> LLM:
-        changed: dict[str, Any] = {}
+        changed: dict[str, Any] = {"parameters": attrs.evolve(self.role.parameters, **parameters)}
         if tools is not None:
             changed["tools"] = tuple(as_tool(item) for item in tools)
         if output is not None:
@@ -154,8 +156,7 @@ class Model:
             messages=question,
             tools=role.tools,
             output=None if role.output is None else structured.wanted(role.output),
-            temperature=role.temperature,
-            max_tokens=role.max_tokens,
+            parameters=role.parameters,
         )
         message_id = self.ctx.message_id(next(self._ids))
         if not role.stream and listen is None:

@@ -5,7 +5,7 @@ Providers are loaded when a model of theirs is first asked; none is imported her
 
 import importlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -22,6 +22,26 @@ class Output:
     schema: dict[str, Any]
 
 
+def _texts(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+@attrs.frozen(kw_only=True)
+class Parameters:
+    """How a model is to answer. What is None is left to the provider; what it lacks is left out."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    """Texts that end the reply as they would come."""
+    seed: int | None = None
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+    """The provider's own parameters, under the names that it gives them; these win."""
+    request_timeout: float | None = None
+    """Seconds that the provider may be silent before a request counts as lost."""
+
+
 @attrs.frozen(kw_only=True)
 class Request:
     """One question to a model."""
@@ -31,8 +51,7 @@ class Request:
     messages: list[Message]
     tools: tuple[Tool, ...] = ()
     output: Output | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
+    parameters: Parameters = attrs.field(factory=Parameters)
 
 
 class Provider(Protocol):

@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 
+from duragraph_worker.llm.providers import Parameters
 from duragraph_worker.llm.tools import Tool
 
 
@@ -16,8 +17,7 @@ class LLM:
     tools: tuple[Tool, ...] = ()
     output: Any = None
     into: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
+    parameters: Parameters = attrs.field(factory=Parameters)
     max_tool_rounds: int = 10
     stream: bool = True
 
