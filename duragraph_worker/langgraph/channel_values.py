@@ -134,6 +134,12 @@ class Cell:
             channel, fresh, base_id=self.version, depth=cell.depth, codec=packed.codec(base)
         )
 
+    def again(self, channel: str, *, version: str) -> tuple["Cell", ChannelWrite]:
+        """The same value as a part of its own, for a checkpoint that was put without it."""
+        codec = self.packed.codec() if self.packed is not None else None
+        cell = Cell(self._json, self.packed, version=version)
+        return cell, ChannelWrite(channel, self.json, codec=codec)
+
     def _replace(
         self, channel: str, value: Any, packed: Packed, *, version: str
     ) -> tuple["Cell", ChannelWrite]:

@@ -142,7 +142,11 @@ class Recorded:
                 if name in self.versions and name not in self.deltas:
                     continue
                 before, at = self.left.get(name), self.checkpoint_id
-                self.cells[name] = _follow(before, name, given[name], writes, at=at, serde=serde)
+                cell = _follow(before, name, given[name], writes, at=at, serde=serde)
+                if cell is before:
+                    cell, write = before.again(name, version=at)
+                    writes.append(write)
+                self.cells[name] = cell
             self.objects[name] = given[name]
         return writes
 

@@ -138,7 +138,10 @@ def turns(graph):
     if graph is without_keys:
         return [["a"], ["b", "c"], []]
     words = ["one", "two", "three", "one", "four", "five"]
-    return [{"messages": [HumanMessage(word, id=f"h{n}")]} for n, word in enumerate(words)]
+    given = [{"messages": [HumanMessage(word, id=f"h{n}")]} for n, word in enumerate(words)]
+    if graph is everything:
+        given[3]["log"] = []  # a write that changes nothing
+    return given
 
 
 GRAPHS = [everything, of_model, without_keys, mapped, functional]
