@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack
+from functools import cache
 from itertools import groupby
 
 import structlog
@@ -63,13 +64,19 @@ def build_app(config: Config) -> web.Application:
         client_max_size=config.max_body_bytes,
     )
     app[sse.OPEN] = {}
-    app[system.PAGES] = system.Pages.of(openapi.document(ROUTES))
+    app[system.PAGES] = _pages()
     app.cleanup_ctx.append(lifetime)
     app.on_shutdown.append(_close_streams)
     for mount in MOUNTS:
         for path, routes in groupby(ROUTES, key=lambda route: route.path):
             _add(app.router.add_resource(mount + path), list(routes))
     return app
+
+
+@cache
+def _pages() -> system.Pages:
+    """The same for each plane of a process, and long in the making."""
+    return system.Pages.of(openapi.document(ROUTES))
 
 
 def _add(resource: web.Resource, routes: Sequence[Route]) -> None:

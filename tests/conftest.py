@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import shutil
 from itertools import count
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -17,13 +20,26 @@ from duragraph.config import Config
 from tests.helpers import Plane
 
 TEMPLATE = "migrated"
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 << 30
 _numbers = count(1)
+
+
+def pytest_configure():
+    """Keep what tests write in memory, if there is enough: most would wait for a disk."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory):
-    """PostgreSQL with a migrated template database, and NATS."""
+    """PostgreSQL with a migrated template database, and NATS.
+
+    Nothing here outlives the machine, so that nothing need reach its disks.
+    """
     with embedded.start(tmp_path_factory.mktemp("servers")) as started:
+        asyncio.run(statement(started.database_url, "alter system set fsync = off"))
+        asyncio.run(statement(started.database_url, "select pg_reload_conf()"))
         template = database_named(started.database_url, TEMPLATE)
         asyncio.run(statement(started.database_url, f"create database {TEMPLATE}"))
         asyncio.run(pg.apply_schema(template))
