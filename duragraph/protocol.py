@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from duragraph.questions import AuthQuestion, AuthSpec
+from duragraph.usage import Usage
 
 T = TypeVar("T")
 
@@ -328,7 +329,7 @@ class Outcome:
     """Of `waiting`: at least one, of different keys."""
 
 
-Item = Frame | Checkpoint | Scheduled | Write | Effect
+Item = Frame | Checkpoint | Scheduled | Write | Effect | Usage
 
 
 @attrs.frozen
@@ -344,6 +345,7 @@ class Report:
     effects: list[Effect] = attrs.field(factory=list)
     outcome: Outcome | None = None
     scheduled: list[Scheduled] = attrs.field(factory=list)
+    usages: list[Usage] = attrs.field(factory=list)
 
 
 @attrs.frozen
@@ -401,14 +403,15 @@ class CopyThread:
 class StartChild:
     """`POST /workers/{id}/children`: a run of another assistant on a thread of its own.
 
-    The same `run_id` and `key` give the same child, over attempts too, so that it may be asked for
+    The same run, checkpoint and key give the same child, over attempts too, so that it may be asked for
     again. It is cancelled when its parent ends before it. To learn how it ends, wait for it.
     """
 
     run_id: str
     epoch: int
+    checkpoint_id: str
     key: str
-    """Built as `Effect.key` is."""
+    """Built as `Effect.key` is; its `Wait` has the same, and the same checkpoint."""
     assistant_id: str
     """Or a graph's id."""
     input: bytes = b"null"
