@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from duragraph.questions import AuthQuestion, AuthSpec
 from duragraph.usage import Usage
+from duragraph.waiting import Wait
 
 T = TypeVar("T")
 
@@ -31,10 +32,6 @@ MOST_SLOTS = 1 << 16
 """Of one worker."""
 MOST_CHECKPOINTS = 100
 """That one `CheckpointQuery` may ask for."""
-MOST_SECONDS = 100 * 366 * 86400.0
-"""The longest that a run may wait at a time."""
-TIMED_OUT = ":timed-out"
-"""What the key of an effect ends with that tells of a signal which did not come in time."""
 SNAPSHOT_EVERY = 64
 """Appends to a list channel before the whole list is written again."""
 EVENT_MODE = "protocol"
@@ -282,31 +279,6 @@ class Scheduled:
 
 
 @attrs.frozen
-class Wait:
-    """What a task of a run waits for, holding no lease meanwhile.
-
-    When it is over the plane records an `Effect` of the same checkpoint and key, and the run
-    is claimable again: one wait that is over is enough. The effect's result is for a `sleep`
-    null; for a `signal` its payload; for a `run`, a child's, `{"status", "output", "error"}`:
-    its status, the values of its thread as clients see them, and `{"error", "message"}` or null.
-    What still waits at the next report is told again: by the same checkpoint and key it is the
-    same wait, and goes on as it was. What is not told again is waited for no more.
-    """
-
-    checkpoint_id: str
-    key: str
-    """Built as `Effect.key` is."""
-    kind: Literal["sleep", "signal", "run"]
-    seconds: Annotated[float, Meta(ge=0, le=MOST_SECONDS)] | None = None
-    """From its first report on. Of a sleep its length. A signal that has not come by then is
-    over, too: its effect has the key `key + TIMED_OUT` and the result null."""
-    name: str | None = None
-    """Of the signal."""
-    run_id: str | None = None
-    """Of the child."""
-
-
-@attrs.frozen
 class Outcome:
     """How an attempt ended.
 
@@ -397,35 +369,6 @@ class CopyThread:
     epoch: int
     source_id: str
     target_id: str
-
-
-@attrs.frozen
-class StartChild:
-    """`POST /workers/{id}/children`: a run of another assistant on a thread of its own.
-
-    The same run, checkpoint and key give the same child, over attempts too, so that it may be asked for
-    again. It is cancelled when its parent ends before it. To learn how it ends, wait for it.
-    """
-
-    run_id: str
-    epoch: int
-    checkpoint_id: str
-    key: str
-    """Built as `Effect.key` is; its `Wait` has the same, and the same checkpoint."""
-    assistant_id: str
-    """Or a graph's id."""
-    input: bytes = b"null"
-    config: bytes = b"{}"
-    context: bytes = b"{}"
-    metadata: bytes = b"{}"
-    keep: bool = False
-    """Its thread stays; otherwise it is temporary, as a stateless run's."""
-
-
-@attrs.frozen
-class ChildStarted:
-    run_id: str
-    thread_id: str
 
 
 @attrs.frozen
