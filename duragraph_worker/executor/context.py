@@ -14,12 +14,13 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from duragraph.protocol import Effect
+from duragraph.usage import Usage
 from duragraph_worker import serialize
 from duragraph_worker.errors import GraphInterrupt, Interrupt
 from duragraph_worker.executor.agenda import NodeTask, dashed, digest
 from duragraph_worker.executor.frames import Frames
 from duragraph_worker.executor.run import Run
-from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
+from duragraph_worker.messages import Message
 
 Anchor = Callable[[], Awaitable[None]]
 """Waits until the checkpoint that the task starts at is recorded."""
@@ -184,10 +185,6 @@ class Context:
 
     def message(self, message: Message) -> None:
         """Stream a chunk of a message, or a whole one. Safe to call from a thread."""
-        if isinstance(message, AIMessage | AIMessageChunk) and (usage := message.usage_metadata):
-            self._run.usage["input_tokens"] += usage["input_tokens"]
-            self._run.usage["output_tokens"] += usage["output_tokens"]
-            self._run.usage["total_tokens"] += usage["total_tokens"]
         if not self._frames.messages:
             return
         if threading.get_ident() == self._thread:
@@ -197,6 +194,13 @@ class Context:
 
     def _show(self, message: Message) -> None:
         self._frames.message(message, self._task, self._metadata, streamed=True)
+
+    def usage(self, usage: Usage) -> None:
+        """Count a call of a model in. Safe to call from a thread."""
+        if threading.get_ident() == self._thread:
+            self._run.recorder.put(usage)
+        else:
+            self._loop.call_soon_threadsafe(self._run.recorder.put, usage)
 
     def tool(self, event: str, call_id: str, **fields: Any) -> None:
         """Tell what becomes of a tool that a model has called."""

@@ -4,7 +4,6 @@ What the task asks for, where progress goes, which answers and effects are known
 """
 
 import random
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -101,8 +100,6 @@ class Run:
     """Ids of messages that clients need not be shown as complete."""
     asked: set[str] = attrs.field(factory=set)
     """Ids of interrupts that have had their event."""
-    usage: Counter[str] = attrs.field(factory=Counter)
-    """Tokens that the run's models reported, by kind."""
 
     @classmethod
     def of(cls, plan: Plan, task: protocol.Task, recorder: Recorder, clock: Clock) -> "Run":

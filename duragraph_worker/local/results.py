@@ -17,8 +17,8 @@ class RunResult:
     """The state's values, those of the declared output if there is one."""
     interrupts: tuple[Interrupt, ...] = ()
     error: Exception | None = None
-    usage: Mapping[str, int] = attrs.field(factory=dict)
-    """Tokens that models reported, by kind."""
+    usage: Mapping[str, Any] = attrs.field(factory=dict)
+    """What models took, as `duragraph.usage.Totals` has it; costs are US dollars."""
     steps: int = 0
     """Supersteps that this run finished."""
     thread_id: str

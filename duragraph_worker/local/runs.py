@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from duragraph import ids
 from duragraph.errors import Conflict
 from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Scheduled, Task
+from duragraph.usage import Totals, Usage, add, dumps
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
 from duragraph_worker.executor import pending_writes
@@ -29,11 +30,15 @@ class _Recorder:
     def __init__(self, thread: Thread, shown: Callable[[Part], None] | None = None) -> None:
         self._thread, self._shown = thread, shown
         self.steps = 0
+        self.usage: Totals = {}
 
     def put(self, item: Item) -> None:
         if isinstance(item, Frame):
             if self._shown is not None:
                 self._shown(Part(item.event, serialize.decode(item.data)))
+            return
+        if isinstance(item, Usage):
+            add(self.usage, item)
             return
         # The executor puts a checkpoint once it knows what follows.
         assert not isinstance(item, Scheduled)
@@ -145,7 +150,7 @@ class Local:
             output=self._output(state.values),
             interrupts=state.interrupts if outcome.interrupted else (),
             error=error,
-            usage=run.usage,
+            usage=serialize.decode(dumps(recorder.usage)),
             steps=max(recorder.steps - entered, 0),
             thread_id=thread.thread_id,
             run_id=run.task.run_id,

@@ -29,6 +29,7 @@ from duragraph.protocol import (
     Verdict,
     Write,
 )
+from duragraph.usage import Usage
 from duragraph_worker import serialize
 from duragraph_worker.record import Fenced
 
@@ -45,6 +46,7 @@ _PARTS = {
     Scheduled: "scheduled",
     Write: "writes",
     Effect: "effects",
+    Usage: "usages",
 }
 
 Send = Callable[[list[Report]], Awaitable[list[Verdict]]]
@@ -308,6 +310,8 @@ def _weight(item: Item | Outcome) -> int:
             size = len(item.result or b"") + len(item.interrupts or b"") + len(item.opaque)
         case Effect():
             size = len(item.result)
+        case Usage():
+            size = len(item.model) + len(item.key)
         case Scheduled():
             size = _channels_weight(item.channels) + len(item.tasks)
         case Outcome():

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from duragraph.errors import Conflict
+from duragraph.usage import Usage
 from duragraph_worker.command import Command
 from duragraph_worker.local.runs import Local, Part
-from duragraph_worker.messages import AIMessageChunk
 from tests.unit.plans import (
     ASK,
     CYCLE,
@@ -183,9 +183,8 @@ def test_output_keys_choose_the_output():
 
 def test_usage_adds_up_what_models_report():
     def chat(state: Any, ctx: Any) -> Any:
-        usage = {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5}
-        for n in range(2):
-            ctx.message(AIMessageChunk("x", id=ctx.message_id(n), usage_metadata=usage))
+        for _ in range(2):
+            ctx.usage(Usage(model="m", provider="p", input_tokens=2, output_tokens=3, total_tokens=5))
 
     assert Local(plan(node("n", chat))).run({}).usage["total_tokens"] == 10
 
