@@ -14,8 +14,8 @@ LEAST_BYTES = 16 << 10
 
 Place = tuple[str, str, str]
 """Organization, thread and namespace."""
-Held = Mapping[tuple[str, str], Json]
-"""Parts by version and channel."""
+Held = Mapping[str, Json]
+"""Parts by name: version and channel."""
 
 
 class PartCache:

@@ -58,13 +58,13 @@ where c.organization_id = $1 and c.thread_id = $2 and c.ns = $4
 # Joined in Python: `shown`, which does the same in SQL, takes ten times as long over a long list.
 # The parts that the plane holds are named, not read.
 PARTS = """
-select c.checkpoint_id, p.channel, p.version, p.depth,
-    case when (p.version, p.channel) not in (select * from unnest($5::uuid[], $6::text[]))
-        then p.value end
+select c.checkpoint_id, p.channel, p.depth, n.name,
+    case when n.name <> all($5::text[]) then p.value end
 from checkpoint c
 cross join lateral parts_of(c.organization_id, c.thread_id, case when $4::text[] is null
     then c.versions else (select coalesce(jsonb_object_agg(key, value), '{}')
         from jsonb_each(c.versions) where key = any($4::text[])) end) p
+cross join lateral (select p.version || p.channel) n(name)
 where c.organization_id = $1 and c.thread_id = $2 and c.checkpoint_id = any($3::uuid[])
 """
 
@@ -85,12 +85,10 @@ async def _parts(
     thread_id, ns = records[0]["thread_id"], records[0]["ns"]
     place = (organization_id, thread_id, ns)
     held = cache.held(place)
-    versions, channels = [version for version, _ in held], [channel for _, channel in held]
-    shown: dict[tuple[str, str], Json] = {}
-    for checkpoint_id, channel, version, depth, value in await conn.fetch(
-        PARTS, organization_id, thread_id, list(found), only, versions, channels
+    shown: dict[str, Json] = {}
+    for checkpoint_id, channel, depth, name, value in await conn.fetch(
+        PARTS, organization_id, thread_id, list(found), only, list(held)
     ):
-        name = (version, channel)
         shown[name] = held[name] if value is None else value
         found[checkpoint_id].setdefault(channel, []).append((depth, shown[name]))
     cache.keep(place, shown)
@@ -135,7 +133,7 @@ async def _below(
     """Where the subgraphs stand, those too that keep a state and have yet to run."""
     begun = await conn.fetch(UNDER, organization_id, thread_id, root_id)
     known = {each["ns"] for each in begun}
-    planned = msgspec.json.decode(record["tasks"], type=list[Planned])
+    planned = _planned(record["tasks"])
     kept = {_kept(task.ns) for task in planned if task.ns and task.ns not in known} - known
     if not kept:
         return begun
@@ -287,12 +285,14 @@ class _Left:
 
 
 _NOTHING = _Left()
+_planned = msgspec.json.Decoder(list[Planned]).decode
+_left = msgspec.json.Decoder(dict[str, _Left]).decode
 Buffer = bytes | memoryview
 
 
 def _state(record: Record, parts: Parts, below: dict[str, Record]) -> ThreadState:
-    planned = msgspec.json.decode(record["tasks"], type=list[Planned])
-    left = msgspec.json.decode(record["writes"], type=dict[str, _Left])
+    planned = _planned(record["tasks"])
+    left = _left(record["writes"])
     if record["live"]:
         left = {task_id: each.still() for task_id, each in left.items()}
     tasks = [

@@ -9,7 +9,7 @@ A, B, C = (("organization", "thread", ns) for ns in "abc")
 
 
 def part(name="1", value=LONG):
-    return {(name, "messages"): value}
+    return {name: value}
 
 
 def test_the_last_answers_long_parts_are_held():
