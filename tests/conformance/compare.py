@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -26,7 +27,7 @@ class Difference:
     reference: str
     ours: str
 
-    @property
+    @cached_property
     def where(self) -> str:
         """What the patterns in `explained.py` are matched against."""
         return unnumbered(f"{self.scenario} · {self.call} · {self.path}")
@@ -87,7 +88,7 @@ class Pairing:
             for theirs, mine in aligned(reference, ours):
                 name = next((kind(item) for item in (theirs, mine) if item is not ABSENT), "")
                 yield from self.leaves(f"{path}[{name}]", theirs, mine)
-        elif not self.equal(text(reference), text(ours)):
+        elif not identical(reference, ours) and not self.equal(text(reference), text(ours)):
             yield path, text(reference), text(ours)
 
     def _members(
@@ -95,6 +96,9 @@ class Pairing:
     ) -> Iterator[tuple[str, Any, Any]]:
         left = dict(ours)
         for key, value in reference.items():
+            if "<" not in key:
+                yield key, value, left.pop(key, ABSENT)
+                continue
             # Of several ids the one is meant whose value is the same.
             named = [mine for mine in left if unnumbered(mine) == unnumbered(key)]
             named.sort(key=lambda mine: unnumbered(text(left[mine])) != unnumbered(text(value)))
@@ -121,9 +125,15 @@ def kind(item: Any) -> str:
     return unnumbered(str(item.get("event", ""))) if isinstance(item, dict) else ""
 
 
+def identical(reference: Any, ours: Any) -> bool:
+    """Whether leaves are the same, and no ids in them are left to be paired."""
+    named = isinstance(ours, str) and "<" in ours
+    return reference == ours and type(reference) is type(ours) and not named
+
+
 def unnumbered(text: str) -> str:
     """Ids are told apart by what they are paired with, not by the kind they were named for."""
-    return NAME.sub("<id>", text)
+    return NAME.sub("<id>", text) if "<" in text else text
 
 
 def text(value: Any) -> str:
