@@ -13,6 +13,8 @@ from tests.integration.test_command import dev
 
 FOLDER = Path(__file__).with_name("project")
 YOU = {"text": "you"}
+PAUSE = 0.1
+"""Between two looks at a worker that starts: it needs the processor itself."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ async def client(project):
     async with get_client(url=project[0]) as client:
         async with asyncio.timeout(30):
             while await client.assistants.count() < 9:
-                pass
+                await asyncio.sleep(PAUSE)
         yield client
 
 
@@ -137,8 +139,9 @@ async def test_reload_follows_the_file_and_its_environment(tmp_path):
 async def _answers(client, graph, model):
     """Until the graph is there and answers with this model."""
     while graph not in {each["graph_id"] for each in await client.assistants.search()}:
-        pass
+        await asyncio.sleep(PAUSE)
     while True:
         said = await client.runs.wait(None, graph, input={"messages": "?"})
         if said["messages"][-1]["content"].startswith(model):
             return
+        await asyncio.sleep(PAUSE)
