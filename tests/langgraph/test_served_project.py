@@ -29,8 +29,7 @@ def project(tmp_path_factory):
 async def client(project):
     async with get_client(url=project[0]) as client:
         async with asyncio.timeout(30):
-            while await client.assistants.count() < 9:
-                await asyncio.sleep(PAUSE)
+            await _until(lambda: _served(client, 9))
         yield client
 
 
@@ -138,10 +137,22 @@ async def test_reload_follows_the_file_and_its_environment(tmp_path):
 
 async def _answers(client, graph, model):
     """Until the graph is there and answers with this model."""
-    while graph not in {each["graph_id"] for each in await client.assistants.search()}:
-        await asyncio.sleep(PAUSE)
-    while True:
+
+    async def answers():
+        if graph not in {each["graph_id"] for each in await client.assistants.search()}:
+            return False
         said = await client.runs.wait(None, graph, input={"messages": "?"})
-        if said["messages"][-1]["content"].startswith(model):
+        return said["messages"][-1]["content"].startswith(model)
+
+    await _until(answers)
+
+
+async def _served(client, graphs):
+    return await client.assistants.count() == graphs
+
+
+async def _until(seen):
+    while True:
+        if await seen():
             return
         await asyncio.sleep(PAUSE)
