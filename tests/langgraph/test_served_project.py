@@ -148,7 +148,7 @@ async def _answers(client, graph, model):
 
 
 async def _served(client, graphs):
-    return await client.assistants.count() == graphs
+    return await client.assistants.count() >= graphs
 
 
 async def _until(seen):
