@@ -18,6 +18,7 @@ Content = str | list[str | dict[str, Any]]
 REMOVE_ALL = "__remove_all__"
 """The id of a `RemoveMessage` that removes all before it."""
 
+_NAMES = ("type", "id", "index", "name")
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 
 
@@ -152,7 +153,7 @@ class AIMessageChunk(Message):
     def __add__(self, other: "AIMessageChunk") -> "AIMessageChunk":
         return AIMessageChunk(
             _joined(self.content, other.content),
-            additional_kwargs=self.additional_kwargs | other.additional_kwargs,
+            additional_kwargs=_grown(self.additional_kwargs, other.additional_kwargs),
             response_metadata=self.response_metadata | other.response_metadata,
             name=self.name or other.name,
             id=self.id or other.id,
@@ -217,22 +218,43 @@ def tool_call(
 def _joined(left: Content, right: Content) -> Content:
     if isinstance(left, str) and isinstance(right, str):
         return left + right
-    blocks = [
-        block for side in (left, right) for block in ([side] if isinstance(side, str) else side)
-    ]
-    joined: list[str | dict[str, Any]] = []
-    for block in blocks:
-        last = joined[-1] if joined else None
-        if isinstance(block, dict) and isinstance(last, dict) and _same_block(last, block):
-            joined[-1] = last | {"text": last["text"] + block["text"]}
-        elif block != "":
+    joined = _blocks(left)
+    for block in _blocks(right):
+        at = next((i for i, other in enumerate(joined) if _continues(other, block)), -1)
+        if at < 0:
             joined.append(block)
-    return joined
+        else:
+            joined[at] = _grown(joined[at], block)
+    return list(joined)
 
 
-def _same_block(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    index = left.get("index")
-    return index is not None and index == right.get("index") and "text" in left and "text" in right
+def _blocks(content: Content) -> list[dict[str, Any]]:
+    blocks = [content] if isinstance(content, str) else content
+    whole = ({"type": "text", "text": b} if isinstance(b, str) else b for b in blocks)
+    return [block for block in whole if block.get("text") != ""]
+
+
+def _continues(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
+    """Providers number their blocks; where one doesn't, all text is one block."""
+    index = piece.get("index")
+    same = block.get("type") == piece.get("type") and block.get("index") == index
+    return same and (index is not None or piece.get("type") == "text")
+
+
+def _grown(left: dict[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    """What pieces add up to: texts, lists and mappings grow; names and the like stay."""
+    grown = dict(left)
+    for key, piece in right.items():
+        known = grown.get(key)
+        if isinstance(known, dict) and isinstance(piece, Mapping):
+            grown[key] = _grown(known, piece)
+        elif isinstance(known, list) and isinstance(piece, list):
+            grown[key] = [*known, *piece]
+        elif isinstance(known, str) and isinstance(piece, str) and key not in _NAMES:
+            grown[key] = known + piece
+        elif piece is not None:
+            grown[key] = piece
+    return grown
 
 
 def _merged_calls(left: list[ToolCallChunk], right: list[ToolCallChunk]) -> list[ToolCallChunk]:

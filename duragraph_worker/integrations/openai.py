@@ -1,22 +1,27 @@
 """Chat completions through OpenAI's own SDK, which retries 429, 5xx and lost connections.
 
-Any server that speaks its protocol is reached by `base_url` or `OPENAI_BASE_URL`.
+Any server that speaks its protocol is reached by `base_url` or `OPENAI_BASE_URL`: vLLM, a LiteLLM
+proxy and many others.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 import openai
 from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletionChunk
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessage
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
-from duragraph_worker.llm.providers import Request
+from duragraph_worker.llm import content
+from duragraph_worker.llm.clients import Clients
+from duragraph_worker.llm.providers import Output, ReplyError, Request, cut_off, reading
+from duragraph_worker.llm.structured import closed
+from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
     AIMessageChunk,
+    Content,
     Message,
     ToolCall,
     ToolMessage,
@@ -24,116 +29,113 @@ from duragraph_worker.messages import (
     tool_call,
 )
 
-_Lifetime = AsyncGenerator[openai.AsyncOpenAI, None]
+NAME = "openai"
+_KEPT = ("refusal", "annotations")
+"""Fields of a reply that `additional_kwargs` keeps."""
 
 
 class OpenAI:
     """A provider. `client_options` go to `openai.AsyncOpenAI`: api_key, base_url, max_retries."""
 
-    errors: tuple[type[Exception], ...] = (openai.APIError,)
+    errors: tuple[type[Exception], ...] = (openai.APIError, ReplyError)
 
     def __init__(self, **client_options: Any) -> None:
-        self._options = client_options
-        self._clients: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, tuple[_Lifetime, openai.AsyncOpenAI]
-        ] = WeakKeyDictionary()
+        self._clients = Clients(lambda: openai.AsyncOpenAI(**client_options))
 
     async def complete(self, request: Request) -> AIMessage:
-        """The whole reply. Raises what the SDK raises once its retries are used up."""
-        client = await self._client()
+        """The whole reply. Raises `errors`: what the SDK does once its retries are used up."""
+        client = await self._clients.here()
         completion = await client.chat.completions.create(**_parameters(request))
-        choice = completion.choices[0]
-        calls: list[ToolCall] = []
-        invalid: list[dict[str, Any]] = []
-        for each in choice.message.tool_calls or ():
-            if each.type == "function":
-                function = each.function
-                tool_call(calls, invalid, name=function.name, args=function.arguments, id=each.id)
-        return AIMessage(
-            choice.message.content or choice.message.refusal or "",
-            response_metadata=_metadata(completion.model, choice.finish_reason),
-            tool_calls=calls,
-            invalid_tool_calls=invalid,
-            usage_metadata=_usage(completion.usage),
-        )
+        with reading(NAME):
+            choice = completion.choices[0]
+            message = choice.message
+            calls: list[ToolCall] = []
+            invalid: list[dict[str, Any]] = []
+            for each in message.tool_calls or ():
+                if each.type == "function":
+                    name, args = each.function.name, each.function.arguments
+                    tool_call(calls, invalid, name=name, args=args, id=each.id)
+            return AIMessage(
+                _content(message),
+                additional_kwargs=_kept(message),
+                response_metadata=_metadata(completion.model, choice.finish_reason),
+                tool_calls=calls,
+                invalid_tool_calls=invalid,
+                usage_metadata=_usage(completion.usage),
+            )
 
     async def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
-        """The reply in pieces. Raises APIConnectionError if it ends before it is whole."""
-        client = await self._client()
+        """The reply in pieces. Raises `errors`, ReplyError if it ends before it is whole."""
+        client = await self._clients.here()
         model, finish, usage = request.model, None, None
         async with await client.chat.completions.create(
             **_parameters(request), stream=True, stream_options={"include_usage": True}
         ) as events:
-            async for event in events:
-                model, usage = event.model or model, event.usage or usage
-                for choice in event.choices:
-                    finish = choice.finish_reason or finish
-                chunk = _chunk(event)
-                if chunk.content or chunk.tool_call_chunks:
-                    yield chunk
-            if finish is None:
-                raise openai.APIConnectionError(
-                    message="The reply was cut off: its stream ended without a finish_reason.",
-                    request=events.response.request,
-                )
+            with reading(NAME):
+                async for event in events:
+                    model, usage = event.model or model, event.usage or usage
+                    for choice in event.choices:
+                        finish = choice.finish_reason or finish
+                    chunk = _chunk(event)
+                    if chunk.content or chunk.tool_call_chunks or chunk.additional_kwargs:
+                        yield chunk
+        if finish is None:
+            raise cut_off(NAME)
         yield AIMessageChunk(
             response_metadata=_metadata(model, finish),
             usage_metadata=_usage(usage),
             chunk_position="last",
         )
 
-    async def _client(self) -> openai.AsyncOpenAI:
-        """The running loop's client: connections can't be shared between loops."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            lifetime = self._lifetime()
-            self._clients[loop] = (lifetime, await anext(lifetime))
-        return self._clients[loop][1]
-
-    async def _lifetime(self) -> _Lifetime:
-        # A loop that ends closes its async generators, and this one its client.
-        async with openai.AsyncOpenAI(**self._options) as client:
-            yield client
-
 
 def _parameters(request: Request) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
+    given = request.parameters
+    wished = {
+        "temperature": given.temperature,
+        "top_p": given.top_p,
+        "max_completion_tokens": given.max_tokens,
+        "stop": list(given.stop) or None,
+        "seed": given.seed,
+        "timeout": given.request_timeout,
+        "extra_body": dict(given.options) or None,
+        "tools": [_tool(tool.declaration) for tool in request.tools] or None,
+        "response_format": request.output and _format(request.output),
+    }
+    return {
         "model": request.model,
         "messages": [_dumped(message) for message in request.messages],
+        **{name: value for name, value in wished.items() if value is not None},
     }
-    if request.tools:
-        parameters["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": tool.parameters,
-                },
-            }
-            for tool in request.tools
-        ]
-    if request.output is not None:
-        shape = {"name": request.output.name, "schema": _strict(request.output.schema)}
-        shape["strict"] = True
-        parameters["response_format"] = {"type": "json_schema", "json_schema": shape}
-    given = request.parameters
-    if given.temperature is not None:
-        parameters["temperature"] = given.temperature
-    if given.max_tokens is not None:
-        parameters["max_completion_tokens"] = given.max_tokens
-    return parameters
+
+
+def _tool(tool: Declaration) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    return {"type": "function", "function": function}
+
+
+def _format(output: Output) -> dict[str, Any]:
+    try:
+        shape = {"schema": closed(output.schema), "strict": True}
+    except ValueError:
+        shape = {"schema": output.schema, "strict": False}
+    return {"type": "json_schema", "json_schema": {"name": output.name, **shape}}
 
 
 def _dumped(message: Message) -> dict[str, Any]:
     role = message.additional_kwargs.get("__openai_role__", message.role)
-    dumped: dict[str, Any] = {"role": role, "content": message.content}
+    dumped: dict[str, Any] = {"role": role, "content": _parts(message)}
     if isinstance(message, ToolMessage):
         return dumped | {"tool_call_id": message.tool_call_id}
     if message.name is not None:
         dumped["name"] = message.name
     if isinstance(message, AIMessage):
-        dumped["content"] = message.text
+        # A refusal is its text, too, for whoever reads the message.
+        refusal = message.additional_kwargs.get("refusal")
+        dumped |= {"content": None, "refusal": refusal} if refusal else {"content": message.text}
         calls = [
             _call(call["id"], call["name"], msgspec.json.encode(call["args"]).decode())
             for call in message.tool_calls
@@ -141,6 +143,23 @@ def _dumped(message: Message) -> dict[str, Any]:
         if calls:
             dumped["tool_calls"] = calls
     return dumped
+
+
+def _parts(message: Message) -> Any:
+    if isinstance(message.content, str):
+        return message.content
+    parts: list[content.Block] = []
+    for block in content.blocks(message):
+        image = content.image(block)
+        if block["type"] == "text":
+            parts.append({"type": "text", "text": block["text"]})
+        elif image is None:
+            parts.append(block)
+        else:
+            asked = block.get("image_url")
+            shown = dict(asked) if isinstance(asked, Mapping) else {}
+            parts.append({"type": "image_url", "image_url": shown | {"url": image.href}})
+    return parts
 
 
 def _call(call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
@@ -156,7 +175,8 @@ def _chunk(event: ChatCompletionChunk) -> AIMessageChunk:
         return AIMessageChunk()
     delta = event.choices[0].delta
     return AIMessageChunk(
-        delta.content or delta.refusal or "",
+        _content(delta),
+        additional_kwargs=_kept(delta),
         tool_call_chunks=[
             {
                 "name": piece.function.name if piece.function else None,
@@ -170,8 +190,23 @@ def _chunk(event: ChatCompletionChunk) -> AIMessageChunk:
     )
 
 
+def _content(said: ChatCompletionMessage | ChoiceDelta) -> Content:
+    text = said.content or said.refusal or ""
+    # OpenAI's own models don't tell what they think; others do, under either name.
+    thought = getattr(said, "reasoning_content", None) or getattr(said, "reasoning", None)
+    if not isinstance(thought, str) or not thought:
+        return text
+    blocks = content.thought(thought)
+    return [*blocks, {"type": "text", "text": text}] if text else blocks
+
+
+def _kept(said: ChatCompletionMessage | ChoiceDelta) -> dict[str, Any]:
+    given = said.to_dict()
+    return {name: given[name] for name in _KEPT if given.get(name)}
+
+
 def _metadata(model: str, finish: str | None) -> dict[str, Any]:
-    return {"model_provider": "openai", "model_name": model, "finish_reason": finish}
+    return {"model_provider": NAME, "model_name": model, "finish_reason": finish}
 
 
 def _usage(usage: CompletionUsage | None) -> Usage | None:
@@ -188,17 +223,3 @@ def _usage(usage: CompletionUsage | None) -> Usage | None:
     if completion is not None and completion.reasoning_tokens is not None:
         counted["output_token_details"] = {"reasoning": completion.reasoning_tokens}
     return counted
-
-
-def _strict(schema: Any) -> Any:
-    """The schema with every object closed and whole, as strict mode asks; defaults go."""
-    if isinstance(schema, list):
-        return [_strict(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {key: _strict(value) for key, value in schema.items() if key != "default"}
-    if isinstance(named := schema.get("properties"), dict):
-        # Its keys are fields' names, not keywords.
-        closed["properties"] = {name: _strict(value) for name, value in named.items()}
-        closed |= {"additionalProperties": False, "required": list(named)}
-    return closed

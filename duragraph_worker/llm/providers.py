@@ -5,7 +5,8 @@ Providers are loaded when a model of theirs is first asked; none is imported her
 
 import importlib
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import attrs
@@ -54,33 +55,57 @@ class Request:
     parameters: Parameters = attrs.field(factory=Parameters)
 
 
+class ReplyError(ConnectionError):
+    """A provider's reply broke off, or can't be read."""
+
+
+@contextmanager
+def reading(provider: str) -> Iterator[None]:
+    """Around what reads a reply: raises ReplyError where that has not its provider's shape."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ReplyError(f"{provider}'s reply can't be read: {error!r}") from error
+
+
+def cut_off(provider: str) -> ReplyError:
+    """What is raised when a stream ends before its reply does."""
+    return ReplyError(f"{provider}'s reply was cut off: its stream ended before the reply did")
+
+
 class Provider(Protocol):
     """Asks models. One object serves many requests at once, on any event loop."""
 
     errors: tuple[type[Exception], ...]
-    """What it raises when a model can't answer, so that the next one may be asked."""
+    """What it raises when a model can't answer. Refused requests have a `status_code`."""
 
     async def complete(self, request: Request) -> AIMessage:
         """The whole reply."""
 
     def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
-        """The reply as it comes; the chunks add up to it. The last one has the usage."""
+        """The reply as it comes; the chunks add up to it. A chunk's usage is of all so far."""
 
 
 class ModelError(ValueError):
     """A model's name leads to no provider that is installed."""
 
 
-_BUILT_IN = {"openai": ("duragraph_worker.integrations.openai", "OpenAI", "openai")}
-"""Provider -> module, class, and the extra of this package that it needs."""
+_BUILT_IN = {
+    "openai": "OpenAI",
+    "anthropic": "Anthropic",
+    "cohere": "Cohere",
+    "ollama": "Ollama",
+}
+"""Provider -> its class. Its module and the extra that it needs have the provider's name."""
 
 _WELL_KNOWN = {
-    "openai": re.compile(r"gpt-|chatgpt-|o\d|text-|ft:"),
+    "ollama": re.compile(r"llama|mistral|mixtral|qwen|phi|deepseek|gemma|gpt-oss"),
+    "openai": re.compile(r"gpt-|chatgpt-|o\d|ft:"),
     "anthropic": re.compile(r"claude"),
-    "google": re.compile(r"gemini|gemma"),
-    "cohere": re.compile(r"command"),
-    "ollama": re.compile(r"llama|mistral|qwen|phi|deepseek"),
+    "cohere": re.compile(r"command|c4ai-"),
+    "google": re.compile(r"gemini"),
 }
+"""Bare names; the first that fits."""
 
 _registered: dict[str, Provider] = {}
 
@@ -100,7 +125,7 @@ def resolve(model: str) -> tuple[Provider, str]:
 
     Raises ModelError naming the providers there are, or the pip line that installs this one.
     """
-    name, bare = _split(model)
+    name, bare = split(model)
     if name in _registered:
         return _registered[name], bare
     if name not in _BUILT_IN:
@@ -108,29 +133,30 @@ def resolve(model: str) -> tuple[Provider, str]:
             f"model {model!r} needs the provider {name!r}, which is not installed; installed: "
             f"{', '.join(_names())}. Others are added with register_provider({name!r}, …)"
         )
-    module, cls, extra = _BUILT_IN[name]
     try:
-        provider = getattr(importlib.import_module(module), cls)()
+        module = importlib.import_module(f"duragraph_worker.integrations.{name}")
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"model {model!r} needs the package {error.name!r}: pip install 'duragraph[{extra}]'"
+            f"model {model!r} needs the package {error.name!r}: pip install 'duragraph[{name}]'"
         ) from error
+    provider: Provider = getattr(module, _BUILT_IN[name])()
     _registered[name] = provider
     return provider, bare
 
 
-def _split(model: str) -> tuple[str, str]:
+def split(model: str) -> tuple[str, str]:
+    """The name of its provider, and the model's own. Raises ModelError if it has none."""
     known = _names()
     for separator in "/:":
         name, _, bare = model.partition(separator)
         if bare and (name in known or name in _WELL_KNOWN):
             return name, bare
-    for name, pattern in _WELL_KNOWN.items():
-        if pattern.match(model):
-            return name, model
     if "/" in model:
         name, bare = model.split("/", 1)
         return name, bare
+    for name, pattern in _WELL_KNOWN.items():
+        if pattern.match(model):
+            return name, model
     raise ModelError(
         f"model {model!r} doesn't say whose it is: write `provider/{model}`; "
         f"installed providers: {', '.join(known)}"

@@ -1,11 +1,19 @@
-"""Replies of a given type: the schema a model is asked for, and the value read from its reply."""
+"""Replies of a given type: the schema a model is asked for, and the value read from its reply.
 
+Providers without such a mode, or without it beside tools, get the schema as one more tool, whose
+arguments are the reply.
+"""
+
+from collections.abc import AsyncIterator
 from typing import Any
 
+import attrs
 import msgspec
 
 from duragraph_worker import schema, serialize
 from duragraph_worker.llm.providers import Output
+from duragraph_worker.llm.tools import Declaration
+from duragraph_worker.messages import AIMessage, AIMessageChunk
 
 
 class OutputError(ValueError):
@@ -39,3 +47,63 @@ def read(text: str, annotation: Any) -> Any:
 def plain(value: Any) -> Any:
     """The value as it stands in a state: JSON's types only."""
     return serialize.decode(serialize.encode(value))
+
+
+def closed(shape: Any) -> Any:
+    """A schema as strict modes ask: objects closed and whole, unions `anyOf`, no defaults.
+
+    Raises ValueError where that would change its meaning: a mapping has no names to list.
+    """
+    if isinstance(shape, list):
+        return [closed(item) for item in shape]
+    if not isinstance(shape, dict):
+        return shape
+    if shape.get("type") == "object" and not shape.get("properties"):
+        raise ValueError("strict modes have no mappings")
+    strict = {
+        {"oneOf": "anyOf"}.get(key, key): closed(value)
+        for key, value in shape.items()
+        if key not in ("default", "discriminator", "properties", "$defs")
+    }
+    # Their keys are names, not keywords.
+    for key in shape.keys() & {"properties", "$defs"}:
+        strict[key] = {name: closed(value) for name, value in shape[key].items()}
+    if "properties" in strict:
+        strict |= {"additionalProperties": False, "required": list(strict["properties"])}
+    return strict
+
+
+def as_tool(output: Output) -> Declaration:
+    """The schema as a tool that takes the reply."""
+    return Declaration(output.name, "Give your final answer by calling this.", output.schema)
+
+
+def answer(reply: AIMessage, output: Output) -> AIMessage:
+    """The reply with the call of `as_tool(output)` as its text."""
+    given = [call for call in reply.tool_calls if call["name"] == output.name]
+    broken = [call for call in reply.invalid_tool_calls if call["name"] == output.name]
+    if not given and not broken:
+        return reply
+    text = msgspec.json.encode(given[0]["args"]).decode() if given else broken[0]["args"]
+    return attrs.evolve(
+        reply,
+        content=text,
+        tool_calls=[call for call in reply.tool_calls if call not in given],
+        invalid_tool_calls=[call for call in reply.invalid_tool_calls if call not in broken],
+    )
+
+
+async def answers(
+    chunks: AsyncIterator[AIMessageChunk], output: Output
+) -> AsyncIterator[AIMessageChunk]:
+    """The same for a stream of chunks."""
+    ours: set[int | None] = set()
+    async for chunk in chunks:
+        pieces = chunk.tool_call_chunks
+        ours |= {piece["index"] for piece in pieces if piece["name"] == output.name}
+        text = "".join(piece["args"] or "" for piece in pieces if piece["index"] in ours)
+        if not pieces:
+            yield chunk
+        else:
+            others = [piece for piece in pieces if piece["index"] not in ours]
+            yield attrs.evolve(chunk, content=text or chunk.content, tool_call_chunks=others)

@@ -21,6 +21,16 @@ class ToolInputError(ValueError):
     """The model's arguments don't fit the tool's parameters."""
 
 
+@attrs.frozen
+class Declaration:
+    """A tool as a model is told of it."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    """JSON Schema of an object."""
+
+
 @attrs.frozen(eq=False)
 class Tool:
     """A function as models see it. Calling it calls the function."""
@@ -39,6 +49,11 @@ class Tool:
     def parameters(self) -> dict[str, Any]:
         """JSON Schema of the arguments."""
         return {"type": "object"} | schema.of(self.arguments)
+
+    @property
+    def declaration(self) -> Declaration:
+        """What models are told of it."""
+        return Declaration(self.name, self.description, self.parameters)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*self._self(), *args, **kwargs)

@@ -1,0 +1,326 @@
+"""Claude through Anthropic's own SDK, which retries 429, 5xx and lost connections.
+
+Thinking becomes `reasoning` blocks, whose signatures go back as they came; blocks of its own
+(server tools, redacted thinking) are kept as they are.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+import anthropic
+import attrs
+import httpx2
+import msgspec
+
+from duragraph_worker.llm import content, structured
+from duragraph_worker.llm.clients import Clients
+from duragraph_worker.llm.providers import Output, ReplyError, Request, cut_off, reading
+from duragraph_worker.llm.tools import Declaration
+from duragraph_worker.messages import (
+    AIMessage,
+    AIMessageChunk,
+    Message,
+    SystemMessage,
+    ToolCallChunk,
+    ToolMessage,
+    Usage,
+)
+
+NAME = "anthropic"
+MAX_TOKENS = 8192
+"""Of a reply, unless `max_tokens` says otherwise: Anthropic wants a number."""
+
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+_NO_SCHEMAS = re.compile(r"claude-(2|3|instant|(opus|sonnet)-4(-0|-2025\d+)?$)")
+"""Models from before structured outputs."""
+_TEXT = ("type", "text", "citations", "cache_control")
+
+
+class Anthropic:
+    """A provider. `client_options` go to `anthropic.AsyncAnthropic`: api_key, base_url and more."""
+
+    errors: tuple[type[Exception], ...] = (
+        anthropic.APIError,
+        # What befalls a stream that has begun comes as the HTTP library raises it.
+        httpx2.TransportError,
+        ReplyError,
+    )
+
+    def __init__(self, **client_options: Any) -> None:
+        self._clients = Clients(lambda: anthropic.AsyncAnthropic(**client_options))
+
+    async def complete(self, request: Request) -> AIMessage:
+        """The whole reply. Raises `errors`: what the SDK does once its retries are used up."""
+        client = await self._clients.here()
+        message = await client.messages.create(**_parameters(request))
+        with reading(NAME):
+            told = _Told(request.model)
+            chunks = [
+                chunk
+                for index, block in enumerate(message.content)
+                for chunk in told.block(index, block.to_dict())
+            ]
+            told.model, told.finish = message.model, message.stop_reason
+            told.count(message.usage)
+            reply = sum(chunks, start=AIMessageChunk()) + told.last()
+        whole = reply.message()
+        return structured.answer(whole, request.output) if request.output else whole
+
+    async def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+        """The reply in pieces. Raises `errors`, ReplyError if it ends before it is whole."""
+        chunks = self._chunks(request)
+        if request.output is not None:
+            chunks = structured.answers(chunks, request.output)
+        async for chunk in chunks:
+            yield chunk
+
+    async def _chunks(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+        client = await self._clients.here()
+        told = _Told(request.model)
+        async with await client.messages.create(**_parameters(request), stream=True) as events:
+            with reading(NAME):
+                async for event in events:
+                    for chunk in told.read(event):
+                        yield chunk
+        if not told.whole:
+            raise cut_off(NAME)
+        yield told.last()
+
+
+@attrs.define
+class _Told:
+    """What is known of a reply as its events come."""
+
+    model: str
+    finish: str | None = None
+    whole: bool = False
+    _usage: dict[str, int] = attrs.field(factory=dict)
+    _plain: bool = True
+    """Whether all content so far is text without more to say of it: then it is a string."""
+    _text: dict[str, Any] = attrs.field(factory=dict)
+    """What the pieces of the text block that grows have in common."""
+    _held: dict[int, tuple[dict[str, Any], list[str]]] = attrs.field(factory=dict)
+    """Calls of the provider's own tools, and the pieces of their input, by index."""
+
+    def read(self, event: Any) -> Iterator[AIMessageChunk]:
+        match event.type:
+            case "message_start":
+                self.model = event.message.model
+                self.count(event.message.usage)
+            case "content_block_start":
+                yield from self.block(event.index, event.content_block.to_dict(), begun=True)
+            case "content_block_delta":
+                yield from self._delta(event.index, event.delta)
+            case "content_block_stop" if event.index in self._held:
+                block, pieces = self._held.pop(event.index)
+                if given := "".join(pieces):
+                    block["input"] = msgspec.json.decode(given)
+                yield AIMessageChunk([block])
+            case "message_delta":
+                self.finish = event.delta.stop_reason or self.finish
+                self.count(event.usage)
+            case "message_stop":
+                self.whole = True
+
+    def block(
+        self, index: int, block: dict[str, Any], *, begun: bool = False
+    ) -> Iterator[AIMessageChunk]:
+        """A block: whole, or what stands in it before its deltas if it has only `begun`."""
+        kind, citations = block["type"], block.get("citations")
+        self._plain = self._plain and kind in ("text", "tool_use") and not citations
+        if kind == "text":
+            self._text = {"type": "text"} if self._plain else {"type": "text", "index": index}
+            yield from self._said(block["text"], citations)
+        elif kind == "tool_use":
+            args = msgspec.json.encode(block["input"]).decode() if block["input"] else ""
+            yield _call(index, args, name=block["name"], id=block["id"])
+        elif kind == "thinking":
+            yield _thought(index, block["thinking"], block.get("signature"))
+        elif kind == "server_tool_use" and begun:
+            self._held[index] = ({**block, "index": index}, [])
+        else:
+            yield AIMessageChunk([{**block, "index": index}])
+
+    def _delta(self, index: int, delta: Any) -> Iterator[AIMessageChunk]:
+        match delta.type:
+            case "text_delta":
+                yield from self._said(delta.text)
+            case "citations_delta":
+                yield from self._said("", [delta.citation.to_dict()])
+            case "input_json_delta" if index in self._held:
+                self._held[index][1].append(delta.partial_json)
+            case "input_json_delta":
+                yield _call(index, delta.partial_json)
+            case "thinking_delta":
+                yield _thought(index, delta.thinking)
+            case "signature_delta":
+                yield _thought(index, "", delta.signature)
+
+    def _said(self, text: str, citations: list[Any] | None = None) -> Iterator[AIMessageChunk]:
+        if citations:
+            yield AIMessageChunk([{**self._text, "citations": citations}])
+        if text:
+            yield AIMessageChunk([{**self._text, "text": text}] if "index" in self._text else text)
+
+    def count(self, usage: Any) -> None:
+        """Later counts are of the whole reply, and replace earlier ones."""
+        self._usage |= {k: v for k, v in usage.to_dict().items() if isinstance(v, int)}
+
+    def last(self) -> AIMessageChunk:
+        """What is left to say once the reply is whole."""
+        return AIMessageChunk(
+            response_metadata={
+                "model_provider": NAME,
+                "model_name": self.model,
+                "finish_reason": _FINISH.get(self.finish or "", self.finish),
+            },
+            usage_metadata=_counted(self._usage),
+            chunk_position="last",
+        )
+
+
+def _call(
+    index: int, args: str, *, name: str | None = None, id: str | None = None
+) -> AIMessageChunk:
+    piece: ToolCallChunk = {"name": name, "args": args, "id": id, "index": index}
+    return AIMessageChunk(tool_call_chunks=[{**piece, "type": "tool_call_chunk"}])
+
+
+def _thought(index: int, text: str, signature: str | None = None) -> AIMessageChunk:
+    block: dict[str, Any] = {"type": "reasoning", "reasoning": text, "index": index}
+    return AIMessageChunk([block | ({"extras": {"signature": signature}} if signature else {})])
+
+
+def _counted(usage: dict[str, int]) -> Usage:
+    """Anthropic counts what its cache read and wrote beside the input; here it is in it."""
+    read = usage.get("cache_read_input_tokens", 0)
+    written = usage.get("cache_creation_input_tokens", 0)
+    given, made = usage.get("input_tokens", 0) + read + written, usage.get("output_tokens", 0)
+    counted: Usage = {
+        "input_tokens": given,
+        "output_tokens": made,
+        "total_tokens": given + made,
+    }
+    if read or written:
+        counted["input_token_details"] = {"cache_read": read, "cache_creation": written}
+    return counted
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    given, options = request.parameters, dict(request.parameters.options)
+    tools = [tool.declaration for tool in request.tools]
+    wished: dict[str, Any] = {
+        "temperature": given.temperature,
+        "top_p": given.top_p,
+        "stop_sequences": list(given.stop) or None,
+        "timeout": given.request_timeout,
+        "system": _system(request.messages),
+    }
+    if request.output is not None:
+        schema = _schema(request.model, request.output)
+        if schema is None:
+            asked = {"type": "any"} if tools else {"type": "tool", "name": request.output.name}
+            # Whoever thinks can't be made to call a tool.
+            wished["tool_choice"] = {"type": "auto"} if "thinking" in options else asked
+            tools.append(structured.as_tool(request.output))
+        else:
+            shape = {"type": "json_schema", "schema": schema}
+            wished["output_config"] = {"format": shape, **options.pop("output_config", {})}
+    wished["tools"] = [_tool(tool) for tool in tools] or None
+    wished["extra_body"] = options or None
+    return {
+        "model": request.model,
+        "max_tokens": given.max_tokens or MAX_TOKENS,
+        "messages": _turns(request.messages),
+        **{name: value for name, value in wished.items() if value is not None},
+    }
+
+
+def _schema(model: str, output: Output) -> dict[str, Any] | None:
+    """The schema as structured outputs have it; None where they can't."""
+    if _NO_SCHEMAS.match(model):
+        return None
+    try:
+        return anthropic.transform_schema(structured.closed(output.schema))
+    except ValueError:
+        return None
+
+
+def _tool(tool: Declaration) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.parameters,
+    }
+
+
+def _system(messages: Iterable[Message]) -> list[dict[str, Any]] | None:
+    systems = (message for message in messages if isinstance(message, SystemMessage))
+    return [_text(block) for message in systems for block in content.blocks(message)] or None
+
+
+def _turns(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """The conversation; all answers to a reply's tool calls must stand in one turn."""
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        if isinstance(message, SystemMessage):
+            continue
+        role = "assistant" if isinstance(message, AIMessage) else "user"
+        blocks = list(_blocks(message))
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    return turns
+
+
+def _blocks(message: Message) -> Iterator[dict[str, Any]]:
+    if isinstance(message, ToolMessage):
+        result = [_given(block) for block in content.blocks(message)]
+        answer = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": result}
+        yield answer | ({"is_error": True} if message.status == "error" else {})
+        return
+    if not isinstance(message, AIMessage):
+        yield from map(_given, content.blocks(message))
+        return
+    ours = message.response_metadata.get("model_provider") == NAME
+    for block in content.blocks(message):
+        thought = content.reasoning(block)
+        if block["type"] == "text" and block["text"].strip():
+            yield _text(block)
+        elif thought is not None and thought.signature:
+            yield {"type": "thinking", "thinking": thought.text, "signature": thought.signature}
+        elif thought is None and block["type"] != "text" and ours:
+            yield {key: value for key, value in block.items() if key != "index"}
+    for call in message.tool_calls:
+        yield _use(call["id"], call["name"], call["args"])
+    for broken in message.invalid_tool_calls:
+        yield _use(broken["id"], broken["name"], {"invalid_json": broken["args"]})
+
+
+def _given(block: content.Block) -> dict[str, Any]:
+    if block["type"] == "text":
+        return _text(block)
+    image = content.image(block)
+    if image is None:
+        return dict(block)
+    if image.url is not None:
+        return {"type": "image", "source": {"type": "url", "url": image.url}}
+    source = {"type": "base64", "media_type": image.mime_type, "data": image.data}
+    return {"type": "image", "source": source}
+
+
+def _text(block: content.Block) -> dict[str, Any]:
+    return {key: block[key] for key in _TEXT if key in block}
+
+
+def _use(call_id: str | None, name: str | None, args: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call_id, "name": name, "input": args}

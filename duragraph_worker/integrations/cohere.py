@@ -1,0 +1,291 @@
+"""Cohere's chat (v2) through its own SDK, and the retries that its streams lack.
+
+Plans and thoughts become `reasoning` blocks, citations stand in `additional_kwargs`; both go back
+as they came.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any
+
+import cohere
+import httpx
+import msgspec
+from cohere.core.api_error import ApiError
+from cohere.core.parse_error import ParsingError
+
+from duragraph_worker.llm import content, structured
+from duragraph_worker.llm.clients import Clients
+from duragraph_worker.llm.providers import ReplyError, Request, cut_off, reading
+from duragraph_worker.llm.retrying import Refusal, Retries
+from duragraph_worker.llm.tools import Declaration
+from duragraph_worker.messages import (
+    AIMessage,
+    AIMessageChunk,
+    Message,
+    ToolCallChunk,
+    ToolMessage,
+    Usage,
+)
+
+NAME = "cohere"
+SILENCE = 300.0
+"""Seconds that Cohere may be silent, unless the client or the request says otherwise."""
+
+_FINISH = {
+    "COMPLETE": "stop",
+    "STOP_SEQUENCE": "stop",
+    "MAX_TOKENS": "length",
+    "TOOL_CALL": "tool_calls",
+}
+_PLAN = "tool_plan"
+
+
+class Cohere:
+    """A provider. `client_options` go to `cohere.AsyncClientV2`: api_key, base_url, timeout."""
+
+    errors: tuple[type[Exception], ...] = (ApiError, ParsingError, httpx.HTTPError, ReplyError)
+
+    def __init__(self, *, max_retries: int = 2, **client_options: Any) -> None:
+        self._clients = Clients(lambda: _client(**client_options))
+        self._retries = Retries(max_retries, (httpx.TransportError,), _refusal)
+
+    async def complete(self, request: Request) -> AIMessage:
+        """The whole reply. Raises `errors`, once the retries are used up."""
+        client = await self._clients.here()
+        parameters = _parameters(request)
+        reply = await self._retries.call(lambda: client.chat(**parameters))
+        with reading(NAME):
+            chunks = [AIMessageChunk(), *_message(reply.message)]
+            whole = sum(chunks, start=_last(request.model, reply.finish_reason, reply.usage))
+        message = whole.message()
+        return structured.answer(message, request.output) if request.output else message
+
+    async def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+        """The reply in pieces. Raises `errors`, ReplyError if it ends before it is whole."""
+        chunks = self._chunks(request)
+        if request.output is not None:
+            chunks = structured.answers(chunks, request.output)
+        async for chunk in chunks:
+            yield chunk
+
+    async def _chunks(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+        client = await self._clients.here()
+        parameters = _parameters(request)
+
+        def ask() -> AsyncGenerator[Any, None]:
+            events: AsyncGenerator[Any, None] = client.chat_stream(**parameters)
+            return events
+
+        with reading(NAME):
+            async for event in self._retries.stream(ask):
+                if event.type == "message-end":
+                    end = event.delta
+                    yield _last(request.model, end.finish_reason, end.usage, end.error)
+                    return
+                chunk = _chunk(event)
+                if chunk is not None:
+                    yield chunk
+        raise cut_off(NAME)
+
+
+class _Checked(httpx.AsyncByteStream):
+    """A stream of events. The SDK skips those that it can't read: here they raise ValueError."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        rest = b""
+        async for part in self._stream:
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                data = line.removeprefix(b"data:").strip()
+                if data != line.strip() and data not in (b"", b"[DONE]"):
+                    msgspec.json.decode(data)
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _check(response: httpx.Response) -> None:
+    events = response.headers.get("content-type", "").startswith("text/event-stream")
+    if events and isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _Checked(response.stream)
+
+
+def _client(
+    *, timeout: float = SILENCE, httpx_client: httpx.AsyncClient | None = None, **options: Any
+) -> cohere.AsyncClientV2:
+    # What is compressed could not be checked.
+    plain = {"accept-encoding": "identity"}
+    http = httpx_client or httpx.AsyncClient(timeout=timeout, headers=plain)
+    http.event_hooks["response"].append(_check)
+    return cohere.AsyncClientV2(httpx_client=http, timeout=timeout, **options)
+
+
+def _refusal(error: Exception) -> Refusal | None:
+    if not isinstance(error, ApiError) or error.status_code is None:
+        return None
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return Refusal(error.status_code, headers)
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    given = request.parameters
+    tools = [tool.declaration for tool in request.tools]
+    asked: dict[str, Any] = {}
+    if request.output is not None and tools:
+        # Schemas and tools exclude each other.
+        asked["tool_choice"] = "REQUIRED"
+        tools.append(structured.as_tool(request.output))
+    elif request.output is not None:
+        shape = {"type": "json_object", "json_schema": request.output.schema}
+        asked["response_format"] = shape
+    wished = asked | {
+        "temperature": given.temperature,
+        "p": given.top_p,
+        "max_tokens": given.max_tokens,
+        "stop_sequences": list(given.stop) or None,
+        "seed": given.seed,
+        "tools": [_tool(tool) for tool in tools] or None,
+    }
+    options: dict[str, Any] = {"max_retries": 0}
+    if given.request_timeout is not None:
+        options["timeout"] = given.request_timeout
+    if given.options:
+        options["additional_body_parameters"] = dict(given.options)
+    return {
+        "model": request.model,
+        "messages": [_dumped(message) for message in request.messages],
+        **{name: value for name, value in wished.items() if value is not None},
+        "request_options": options,
+    }
+
+
+def _tool(tool: Declaration) -> dict[str, Any]:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    return {"type": "function", "function": function}
+
+
+def _dumped(message: Message) -> dict[str, Any]:
+    if isinstance(message, AIMessage):
+        return _said(message)
+    parts: Any = message.content
+    if not isinstance(parts, str):
+        parts = [_part(block) for block in content.blocks(message)]
+    if isinstance(message, ToolMessage):
+        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": parts}
+    return {"role": message.role, "content": parts}
+
+
+def _part(block: content.Block) -> dict[str, Any]:
+    image = content.image(block)
+    if image is not None:
+        return {"type": "image_url", "image_url": {"url": image.href}}
+    return {"type": "text", "text": block["text"]} if block["type"] == "text" else dict(block)
+
+
+def _said(message: AIMessage) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": "assistant"}
+    parts: list[dict[str, Any]] = []
+    if message.response_metadata.get("model_provider") == NAME:
+        for block in content.blocks(message):
+            thought = content.reasoning(block)
+            if thought is not None and block.get("id") == _PLAN:
+                said[_PLAN] = thought.text
+            elif thought is not None:
+                parts.append({"type": "thinking", "thinking": thought.text})
+        if citations := message.additional_kwargs.get("citations"):
+            said["citations"] = citations
+    if message.text:
+        parts.append({"type": "text", "text": message.text})
+    calls = [
+        _call(call["id"], call["name"], msgspec.json.encode(call["args"]).decode())
+        for call in message.tool_calls
+    ] + [_call(c["id"], c["name"], c["args"]) for c in message.invalid_tool_calls]
+    return said | ({"content": parts} if parts else {}) | ({"tool_calls": calls} if calls else {})
+
+
+def _call(call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
+    return {
+        "id": call_id,
+        "type": "function",
+        "function": {"name": name, "arguments": arguments or "{}"},
+    }
+
+
+def _message(message: cohere.AssistantMessageResponse) -> Iterator[AIMessageChunk]:
+    """A whole reply as the chunks that it would have been."""
+    if message.tool_plan:
+        yield _plan(message.tool_plan)
+    for index, item in enumerate(message.content or ()):
+        text = item.text if item.type == "text" else content.thought(item.thinking, index)
+        yield AIMessageChunk(text)
+    for index, call in enumerate(message.tool_calls or ()):
+        yield _piece(index, call)
+    for citation in message.citations or ():
+        yield AIMessageChunk(additional_kwargs={"citations": [citation.dict()]})
+
+
+def _chunk(event: Any) -> AIMessageChunk | None:
+    match event.type:
+        case "content-start" | "content-delta":
+            said = event.delta.message.content
+            if said.thinking:
+                return AIMessageChunk(content.thought(said.thinking, event.index))
+            return AIMessageChunk(said.text) if said.text else None
+        case "tool-plan-delta":
+            return _plan(event.delta.message.tool_plan)
+        case "tool-call-start" | "tool-call-delta":
+            return _piece(event.index, event.delta.message.tool_calls)
+        case "citation-start":
+            citation = event.delta.message.citations.dict()
+            return AIMessageChunk(additional_kwargs={"citations": [citation]})
+    return None
+
+
+def _plan(text: str) -> AIMessageChunk:
+    block = {"type": "reasoning", "reasoning": text, "id": _PLAN, "index": _PLAN}
+    return AIMessageChunk([block])
+
+
+def _piece(index: int, call: Any) -> AIMessageChunk:
+    piece: ToolCallChunk = {
+        "name": getattr(call.function, "name", None),
+        "args": call.function.arguments,
+        "id": getattr(call, "id", None),
+        "index": index,
+    }
+    return AIMessageChunk(tool_call_chunks=[{**piece, "type": "tool_call_chunk"}])
+
+
+def _last(model: str, finish: str, usage: Any, error: str | None = None) -> AIMessageChunk:
+    """The end of a reply. Raises ReplyError if that is an error."""
+    if finish in ("ERROR", "TIMEOUT"):
+        raise ReplyError(f"cohere ended its reply with {finish}: {error or 'it says no more'}")
+    return AIMessageChunk(
+        response_metadata={
+            "model_provider": NAME,
+            "model_name": model,
+            "finish_reason": _FINISH.get(finish, finish),
+        },
+        usage_metadata=_usage(usage),
+        chunk_position="last",
+    )
+
+
+def _usage(usage: cohere.Usage | None) -> Usage | None:
+    """What Cohere bills, which is less than what its models read."""
+    counted = (usage.billed_units or usage.tokens) if usage is not None else None
+    if usage is None or counted is None:
+        return None
+    given, made = int(counted.input_tokens or 0), int(counted.output_tokens or 0)
+    told: Usage = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
+    if usage.cached_tokens:
+        told["input_token_details"] = {"cache_read": int(usage.cached_tokens)}
+    return told
