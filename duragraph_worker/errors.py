@@ -6,12 +6,14 @@ Names that clients see are LangGraph's. Signals that a node must not swallow der
 
 import asyncio
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from duragraph.errors import DuraGraphError
+from duragraph.waiting import Wait
 from duragraph_worker import serialize
 from duragraph_worker.command import Command
 
@@ -36,6 +38,15 @@ class NodeTimeoutError(TimeoutError):
     """A node took longer than its `timeout`."""
 
 
+class ChildRunError(Exception):
+    """A child run did not succeed; `error` is its `{error, message}` as clients see it."""
+
+    def __init__(self, assistant: str, status: str, error: dict[str, str] | None) -> None:
+        told = f": {error['error']}: {error['message']}" if error else ""
+        super().__init__(f"The child run of {assistant!r} ended with {status}{told}")
+        self.assistant, self.status, self.error = assistant, status, error
+
+
 class NodeCancelledError(Exception):
     """A node raised `asyncio.CancelledError` although nobody had cancelled it."""
 
@@ -54,6 +65,23 @@ class GraphInterrupt(BaseException):
     def __init__(self, interrupts: tuple[Interrupt, ...] = ()) -> None:
         super().__init__(interrupts)
         self.interrupts = interrupts
+
+
+@attrs.frozen
+class Held:
+    """What a body waits for, `since` when by the monotonic clock."""
+
+    wait: Wait
+    since: float
+
+
+class GraphWait(BaseException):
+    """The run goes on once one of these is over; nobody holds it until then."""
+
+    def __init__(self, held: tuple[Held, ...], shown: Counter[str] | None = None) -> None:
+        """`shown` counts what the body has shown by then."""
+        super().__init__(held)
+        self.held, self.shown = held, shown or Counter()
 
 
 class ParentCommand(BaseException):
@@ -75,6 +103,7 @@ _TELLING = (
     InvalidUpdateError,
     EmptyInputError,
     UnknownInterruptError,
+    ChildRunError,
     NodeCancelledError,
     DuraGraphError,
 )

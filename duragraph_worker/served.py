@@ -16,6 +16,7 @@ from duragraph.protocol import (
     Task,
 )
 from duragraph.questions import AuthAnswer, AuthQuestion, AuthSpec
+from duragraph.waiting import ChildStarted, StartChild
 from duragraph_worker.record import Recorder
 
 
@@ -30,6 +31,9 @@ class Reach(Protocol):
 
     async def copy(self, message: CopyThread) -> None:
         """A thread's history on a new one. Raises Conflict, also without the lease; NotFound."""
+
+    async def start_child(self, message: StartChild) -> ChildStarted:
+        """A run of another assistant. Raises record.Fenced, NotFound, Invalid."""
 
     async def request(self, method: str, path: str, body: object | None = None) -> bytes:
         """The client API, with the worker's key: JSON of `body`, and the answer's JSON bytes.

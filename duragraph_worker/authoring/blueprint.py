@@ -18,7 +18,7 @@ from duragraph_worker.plan import END, START, Channel, Join
 RESERVED = frozenset(
     {"plan", "blueprint", "threads", "run", "arun", "resume", "aresume", "stream", "serve"}
     | {"get_state", "aget_state", "get_history", "aget_history", "update_state", "aupdate_state"}
-    | {"as_subgraph"}
+    | {"as_subgraph", "signal"}
 )
 """Attributes that every graph has; no node may take their place."""
 

@@ -14,6 +14,7 @@ from duragraph_worker.authoring.blueprint import Blueprint, Shape
 from duragraph_worker.authoring.nodes import NodeSpec, Subgraph
 from duragraph_worker.local.results import Part, RunResult, State
 from duragraph_worker.local.runs import Local
+from duragraph_worker.local.waiting import GRAPHS
 from duragraph_worker.plan import Plan
 
 
@@ -89,6 +90,10 @@ class App:
     async def aupdate_state(self, thread_id: str, values: Any, **options: Any) -> State:
         return await self._local.aupdate_state(thread_id, values, **options)
 
+    def signal(self, thread_id: str, name: str, value: Any = None) -> None:
+        """Give `value` to what waits for `name` on a thread whose run is open, or will."""
+        self._local.signal(thread_id, name, value)
+
     def serve(self, url: str, **options: Any) -> None:
         """Serve this graph to the plane at `url` until stopped. Options as in `Worker`."""
         # The worker needs aiohttp, which writing and testing a graph does not.
@@ -137,4 +142,5 @@ class Graph(Shape):
             cls.__name__, bases, {**namespace, "__init__": init, "blueprint": checked}
         )
         made: type[App] = graph
+        GRAPHS[self.id] = made
         return made

@@ -3,17 +3,40 @@
 import attrs
 
 from duragraph.protocol import GraphSpec, Outcome, Task
+from duragraph.waiting import StartChild
 from duragraph_worker.authoring.draw import mermaid
 from duragraph_worker.authoring.spec import to_spec
 from duragraph_worker.executor.execute import execute
+from duragraph_worker.executor.waiting import Child
 from duragraph_worker.plan import Plan
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
 
 
 @attrs.frozen
+class _Children:
+    """Child runs of a task, on its plane."""
+
+    task: Task
+    plane: Reach
+
+    async def start(self, child: Child) -> str:
+        message = StartChild(
+            self.task.run_id,
+            self.task.epoch,
+            child.checkpoint_id,
+            child.key,
+            child.assistant,
+            input=child.input,
+            config=child.config,
+            context=child.context,
+        )
+        return (await self.plane.start_child(message)).run_id
+
+
+@attrs.frozen
 class Hosted:
-    """Its runs ask nothing more of the plane: all they need comes with the task."""
+    """All that its runs need comes with the task; they ask the plane only for child runs."""
 
     plan: Plan
 
@@ -31,5 +54,6 @@ class Hosted:
     async def mermaid(self) -> str:
         return mermaid(self.plan)
 
-    async def execute(self, task: Task, recorder: Recorder, plane: Reach) -> Outcome:  # noqa: ARG002
-        return await execute(self.plan, task, recorder)
+    async def execute(self, task: Task, recorder: Recorder, plane: Reach) -> Outcome:
+        children = _Children(task, plane)
+        return await execute(self.plan, task, recorder, children=children, plane=plane)

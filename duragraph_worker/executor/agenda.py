@@ -3,7 +3,7 @@
 Owns the order of tasks, their ids and paths, and the bytes that a checkpoint keeps of it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 
 from duragraph_worker import serialize
 from duragraph_worker.command import Send
-from duragraph_worker.errors import Interrupt, InvalidUpdateError
+from duragraph_worker.errors import Held, Interrupt, InvalidUpdateError
 from duragraph_worker.executor.channels import Update
 from duragraph_worker.plan import END, START, Join, Plan
 
@@ -68,6 +68,12 @@ class NodeTask:
     """The run whose one resume value is among the answers."""
     replayed: bool = False
     """Its result comes from the record."""
+    held: tuple[Held, ...] = ()
+    """What it waits for."""
+    waited: str | None = None
+    """The run in which it waited before."""
+    shown: Counter[str] = attrs.field(factory=Counter)
+    """What its body had shown by then: emitted values by digest, messages by id."""
 
     def metadata(self, step: int) -> dict[str, Any]:
         """As streams and subgraphs tell of the task, in LangGraph's words."""
@@ -82,6 +88,15 @@ class NodeTask:
     @property
     def pushed(self) -> bool:
         return bool(self.path[0] == PUSH)
+
+    def hold(self, held: tuple[Held, ...], run_id: str, shown: Counter[str]) -> None:
+        """Let its body go until something is over."""
+        self.shown = self.shown_in(run_id) | shown
+        self.held, self.waited, self.interrupts, self.error = held, run_id, (), None
+
+    def shown_in(self, run_id: str) -> Counter[str]:
+        """What the run's followers have seen of its body; another run's see it anew."""
+        return self.shown if self.waited == run_id else Counter()
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ from typing import Any
 from duragraph_worker import serialize, state
 from duragraph_worker.errors import (
     GraphInterrupt,
+    GraphWait,
     NodeCancelledError,
     NodeTimeoutError,
     ParentCommand,
@@ -22,7 +23,7 @@ from duragraph_worker.executor.run import Clock
 from duragraph_worker.plan import Node, Plan, Retry
 from duragraph_worker.record import Fenced
 
-_PASSING = GraphInterrupt, ParentCommand, Fenced, KeyboardInterrupt, GeneratorExit
+_PASSING = GraphInterrupt, GraphWait, ParentCommand, Fenced, KeyboardInterrupt, GeneratorExit
 """No Exceptions, and no failures of a node: what the executor and the interpreter say."""
 
 ContextOf = Callable[[int], Context]
@@ -69,7 +70,14 @@ async def _try(node: Node, seen: Any, ctx: Context) -> Any:
     if node.kind == "human":
         prompt = node.prompt(seen) if callable(node.prompt) else node.prompt
         injected["decision"] = ctx.interrupt({"node": node.name, "prompt": prompt})
-    return await _within(node, seen, injected)
+    try:
+        return await _within(node, seen, injected)
+    except asyncio.CancelledError:
+        if (held := ctx.body.held()) is None:
+            raise
+        raise GraphWait(held, ctx.body.shown) from None
+    finally:
+        ctx.body.leave()
 
 
 async def _within(node: Node, seen: Any, injected: Mapping[str, Any]) -> Any:

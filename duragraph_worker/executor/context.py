@@ -1,26 +1,35 @@
 """`ctx`: what a node may ask of its run. One object for each try of a task.
 
-In an async body `emit` and `effect` are awaited; in a sync body, which runs in a thread, call
-`ctx.emit.sync(value)` and `ctx.effect.sync(name, fn)`. The rest is the same in both.
+In an async body `emit`, `effect`, `sleep`, `wait_for` and `run` are awaited; in a sync body, which
+runs in a thread, call `ctx.emit.sync(value)` and so on. The rest is the same in both.
 """
 
 import asyncio
+import copy
 import inspect
 import random
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, NoReturn, Self
 from uuid import UUID
+
+import attrs
 
 from duragraph.protocol import Effect
 from duragraph.usage import Usage
 from duragraph_worker import serialize
 from duragraph_worker.errors import GraphInterrupt, Interrupt
 from duragraph_worker.executor.agenda import NodeTask, dashed, digest
+from duragraph_worker.executor.body import Body
 from duragraph_worker.executor.frames import Frames
+from duragraph_worker.executor.memos import Memos
 from duragraph_worker.executor.run import Run
+from duragraph_worker.executor.waiting import ChildRuns, Sleep, Spot, WaitFor
 from duragraph_worker.messages import Message
+from duragraph_worker.served import Reach
 
 Anchor = Callable[[], Awaitable[None]]
 """Waits until the checkpoint that the task starts at is recorded."""
@@ -29,32 +38,30 @@ Anchor = Callable[[], Awaitable[None]]
 class Emit:
     """`ctx.emit`: sends a value of the node's own to whoever streams `custom`."""
 
-    def __init__(self, run: Run, frames: Frames, loop: asyncio.AbstractEventLoop) -> None:
-        self._run, self._frames, self._loop = run, frames, loop
+    def __init__(self, run: Run, frames: Frames, body: Body) -> None:
+        self._run, self._frames, self._body = run, frames, body
 
     async def __call__(self, value: Any, *, name: str | None = None) -> None:
         """Send `value`, any JSON. Raises TypeError if it isn't.
 
         `name`: followers of thread events may ask for the channel `custom:name` alone.
         """
-        self._frames.custom(value, name=name)
+        if self._frames.customs:
+            data = serialize.encode(value)
+            if self._body.news(blake2b(data, digest_size=8).hexdigest()):
+                self._frames.custom(data, name=name)
         await self._run.recorder.room()
 
     def sync(self, value: Any, *, name: str | None = None) -> None:
         """The same from a sync body."""
-        asyncio.run_coroutine_threadsafe(self(value, name=name), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self(value, name=name), self._body.loop).result()
 
 
 class Effects:
     """`ctx.effect`: runs something that the world notices, and remembers what came of it."""
 
-    def __init__(
-        self, run: Run, task: NodeTask, *, checkpoint_id: str, anchor: Anchor,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:  # fmt: skip
-        self._run, self._task, self._loop = run, task, loop
-        self._checkpoint_id, self._anchor = checkpoint_id, anchor
-        self._names: set[str] = set()
+    def __init__(self, run: Run, spot: Spot) -> None:
+        self._run, self._spot = run, spot
 
     async def __call__(self, name: str, fn: Callable[..., Any]) -> Any:
         """The recorded result of `name`, else that of `fn(key)`, which is recorded.
@@ -63,24 +70,20 @@ class Effects:
         and comes back as JSON reads. Its exceptions are not recorded. Raises ValueError when a
         body uses one name twice.
         """
-        if name in self._names:
-            raise ValueError(
-                f"effect {name!r} ran already in this body of {self._task.name!r}: "
-                "give each effect a name of its own"
-            )
-        self._names.add(name)
-        key = digest(self._task.ns, self._task.id, name)
-        if key not in self._run.effects:
-            await self._anchor()
-            result = serialize.encode(await _called(fn, key))
-            self._run.effects[key] = result
-            self._run.recorder.put(Effect(self._checkpoint_id, key, result))
-            await self._run.recorder.settled()
-        return serialize.decode(self._run.effects[key])
+        run, spot = self._run, self._spot
+        key = spot.key(name, f"effect {name!r}")
+        if key not in run.effects:
+            with spot.body.at_work(name):
+                await spot.anchor()
+                result = serialize.encode(await _called(fn, key))
+                run.effects[key] = result
+                run.recorder.put(Effect(spot.checkpoint_id, key, result))
+                await run.recorder.settled()
+        return serialize.decode(run.effects[key])
 
     def sync(self, name: str, fn: Callable[..., Any]) -> Any:
         """The same from a sync body."""
-        return asyncio.run_coroutine_threadsafe(self(name, fn), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(self(name, fn), self._spot.body.loop).result()
 
 
 async def _called(fn: Callable[..., Any], key: str) -> Any:
@@ -107,14 +110,38 @@ class Context:
         anchor: Anchor,
     ) -> None:
         """`tries` counts those before this one; `metadata`, JSON, goes with messages."""
-        loop = asyncio.get_running_loop()
         self._run, self._task, self._frames = run, task, frames
         self._scheduled, self._tries, self._metadata = scheduled, tries, metadata
-        self._loop, self._thread = loop, threading.get_ident()
-        self._asked = 0
+        self._thread = threading.get_ident()
         self._random: random.Random | None = None
-        self.emit = Emit(run, frames, loop)
-        self.effect = Effects(run, task, checkpoint_id=checkpoint_id, anchor=anchor, loop=loop)
+        self.body = Body(task.shown_in(run.task.run_id))
+        self._spot = Spot(
+            task.ns, task.id, checkpoint_id, self.body, run.effects, run.children, anchor
+        )
+        self.emit = Emit(run, frames, self.body)
+        self.effect = Effects(run, self._spot)
+
+    @cached_property
+    def sleep(self) -> Sleep:
+        return Sleep(self._spot)
+
+    @cached_property
+    def wait_for(self) -> WaitFor:
+        return WaitFor(self._spot)
+
+    @cached_property
+    def run(self) -> ChildRuns:
+        return ChildRuns(self._spot)
+
+    def within(self, scope: str) -> Self:
+        """The same for a part of the body, whose names and orders are its own."""
+        spot = attrs.evolve(self._spot, scope=f"{self._spot.scope}{scope}/")
+        part = copy.copy(self)
+        fields = vars(part)
+        for cached in ("sleep", "wait_for", "run"):
+            fields.pop(cached, None)
+        fields.update(_spot=spot, effect=Effects(self._run, spot))
+        return part
 
     @property
     def run_id(self) -> str:
@@ -146,6 +173,15 @@ class Context:
         """The lease's fencing number; whoever takes the run over has a higher one."""
         return self._run.task.epoch
 
+    @property
+    def memos(self) -> Memos:
+        return self._run.memos
+
+    @property
+    def plane(self) -> Reach | None:
+        """The plane that the run is of; None where there is none."""
+        return self._run.plane
+
     def now(self) -> datetime:
         """The time of the checkpoint that scheduled the task."""
         return self._scheduled
@@ -166,8 +202,8 @@ class Context:
 
         Several questions in a body are told apart by their order. What raises is no `Exception`.
         """
-        task, answers, at = self._task, self._run.answers, self._asked
-        self._asked += 1
+        task, answers, at = self._task, self._run.answers, self.body.asked
+        self.body.asked += 1
         if at < len(task.answers):
             return task.answers[at]
         interrupt_id = digest(task.ns, at)
@@ -187,10 +223,12 @@ class Context:
         """Stream a chunk of a message, or a whole one. Safe to call from a thread."""
         if not self._frames.messages:
             return
+        if message.id:
+            self.body.shown[message.id] = 1
         if threading.get_ident() == self._thread:
             self._frames.message(message, self._task, self._metadata, streamed=True)
         else:
-            self._loop.call_soon_threadsafe(self._show, message)
+            self.body.loop.call_soon_threadsafe(self._show, message)
 
     def _show(self, message: Message) -> None:
         self._frames.message(message, self._task, self._metadata, streamed=True)
@@ -200,11 +238,12 @@ class Context:
         if threading.get_ident() == self._thread:
             self._run.recorder.put(usage)
         else:
-            self._loop.call_soon_threadsafe(self._run.recorder.put, usage)
+            self.body.loop.call_soon_threadsafe(self._run.recorder.put, usage)
 
     def tool(self, event: str, call_id: str, **fields: Any) -> None:
         """Tell what becomes of a tool that a model has called."""
-        self._frames.tool(self._task, {"event": event, "tool_call_id": call_id, **fields})
+        if self.body.news(f"{event}:{call_id}"):
+            self._frames.tool(self._task, {"event": event, "tool_call_id": call_id, **fields})
 
     def message_id(self, n: int) -> str:
         """The id of the `n`th message of this try: clients never see two tries as one message."""

@@ -30,7 +30,7 @@ class EventStreamingFrames(Frames):
         super().__init__(run, ns)
         self._namespace = tuple(ns.split("|")) if ns else ()
         self._modes = frozenset({"values", "updates", "tasks"})
-        self._tasks = self.messages = True
+        self._tasks = self.messages = self.customs = True
         self._open: dict[str, tuple[NodeTask, ContentBlocks]] = {}
 
     def _put(self, mode: str, data: bytes, *, checkpoint_id: str | None = None) -> None:
@@ -92,14 +92,15 @@ class EventStreamingFrames(Frames):
     def breakpoint(self) -> None:
         """Is no event."""
 
-    def custom(self, value: Any, *, name: str | None) -> None:
+    def custom(self, data: bytes, *, name: str | None) -> None:
         named = {} if name is None else {"name": name}
-        self._event("custom", serialize.encode({**named, "payload": value}))
+        self._event("custom", serialize.encode({**named, "payload": msgspec.Raw(data)}))
 
     @contextmanager
     def lifetime(self, task: NodeTask) -> Iterator[None]:
         """While the graph runs, a subgraph, as `task` of the graph above."""
-        self._lifecycle(task, "started", namespace=self._namespace, trigger_call_id=task.id)
+        if task.waited != self._run.task.run_id:
+            self._lifecycle(task, "started", namespace=self._namespace, trigger_call_id=task.id)
         try:
             yield
         except (GraphInterrupt, asyncio.CancelledError):

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from duragraph.protocol import RUN_TASK, Outcome, Snapshot, Task
+from duragraph.protocol import PENDING_TASK, RUN_TASK, Outcome, Snapshot, Task
 from duragraph_worker import serialize
 from duragraph_worker.errors import (
     EmptyInputError,
     GraphInterrupt,
+    GraphWait,
     InvalidUpdateError,
     ParentCommand,
     UnknownInterruptError,
@@ -25,9 +26,11 @@ from duragraph_worker.executor.agenda import dump_goto
 from duragraph_worker.executor.execution import Execution
 from duragraph_worker.executor.run import Answers, Clock, Run, goto
 from duragraph_worker.executor.updating import update_state
+from duragraph_worker.executor.waiting import NO_CHILDREN, Children, reported
 from duragraph_worker.executor.writes import RunCommand
 from duragraph_worker.plan import Plan
 from duragraph_worker.record import Recorder
+from duragraph_worker.served import Reach
 
 _NULL = b"null"
 RESUMING = "__pregel_resuming"
@@ -35,15 +38,24 @@ RESUMING = "__pregel_resuming"
 
 
 async def execute(
-    plan: Plan, task: Task, recorder: Recorder, *, clock: Clock | None = None
+    plan: Plan,
+    task: Task,
+    recorder: Recorder,
+    *,
+    clock: Clock | None = None,
+    children: Children = NO_CHILDREN,
+    plane: Reach | None = None,
 ) -> Outcome:
     """Run `task` to its end, its progress put, but not all of it acknowledged.
 
+    It may end waiting; the task is then given out again, with the effect that it waited for.
     Report the outcome behind it: a checkpoint and its completion then commit together. A node's
     exception becomes an outcome. Cancelled, it records where it is if only `exit` durability
     had kept that back, and raises CancelledError. Raises record.Fenced.
     """
-    outcome, _ = await perform(Run.of(plan, task, recorder, clock or Clock()))
+    run = Run.of(plan, task, recorder, clock or Clock(), children)
+    run.plane = plane
+    outcome, _ = await perform(run)
     return outcome
 
 
@@ -60,6 +72,8 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
         outcome = Outcome("success", interrupted=interrupted)
     except GraphInterrupt:
         outcome = _interrupted(root)
+    except GraphWait as stop:
+        outcome = Outcome("waiting", waits=reported(stop.held))
     except asyncio.CancelledError:
         root.close()
         raise
@@ -74,9 +88,11 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
 
 
 async def _run(root: Execution) -> None:
-    root.run.load_context()
-    if (events := root.frames.events) is not None:
-        events.graph_started(bytes(root.run.kwargs.input))
+    run = root.run
+    run.load_context()
+    events = root.frames.events
+    if events is not None and not _waited(run, run.task.snapshot):
+        events.graph_started(bytes(run.kwargs.input))
     _begin(root)
     await root.drive()
     if events is not None:
@@ -126,6 +142,15 @@ def _begin(root: Execution) -> None:
         root.enter(data)
 
 
+def _waited(run: Run, snapshot: Snapshot | None) -> bool:
+    """Whether the run has waited here, and its followers have seen what led there."""
+    return snapshot is not None and any(
+        writes.waited(write) == run.task.run_id
+        for write in snapshot.writes
+        if write.task_id not in (RUN_TASK, PENDING_TASK)
+    )
+
+
 def _resumes(run: Run) -> bool:
     return bool(run.config["configurable"].get(RESUMING))
 
@@ -153,13 +178,14 @@ def _go_on(root: Execution, snapshot: Snapshot) -> None:
         _command(root, snapshot, before, keep=not travels)
     _bring_answers(run, resume, snapshot)
     _refuse_ambiguity(run.answers, snapshot)
+    waited = _waited(run, snapshot)
     if not travels:
-        root.go_on(snapshot.writes, armed=False, quiet=False)
+        root.go_on(snapshot.writes, armed=False, quiet=waited)
         if addressed and all(task.result is not None for task in root.tasks):
             # The thread has moved past this checkpoint: its tasks are what is wanted again.
             root.replay()
-    elif _fresh(run, snapshot):
-        root.go_on(snapshot.writes, armed=False, quiet=False)
+    elif waited or _fresh(run, snapshot):
+        root.go_on(snapshot.writes, armed=False, quiet=waited)
     else:
         root.fork()
         root.go_on(armed=False, quiet=False)

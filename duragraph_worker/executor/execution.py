@@ -15,6 +15,7 @@ from duragraph_worker import serialize
 from duragraph_worker.errors import (
     GraphInterrupt,
     GraphRecursionError,
+    GraphWait,
     ParentCommand,
     masked,
 )
@@ -71,7 +72,7 @@ class Execution(GraphState):
         """Go on after a node failed: only what isn't finished runs again."""
         for task in self.tasks:
             if task.result is None:
-                task.updates, task.goto, task.error = [], [], None
+                task.updates, task.goto, task.error, task.held = [], [], None, ()
 
     def replay(self) -> None:
         """Let finished tasks run again, with the answers they had."""
@@ -152,6 +153,9 @@ class Execution(GraphState):
             self._keep_pending()
             self._show_pending()
             raise GraphInterrupt(asked)
+        if held := tuple(each for t in self.tasks if t.result is None for each in t.held):
+            self._keep_pending()
+            raise GraphWait(held)
 
     def _waits(self, task: NodeTask) -> bool:
         """Whether an earlier attempt of this run asked and nobody has answered since."""
@@ -193,6 +197,9 @@ class Execution(GraphState):
             task.interrupts, task.error = stop.interrupts, None
             self._keep(task)
             self.frames.interrupted(task, self.checkpoints.step, self.channels.json(self._outputs))
+        except GraphWait as stop:
+            task.hold(stop.held, self.run.task.run_id, stop.shown)
+            self._keep(task)
         except asyncio.CancelledError:
             if self._failing:
                 task.error = "CancelledError()"
@@ -219,6 +226,7 @@ class Execution(GraphState):
         node = self.plan.nodes[task.name]
         if self.frames.messages:
             self.frames.known(self.channels.values())
+            self.run.messages_seen.update(task.shown_in(self.run.task.run_id))
         if node.subgraph is not None:
             node = attrs.evolve(node, call=self._graph_call(task, node, node.subgraph))
         returned = await calling.call(
@@ -287,7 +295,8 @@ class Execution(GraphState):
         if (snapshot := self._snapshots.get(task.ns)) is not None:
             child.restore(snapshot)
             child.take_below(self._snapshots)
-            child.go_on(snapshot.writes, armed=True, quiet=self.run.task.resuming)
+            quiet = self.run.task.resuming or task.waited == self.run.task.run_id
+            child.go_on(snapshot.writes, armed=True, quiet=quiet)
             child.show_values()
         else:
             state = task.arg if task.arg is not None else self.channels.json()

@@ -48,6 +48,7 @@ class Frames:
         self.inputs = self._tasks or self.events is not None
         """Somebody looks at what tasks begin with."""
         self.messages = bool(shown & {"messages", "messages-tuple", "events"})
+        self.customs = "custom" in shown
         self._partial: dict[str, AIMessageChunk] = {}
         self._task_metadata = b""
 
@@ -160,9 +161,9 @@ class Frames:
         if self.wants("updates"):
             self._put("updates", b'{"__interrupt__":[]}')
 
-    def custom(self, value: Any, *, name: str | None) -> None:  # noqa: ARG002
-        if self.wants("custom"):
-            self._put("custom", serialize.encode(value))
+    def custom(self, data: bytes, *, name: str | None) -> None:  # noqa: ARG002
+        """A node's own value, JSON; only if `customs`."""
+        self._put("custom", data)
 
     def error(self, error: bytes) -> None:
         self._run.recorder.put(Frame("error", error))

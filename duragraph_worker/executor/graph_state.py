@@ -111,6 +111,6 @@ class GraphState:
             return
         self.store()
         for task in self.tasks:
-            if task.result is not None or task.error is not None or task.interrupts:
+            if task.result is not None or task.error is not None or task.interrupts or task.held:
                 self.put_write(task)
         self.put_pending_writes()

@@ -14,8 +14,11 @@ import msgspec
 from duragraph import ids, protocol
 from duragraph_worker import serialize, state
 from duragraph_worker.executor.agenda import Goto, Push
+from duragraph_worker.executor.memos import Memos
+from duragraph_worker.executor.waiting import NO_CHILDREN, Children
 from duragraph_worker.plan import Plan
 from duragraph_worker.record import Recorder
+from duragraph_worker.served import Reach
 
 RECURSION_LIMIT = 10_007
 """LangGraph's default."""
@@ -86,6 +89,7 @@ class Run:
     task: protocol.Task
     recorder: Recorder
     clock: Clock
+    children: Children
     kwargs: Kwargs
     config: dict[str, Any]
     """As nodes see it; `configurable` names run and thread."""
@@ -100,9 +104,22 @@ class Run:
     """Ids of messages that clients need not be shown as complete."""
     asked: set[str] = attrs.field(factory=set)
     """Ids of interrupts that have had their event."""
+    plane: Reach | None = None
+    """What else it may ask of the plane, if there is one."""
+    memos: Memos = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.memos = Memos(self.task.run_id, self.effects, self.recorder)
 
     @classmethod
-    def of(cls, plan: Plan, task: protocol.Task, recorder: Recorder, clock: Clock) -> "Run":
+    def of(
+        cls,
+        plan: Plan,
+        task: protocol.Task,
+        recorder: Recorder,
+        clock: Clock,
+        children: Children = NO_CHILDREN,
+    ) -> "Run":
         """Raises msgspec.ValidationError for kwargs of another shape."""
         kwargs = msgspec.json.decode(task.kwargs, type=Kwargs)
         given = kwargs.config or {}
@@ -126,6 +143,7 @@ class Run:
             task=task,
             recorder=recorder,
             clock=clock,
+            children=children,
             kwargs=kwargs,
             config={**given, "configurable": configurable},
             metadata=metadata,

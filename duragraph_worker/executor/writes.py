@@ -4,6 +4,7 @@ Owns the reading of return values and the round trip of a finished, failed or in
 through the record. Applies nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -142,11 +143,15 @@ class _Kept(msgspec.Struct, omit_defaults=True):
     answered_by: str | None = None
     updates: list[tuple[str, msgspec.Raw]] = []
     """Only where one key was written more than once: `result` can't tell."""
+    waited: str | None = None
+    shown: dict[str, int] = {}
 
 
 def dump(task: NodeTask, *, checkpoint_id: str, ns: str) -> Write:
     """The task as the record keeps it."""
     kept = _Kept(dump_goto(task.goto), task.answers, task.answered_by)
+    if task.held:
+        kept.waited, kept.shown = task.waited, dict(task.shown)
     if task.result is not None and len({u.channel for u in task.updates}) < len(task.updates):
         kept.updates = [
             (update.channel, msgspec.Raw(update.encoded or serialize.encode(update.value)))
@@ -167,6 +172,7 @@ def load(task: NodeTask, write: Write, channels: Channels) -> None:
     """Bring `task` to where the record left it; a failed one is still to run."""
     kept = msgspec.json.decode(write.opaque or b"{}", type=_Kept)
     task.answers, task.answered_by, task.error = kept.answers, kept.answered_by, write.error
+    task.waited, task.shown = kept.waited, Counter(kept.shown)
     if write.interrupts is not None:
         task.interrupts = tuple(msgspec.json.decode(write.interrupts, type=list[Interrupt]))
     if write.result is None or write.error is not None:
@@ -184,6 +190,11 @@ def interrupts_json(interrupts: tuple[Interrupt, ...], *, streamed: bool = False
     return serialize.encode(
         [{"value": each.value, "id": each.id, "response_schema": None} for each in interrupts]
     )
+
+
+def waited(write: Write) -> str | None:
+    """The run in which the task waited last."""
+    return msgspec.json.decode(write.opaque or b"{}", type=_Kept).waited
 
 
 def answered_by(write: Write) -> str | None:

@@ -6,18 +6,23 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
+
 from duragraph import ids
 from duragraph.errors import Conflict
 from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Scheduled, Task
 from duragraph.usage import Totals, Usage, add, dumps
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
+from duragraph_worker.errors import masked
 from duragraph_worker.executor import pending_writes
 from duragraph_worker.executor.execute import perform
 from duragraph_worker.executor.graph_state import GraphState
 from duragraph_worker.executor.run import Clock, Run
+from duragraph_worker.executor.waiting import NO_CHILDREN, Child, Children
 from duragraph_worker.local.results import Part, RunResult, State
 from duragraph_worker.local.threads import Thread, Threads
+from duragraph_worker.local.waiting import Waits
 from duragraph_worker.plan import Plan
 from duragraph_worker.state import private_copy
 
@@ -60,6 +65,8 @@ class Local:
         """`threads` is a directory to keep them in; by default they live as long as this."""
         self._plan = plan
         self._threads = Threads(threads)
+        self._waits: dict[str, Waits] = {}
+        """Of open runs, by thread."""
 
     async def arun(
         self,
@@ -138,8 +145,9 @@ class Local:
     ) -> RunResult:
         thread = self._threads.get(thread_id or ids.new_id())
         recorder = _Recorder(thread, shown)
-        run = self._task("run", thread, kwargs, recorder)
-        outcome, error = await self._held(thread, run)
+        waits = Waits(thread, _run_child)
+        run = self._task("run", thread, kwargs, recorder, waits)
+        outcome, error = await self._held(thread, run, waits)
         if thread_id is None and not outcome.interrupted:
             self._threads.forget(thread.thread_id)
         state = self._state(thread)
@@ -162,6 +170,7 @@ class Local:
         thread: Thread,
         kwargs: dict[str, Any],
         recorder: _Recorder,
+        children: Children = NO_CHILDREN,
     ) -> Run:
         configurable = (kwargs.get("config") or {}).get("configurable") or {}
         snapshot = thread.record.snapshot(configurable.get("checkpoint_id"))
@@ -178,19 +187,48 @@ class Local:
             snapshot=snapshot,
             effects=thread.record.effects(snapshot),
         )
-        return Run.of(self._plan, task, recorder, Clock())
+        return Run.of(self._plan, task, recorder, Clock(), children)
 
-    async def _held(self, thread: Thread, run: Run) -> tuple[Outcome, Exception | None]:
+    async def _held(
+        self, thread: Thread, run: Run, waits: Waits | None = None
+    ) -> tuple[Outcome, Exception | None]:
         if thread.busy:
             raise Conflict(f"Thread {thread.thread_id} is running: wait for that run to end")
         thread.busy = True
         try:
-            ended = await perform(run)
+            if waits is None:
+                ended = await perform(run)
+            else:
+                ended = await self._perform_and_wait(thread, run, waits)
             await run.recorder.settled()
             return ended
         finally:
             thread.busy = False
             thread.close()
+
+    async def _perform_and_wait(
+        self, thread: Thread, run: Run, waits: Waits
+    ) -> tuple[Outcome, Exception | None]:
+        self._waits[thread.thread_id] = waits
+        try:
+            outcome, error = await perform(run)
+            while outcome.status == "waiting":
+                await run.recorder.settled()
+                await waits.until_one_is_over(outcome.waits)
+                outcome, error = await perform(_woken(thread, run))
+            return outcome, error
+        finally:
+            del self._waits[thread.thread_id]
+            await waits.close()
+
+    def signal(self, thread_id: str, name: str, value: Any = None) -> None:
+        """Give `value`, any JSON, to what waits for `name` on the thread, or will.
+
+        Safe to call from any thread. Raises Conflict where no run is open.
+        """
+        if (waits := self._waits.get(thread_id)) is None:
+            raise Conflict(f"Thread {thread_id} has no open run to signal: start one first")
+        waits.signal(name, value)
 
     def _output(self, values: dict[str, Any]) -> dict[str, Any]:
         keys = self._plan.output_keys
@@ -267,6 +305,32 @@ class Local:
 
     def update_state(self, thread_id: str, values: Any, **options: Any) -> State:
         return _sync(self.aupdate_state(thread_id, values, **options))
+
+
+def _woken(thread: Thread, run: Run) -> Run:
+    """The run as it goes on after a wait, from where it stands if that is of its own making."""
+    task, record = run.task, thread.record
+    head = record.snapshot()
+    if head is not None and serialize.decode(head.metadata).get("run_id") == task.run_id:
+        task = attrs.evolve(task, snapshot=head, resuming=True)
+    elif task.snapshot is not None:
+        task = attrs.evolve(task, snapshot=record.snapshot(task.snapshot.checkpoint_id))
+    task = attrs.evolve(task, effects=record.effects(task.snapshot))
+    return Run.of(run.plan, task, run.recorder, run.clock, run.children)
+
+
+async def _run_child(plan: Plan, child: Child) -> bytes:
+    """How a run ended that another has started, as the plane tells it."""
+    app, thread_id = Local(plan), ids.new_id()
+    result = await app.arun(
+        serialize.decode(child.input),
+        thread_id=thread_id,
+        config=serialize.decode(child.config),
+        context=serialize.decode(child.context) or None,
+    )
+    state = await app.aget_state(thread_id)
+    error = None if result.error is None else serialize.decode(masked(result.error))
+    return serialize.encode({"status": result.status, "output": state.values, "error": error})
 
 
 def _command(command: Command[Any] | None) -> dict[str, Any] | None:

@@ -57,6 +57,11 @@ class Record:
         below = [effect for child in snapshot.children for effect in self.effects(child)]
         return self._effects[snapshot.checkpoint_id] + below
 
+    def effect(self, checkpoint_id: str, key: str) -> bytes | None:
+        """The result of that effect."""
+        recorded = (e.result for e in self._effects[checkpoint_id] if e.key == key)
+        return next(recorded, None)
+
     def snapshot(self, checkpoint_id: str | None = None) -> Snapshot | None:
         """The checkpoint, or the newest of the root, as a run starts from it."""
         checkpoint = self.checkpoints.get(checkpoint_id or self.head or "")

@@ -39,6 +39,7 @@ from duragraph.protocol import (
     unpack,
 )
 from duragraph.questions import WORKER_HEADER, AuthAnswer
+from duragraph.waiting import ChildStarted, StartChild
 from duragraph_worker import serialize
 
 T = TypeVar("T")
@@ -131,6 +132,10 @@ class Plane:
     async def copy(self, worker_id: str, message: CopyThread) -> None:
         """Raises Conflict once its lease is gone or where the target is, NotFound."""
         await self._ask(self._workers / worker_id / "copies", message, None)
+
+    async def start_child(self, worker_id: str, message: StartChild) -> ChildStarted:
+        """Raises Conflict once the message's lease is gone, NotFound for the assistant, Invalid."""
+        return await self._ask(self._workers / worker_id / "children", message, ChildStarted)
 
     async def request(
         self, worker_id: str, method: str, path: str, body: object | None = None

@@ -4,6 +4,7 @@ import attrs
 
 from duragraph.errors import Conflict
 from duragraph.protocol import CheckpointQuery, CopyThread, EraseRuns, Snapshot
+from duragraph.waiting import ChildStarted, StartChild
 from duragraph_worker.process.client import Plane
 from duragraph_worker.record import Fenced
 
@@ -29,6 +30,12 @@ class LeasedReach:
 
     async def copy(self, message: CopyThread) -> None:
         await self.plane.copy(self.worker_id, message)
+
+    async def start_child(self, message: StartChild) -> ChildStarted:
+        try:
+            return await self.plane.start_child(self.worker_id, message)
+        except Conflict as error:
+            raise Fenced from error
 
     async def request(self, method: str, path: str, body: object | None = None) -> bytes:
         return await self.plane.request(self.worker_id, method, path, body)

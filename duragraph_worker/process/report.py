@@ -316,6 +316,7 @@ def _weight(item: Item | Outcome) -> int:
             size = _channels_weight(item.channels) + len(item.tasks)
         case Outcome():
             size = len(item.error or b"") + len(item.trace or "") + len(item.interrupts)
+            size += _ITEM_BYTES * len(item.waits)
         case _:
             assert_never(item)
     return _ITEM_BYTES + size
