@@ -3,15 +3,18 @@
 -- The life of a run
 --
 --     create ──► pending ─────────── claim ──► running ── report ──► success | error | timeout
---       │        (active)  ◄──────────────────    │                  (terminal, never changes)
---       │           ▲       release, expired      │
---       ▼           │       lease                 └── cancel ──────► interrupted
---     pending ── promote                                             (or erased: rollback)
---     (in line, or scheduled until not_before)
+--       │        (active)  ◄──────────────────    │ │                (terminal, never changes)
+--       │           ▲  ▲    release, expired      │ │
+--       ▼           │  │    lease                 │ └── cancel ────► interrupted
+--     pending ── promote │                        ▼                  (or erased: rollback)
+--     (in line, or       └──────── wake ────── running
+--     scheduled until                          (waiting)
+--     not_before)
 --
 --   `active` says that the run holds its thread's one place: claimable while `pending`,
 --   leased while `running`. `epoch` grows at every claim and at the end; whoever reports
---   under an older one is fenced.
+--   under an older one is fenced. A run that waits is `running` without a worker, and rows of
+--   `wait` say for what.
 --
 -- Lock order, everywhere: thread rows in id order, then run rows in id order.
 
@@ -194,11 +197,28 @@ create table if not exists run (
     foreign key (organization_id, thread_id) references thread on delete cascade
 ) with (fillfactor = 70);
 -- `asked`: it ended with success at an interrupt. `plane_id`: where its client's connection is, if
--- the run is to end with that.
+-- the run is to end with that. `usage`: what its models took, null if it asked none. `tied`: it has
+-- had rows in `wait` or `signal`, or is a child run.
 alter table run
     add column if not exists webhook text,
     add column if not exists asked boolean not null default false,
-    add column if not exists plane_id uuid;
+    add column if not exists plane_id uuid,
+    add column if not exists usage jsonb,
+    add column if not exists tied boolean not null default false;
+
+-- Two objects of numbers as one, key by key, however deep.
+create or replace function added(a jsonb, b jsonb) returns jsonb
+language plpgsql immutable parallel safe as $$
+begin
+    if a is null or b is null then
+        return coalesce(a, b);
+    elsif jsonb_typeof(a) = 'object' then
+        return (select jsonb_object_agg(key, added(x.value, y.value))
+            from jsonb_each(a) x full join jsonb_each(b) y using (key));
+    end if;
+    return to_jsonb(a::numeric + b::numeric);
+end $$;
+
 create unique index if not exists run_active on run (organization_id, thread_id) where active;
 create index if not exists run_claimable on run (organization_id, graph_id, priority desc, run_id)
     where status = 'pending' and active;
@@ -206,7 +226,10 @@ create index if not exists run_in_line on run (organization_id, thread_id, run_i
     where status = 'pending' and not active;
 create index if not exists run_scheduled on run (not_before)
     where status = 'pending' and not active and not_before is not null;
-create index if not exists run_leased on run (run_id) where status = 'running';
+-- Without those that wait: of these there may be many, for long.
+drop index if exists run_leased;
+create index if not exists run_held on run (run_id)
+    where status = 'running' and worker_id is not null;
 create index if not exists run_of_thread on run (organization_id, thread_id, created_at desc);
 create index if not exists run_attended on run (plane_id)
     where plane_id is not null and status in ('pending', 'running');
@@ -379,6 +402,41 @@ create table if not exists effect (
     primary key (organization_id, thread_id, checkpoint_id, key)
 );
 
+-- What an open run waits for, and the child runs that it has started. Written by: report, as it
+-- gives the lease back; children, as they are started; then by what ends the wait, which becomes
+-- due with its `result`, and by the wake-up, which makes an effect of it and the run claimable. A
+-- row goes with that; a child's stays, no longer due, for whoever asks for the child once more.
+-- `abandoned`: its run ended before the child, which is to be cancelled.
+create table if not exists wait (
+    organization_id uuid not null,
+    thread_id       uuid not null,
+    run_id          uuid not null,
+    checkpoint_id   uuid not null,
+    key             text not null,
+    kind            text not null check (kind in ('sleep', 'signal', 'run')),
+    name            text,
+    child_id        uuid,
+    child_thread_id uuid,
+    due_at          timestamptz,
+    result          json,
+    abandoned       boolean not null default false,
+    primary key (run_id, checkpoint_id, key)
+);
+create index if not exists wait_due on wait (due_at) where due_at is not null;
+create index if not exists wait_child on wait (child_id) where child_id is not null;
+create index if not exists wait_abandoned on wait (child_id) where abandoned;
+
+-- Written by: clients. Signals that an open run does not wait for yet, the oldest first.
+create table if not exists signal (
+    signal_id       bigint generated always as identity primary key,
+    organization_id uuid not null,
+    thread_id       uuid not null,
+    run_id          uuid not null,
+    name            text not null,
+    payload         json not null
+);
+create index if not exists signal_of_run on signal (run_id, name, signal_id);
+
 create or replace function erase_state() returns trigger language plpgsql as $$
 begin
     if tg_table_name = 'thread' then
@@ -517,6 +575,66 @@ create or replace trigger owe_webhook after update of status on run for each row
         and new.status not in ('pending', 'running'))
     execute function owe_webhook();
 
+-- What `wait` would answer of a run that ended without an error: the last values that it showed.
+create or replace function output_of(r run) returns json
+language sql stable as $$
+    select case when shown.line like '@%' then (
+            select unwrap(c.versions, fold(c.organization_id, c.thread_id, c.versions))
+            from checkpoint c where c.organization_id = r.organization_id
+                and c.thread_id = r.thread_id and c.checkpoint_id = substr(shown.line, 2)::uuid)
+        else shown.line::json end
+    from (
+        select substr(f.line, 8) as line
+        from event e
+        cross join lateral string_to_table(convert_from(e.frames, 'UTF8'), e'\n')
+            with ordinality f(line, n)
+        where e.run_id = r.run_id and f.line like e'values\t%'
+        order by e.seq desc, f.n desc limit 1
+    ) shown
+$$;
+
+-- What a parent is told of a child run that ended. What can't be shown may keep no run from its end.
+create or replace function told_of(r run) returns json language plpgsql stable as $$
+declare
+    left_off boolean = exists (select from thread t
+        join checkpoint c using (organization_id, thread_id, checkpoint_id)
+        where t.organization_id = r.organization_id and t.thread_id = r.thread_id and c.next <> '{}');
+    output json;
+begin
+    begin
+        output = output_of(r);
+    exception when others then
+        output = null;
+    end;
+    return case
+        when r.status = 'success' and left_off then json_build_object('status', 'interrupted',
+            'output', output, 'error',
+            json '{"error":"ChildInterrupted","message":"The run stopped at an interrupt."}')
+        when r.status = 'interrupted' then json_build_object('status', r.status,
+            'output', output, 'error',
+            json '{"error":"UserInterrupt","message":"User interrupted the run"}')
+        else json_build_object('status', r.status, 'output', output, 'error', r.error) end;
+end $$;
+
+-- However a run ends: its parent's wait is over; what it waited for itself is forgotten, and its
+-- own children are left to be cancelled, since their threads may not be locked from here.
+create or replace function untie() returns trigger language plpgsql as $$
+begin
+    update wait set due_at = now(), result = told_of(new)
+    where child_id = new.run_id and not abandoned;
+    delete from wait where child_id = new.run_id and abandoned;
+    perform from wait where run_id = new.run_id order by child_id for update;
+    update wait set abandoned = true, due_at = null
+    where run_id = new.run_id and child_id is not null and result is null;
+    delete from wait where run_id = new.run_id and not abandoned;
+    delete from signal where run_id = new.run_id;
+    return null;
+end $$;
+create or replace trigger untie after update of status on run for each row
+    when (new.tied and old.status in ('pending', 'running')
+        and new.status not in ('pending', 'running'))
+    execute function untie();
+
 -- An assistant's name as MCP lets tools be called.
 create or replace function tool_name(name text) returns text
 language sql immutable parallel safe as $$
@@ -535,7 +653,7 @@ declare t text;
 begin
     foreach t in array array['organization', 'graph', 'worker', 'assistant', 'assistant_version', 'thread', 'run',
         'store_item', 'webhook_delivery', 'cron', 'idempotency_key', 'event', 'event_default',
-        'checkpoint', 'channel_value', 'step_write', 'effect']
+        'checkpoint', 'channel_value', 'step_write', 'effect', 'wait', 'signal']
     loop
         execute format('alter table %I enable row level security', t);
         if not exists (select from pg_policies where tablename = t and policyname = 'tenant') then
@@ -613,6 +731,8 @@ begin
         ('channel_value', $p$ not hides(organization_id, thread_id) $p$),
         ('step_write', $p$ not hides(organization_id, thread_id) $p$),
         ('effect', $p$ not hides(organization_id, thread_id) $p$),
+        ('wait', $p$ not hides(organization_id, thread_id) $p$),
+        ('signal', $p$ not hides(organization_id, thread_id) $p$),
         ('event', $p$ not hides_run(run_id) $p$)
     loop
         if not exists (select from pg_policies where tablename = x.column1 and policyname = 'permitted') then

@@ -30,6 +30,7 @@ from duragraph.retention import Retention
 from duragraph.scheduler import Scheduler
 from duragraph.streams import Streams
 from duragraph.tasks import Supervisor
+from duragraph.waker import Waker
 from duragraph.webhooks import Webhooks
 
 SUPERVISOR = web.AppKey("supervisor", Supervisor)
@@ -120,7 +121,8 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     consult = Consult(bus, dispatcher)
     identities = Identities(config, engine, bus, consult)
     await identities.begin()
-    cancels = Cancels(engine, streams, dispatcher)
+    waker = Waker(config, engine, dispatcher)
+    cancels = Cancels(engine, streams, dispatcher, waker)
     presence = Presence(engine, cancels)
     bus.listen(
         batch=streams.arrived,
@@ -146,7 +148,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         dispatcher=dispatcher,
         identities=identities,
         parts=PartCache(config.state_cache_bytes),
-        reports=Reports(engine, streams, dispatcher),
+        reports=Reports(engine, streams, dispatcher, waker),
         streams=streams,
         plane_id=presence.plane_id,
     )
@@ -155,6 +157,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     stack.push_async_callback(supervisor.stop)
     loops = _loops(deps) | {
         "bus": bus.run(),
+        "waker": waker.run(),
         "presence": presence.run(),
         "identities": identities.run(),
         "keep-alive": sse.keep_alive(app),
@@ -181,7 +184,7 @@ def _loops(deps: Deps) -> dict[str, Awaitable[None]]:
         "claims": deps.dispatcher.run(),
         "creates": deps.creates.run(),
         "reports": deps.reports.run(),
-        "reaper": Reaper(config, engine, deps.dispatcher, deps.streams).run(),
+        "reaper": Reaper(config, engine, deps.dispatcher, deps.streams, deps.cancels).run(),
         "scheduler": Scheduler(config, engine, deps.creates).run(),
         "webhooks": Webhooks(config, engine).run(),
         "housekeeping": retention.keep_house(),

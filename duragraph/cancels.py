@@ -5,15 +5,21 @@ Answers after COMMIT; then whoever follows a run and whoever holds its lease is 
 
 from collections.abc import Sequence
 
+import structlog
+
 from duragraph import pg
 from duragraph.dispatch import Dispatcher
+from duragraph.errors import DuraGraphError
 from duragraph.frames import Batch
 from duragraph.ids import new_id
 from duragraph.models import CancelAction, OpenStatus
-from duragraph.pg import Pool, endings, runs
+from duragraph.pg import Pool, endings, runs, waits
 from duragraph.pg.endings import Ended
 from duragraph.protocol import Control
 from duragraph.streams import Streams
+from duragraph.waker import Waker
+
+log = structlog.get_logger(__name__)
 
 AT_ONCE = 500
 """Runs a transaction."""
@@ -21,10 +27,11 @@ NIL = "00000000-0000-0000-0000-000000000000"
 
 
 class Cancels:
-    def __init__(self, pool: Pool, streams: Streams, dispatcher: Dispatcher) -> None:
+    def __init__(self, pool: Pool, streams: Streams, dispatcher: Dispatcher, waker: Waker) -> None:
         self._pool = pool
         self._streams = streams
         self._dispatcher = dispatcher
+        self._waker = waker
 
     async def cancel(
         self,
@@ -35,6 +42,27 @@ class Cancels:
         action: CancelAction,
     ) -> list[Ended]:
         """End those of these runs that are open; returns them. Raises Unavailable."""
+        ended = await self._cancel(organization_id, thread_id, run_ids, action)
+        if any(run.tied for run in ended):
+            try:
+                await self.end_children()
+            except DuraGraphError as error:
+                log.info("child runs are left to the sweep", cause=str(error.__cause__))
+        return ended
+
+    async def end_children(self) -> None:
+        """Cancel the child runs whose parents have ended, and theirs. Raises Unavailable."""
+        while True:
+            async with pg.acquire(self._pool) as conn:
+                found = await waits.abandoned(conn)
+            for organization_id, thread_id, run_id in found:
+                await self._cancel(organization_id, thread_id, [run_id], "interrupt")
+            if not found:
+                return
+
+    async def _cancel(
+        self, organization_id: str, thread_id: str, run_ids: Sequence[str], action: CancelAction
+    ) -> list[Ended]:
         async with pg.acquire(self._pool) as conn, conn.transaction():
             ended = await endings.cancel(
                 conn, organization_id, thread_id, run_ids=run_ids, action=action
@@ -82,6 +110,8 @@ class Cancels:
         """After the COMMIT that ended them: tell their followers and the workers that held them."""
         if ended:
             self._dispatcher.look()
+        if any(run.tied for run in ended):
+            self._waker.look()
         for run in ended:
             ids = run.organization_id, run.thread_id, run.run_id
             self._streams.publish(Batch(*ids, run.kind, run.ms, run.last_seq, (), "interrupted"))

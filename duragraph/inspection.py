@@ -12,6 +12,7 @@ from msgspec import Raw
 from duragraph.errors import Invalid
 from duragraph.pg.states import Planned
 from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, Report, Scheduled
+from duragraph.waiting import Wait
 
 _is_id = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
@@ -95,6 +96,20 @@ def _outcome(outcome: Outcome) -> None:
         _interrupts_by_task(outcome.interrupts)
     if outcome.error is not None:
         _error(outcome.error)
+    _check(
+        (outcome.status == "waiting") == bool(outcome.waits),
+        "Who waits must say for what, and nobody else.",
+    )
+    for wait in outcome.waits:
+        _wait(wait)
+    told = {(wait.checkpoint_id, wait.key) for wait in outcome.waits}
+    _check(len(told) == len(outcome.waits), "What a run waits for must differ in its keys.")
+
+
+def _wait(wait: Wait) -> None:
+    _check(_is_id(wait.checkpoint_id), "A checkpoint id must be a UUID in lower case.")
+    _check(wait.kind != "sleep" or wait.seconds is not None, "A sleep must say how long.")
+    _check(wait.kind != "signal" or wait.name, "A signal must have a name.")
 
 
 def _check(holds: object, problem: str) -> None:

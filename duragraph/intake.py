@@ -18,6 +18,7 @@ from duragraph.ids import new_id
 from duragraph.models import Configuration, Json, OnCompletion, RunCreate, RunKwargs
 from duragraph.pg.assistants import Resolved
 from duragraph.pg.runs import NewRun
+from duragraph.pg.waits import Parent
 
 Object: TypeAlias = dict[str, Any]
 
@@ -131,6 +132,36 @@ def new_run(
         make_thread=stateless or body.if_not_exists == "create",
         temporary=temporary,
         webhook=body.webhook,
+    )
+
+
+def child_run(
+    assistant: Resolved,
+    body: RunCreate,
+    parent: Parent,
+    *,
+    organization_id: str,
+    parent_run_id: str,
+    parent_thread_id: str,
+) -> NewRun:
+    """A run that another starts, on a thread of its own, in the name of the same user.
+
+    That user sees the thread, as the parent's. Raises as `new_run`.
+    """
+    asker = msgspec.json.decode(parent.asker, type=dict[str, Json])
+    if asker:
+        whose = msgspec.json.decode(parent.thread_metadata, type=Object)
+        whose.pop("graph_id", None)
+        body = attrs.evolve(body, metadata=whose | body.metadata)
+    return new_run(
+        assistant,
+        body,
+        organization_id=organization_id,
+        run_id=new_id(),
+        thread_id=None,
+        request_id=None,
+        marks={"parent_run_id": parent_run_id, "parent_thread_id": parent_thread_id},
+        asker=asker or None,
     )
 
 

@@ -11,6 +11,7 @@ FINISHED = Counter("duragraph_runs_finished_total", "Runs that ended by report."
 TICKS = Counter(
     "duragraph_cron_ticks_total", "Ticks of crons, by what became of them.", ["outcome"]
 )
+WOKEN = Counter("duragraph_runs_woken_total", "Runs whose wait was over, made claimable.")
 EXPIRED = Counter("duragraph_leases_expired_total", "Leases that ran out.")
 BATCH = Histogram(
     "duragraph_flush_items",

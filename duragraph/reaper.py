@@ -6,6 +6,7 @@ Every plane sweeps; rows are taken with SKIP LOCKED, so there is no leader.
 import structlog
 
 from duragraph import codec, metrics, pg
+from duragraph.cancels import Cancels
 from duragraph.config import Config
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import DuraGraphError, Unavailable
@@ -21,12 +22,18 @@ log = structlog.get_logger(__name__)
 
 class Reaper:
     def __init__(
-        self, config: Config, pool: Pool, dispatcher: Dispatcher, streams: Streams
+        self,
+        config: Config,
+        pool: Pool,
+        dispatcher: Dispatcher,
+        streams: Streams,
+        cancels: Cancels,
     ) -> None:
         self._config = config
         self._pool = pool
         self._dispatcher = dispatcher
         self._streams = streams
+        self._cancels = cancels
         self._patience = Patience(LEASE_SECONDS, gap_seconds=2 * config.sweep_seconds)
 
     async def run(self) -> None:
@@ -43,6 +50,7 @@ class Reaper:
             await idempotency.forget(conn, after_seconds=self._config.idempotency_seconds)
             await erasure.sweep(conn)
             await store.forget(conn)
+        await self._cancels.end_children()
 
     async def reap(self, conn: Connection) -> int:
         """Take back and end what is overdue now; returns how many leases ran out."""

@@ -11,22 +11,26 @@ from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, DuraGraphError, Invalid, Unavailable
 from duragraph.frames import Batch
 from duragraph.inspection import inspect
-from duragraph.pg import Pool, reports, runs
+from duragraph.pg import Connection, Pool, reports, runs, waits
 from duragraph.pg.reports import Recorded, Reported
 from duragraph.protocol import Frame, Outcome, Report, Verdict
 from duragraph.streams import Streams
+from duragraph.waker import Waker
 
 log = structlog.get_logger(__name__)
 
+GOES_ON = frozenset({"released", "waiting"})
+"""The outcomes of attempts with which the run has not ended."""
 PASSING = Unavailable, Busy
 """What says nothing of the report itself: it may be sent again."""
 
 
 class Reports:
-    def __init__(self, pool: Pool, streams: Streams, dispatcher: Dispatcher) -> None:
+    def __init__(self, pool: Pool, streams: Streams, dispatcher: Dispatcher, waker: Waker) -> None:
         self._pool = pool
         self._streams = streams
         self._dispatcher = dispatcher
+        self._waker = waker
         self._commit: GroupCommit[Reported, Verdict] = GroupCommit(
             self._flush, key=lambda reported: reported.report.run_id
         )
@@ -76,7 +80,7 @@ class Reports:
         for sent in batch:
             inspect(sent.report)
         async with pg.acquire(self._pool) as conn:
-            recorded = await reports.record(conn, batch)
+            recorded, woken = await _record(conn, batch)
             refused = [b for b in batch if b.report.run_id not in recorded]
             verdicts = await reports.judge(conn, refused) if refused else {}
             behind = [(r.organization_id, r.thread_id) for r in recorded.values() if r.open_runs]
@@ -84,8 +88,10 @@ class Reports:
         for sent in batch:
             if (known := recorded.get(sent.report.run_id)) is not None:
                 self._publish(sent, known)
-        if promoted:
+        if promoted or woken:
             self._dispatcher.look()
+        if any(r.tied and r.open_runs is not None for r in recorded.values()):
+            self._waker.look()
         metrics.BATCH.labels("report").observe(len(batch))
         return [
             Verdict(
@@ -97,7 +103,7 @@ class Reports:
     def _publish(self, sent: Reported, recorded: Recorded) -> None:
         report = sent.report
         outcome = report.outcome
-        status = None if outcome is None or outcome.status == "released" else outcome.status
+        status = None if outcome is None or outcome.status in GOES_ON else outcome.status
         frames = [(f.event, f.data) for f in report.frames]
         if frames or status:
             self._streams.publish(
@@ -115,5 +121,23 @@ class Reports:
         if outcome is not None:
             metrics.FINISHED.labels(outcome.status).inc()
             self._dispatcher.finished(sent.worker_id, report.run_id)
-            if status is None:
+            if outcome.status == "released":
                 self._dispatcher.look()
+            elif outcome.status == "waiting":
+                self._waker.look()
+
+
+async def _record(conn: Connection, batch: Sequence[Reported]) -> tuple[dict[str, Recorded], int]:
+    """As `reports.record`, with what runs wait for; and how many need not wait any more."""
+    told = [
+        (b.report.run_id, wait)
+        for b in batch
+        if b.report.outcome is not None
+        for wait in b.report.outcome.waits
+    ]
+    if not told:
+        return await reports.record(conn, batch), 0
+    async with conn.transaction():
+        recorded = await reports.record(conn, batch)
+        told = [(run_id, wait) for run_id, wait in told if run_id in recorded]
+        return recorded, await waits.tell(conn, told) if told else 0

@@ -33,6 +33,7 @@ FLOORS = (
     {"pg", "bus", "addresses"},
     {"assistants", "intake", "streams", "seats", "inspection"},
     {"dispatch"},
+    {"waker"},
     {"cancels", "consult"},
     {"identities", "creates", "reports", "reaper", "presence", "retention", "webhooks"},
     {"scheduler"},

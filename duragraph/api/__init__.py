@@ -7,6 +7,7 @@ from duragraph.api import (
     assistants,
     crons,
     runs,
+    signals,
     states,
     store,
     system,
@@ -86,6 +87,14 @@ ROUTES = (
     Route(
         "POST", "/threads/{thread_id}/commands", commands.send, on_threads.one("read", absent=True)
     ),
+    Route(
+        "POST",
+        "/threads/{thread_id}/signals",
+        signals.send,
+        on_threads.one("update"),
+        status=202,
+        once=True,
+    ),
     Route("GET", "/threads/{thread_id}/state", states.get, on_threads.one("read")),
     Route("POST", "/threads/{thread_id}/state", states.update, on_threads.update_state),
     Route("POST", "/threads/{thread_id}/state/checkpoint", states.post_at, on_threads.one("read")),
@@ -155,6 +164,7 @@ ROUTES = (
     Route("POST", "/workers/{worker_id}/checkpoints", workers.checkpoints, workers_only),
     Route("POST", "/workers/{worker_id}/erasures", workers.erase, workers_only),
     Route("POST", "/workers/{worker_id}/copies", workers.copy, workers_only),
+    Route("POST", "/workers/{worker_id}/children", workers.start_child, workers_only),
     Route("POST", "/workers/{worker_id}/heartbeat", workers.heartbeat, workers_only),
     Route("POST", "/workers/{worker_id}/drain", workers.drain, workers_only),
     Route("POST", "/workers/{worker_id}/answers", workers.answers, workers_only),

@@ -3,15 +3,18 @@
 import attrs
 import msgspec
 from aiohttp import web
+from msgspec import Raw
 
-from duragraph import intake
+from duragraph import creates, intake
 from duragraph.api.io import Call, read
-from duragraph.codec import dumps
+from duragraph.codec import dumps, loads
 from duragraph.errors import Conflict, Invalid, NotFound
 from duragraph.ids import new_id
 from duragraph.inspection import inspect_ids
 from duragraph.intake import Object
-from duragraph.pg import Connection, erasure, threads, workers
+from duragraph.models import RunCreate
+from duragraph.pg import Connection, erasure, threads, waits, workers
+from duragraph.pg.assistants import Resolved
 from duragraph.pg.checkpoints import hold, of_run
 from duragraph.protocol import (
     MEDIA_TYPE,
@@ -31,6 +34,7 @@ from duragraph.protocol import (
     unpack,
 )
 from duragraph.questions import AuthAnswer
+from duragraph.waiting import ChildStarted, StartChild
 
 
 async def register(call: Call) -> web.Response:
@@ -95,6 +99,50 @@ async def copy(call: Call, worker_id: str) -> web.Response:
     if found is None:
         raise NotFound(f"Thread {message.source_id} not found")
     return _answer({})
+
+
+async def start_child(call: Call, worker_id: str) -> web.Response:
+    """Or the child that was started before. Raises as `creation.create`, Conflict as `copy`."""
+    start = await _read(call, StartChild)
+    inspect_ids(start.run_id, start.checkpoint_id)
+    body = _child(start, max_depth=call.deps.config.max_depth)
+
+    async def make(assistant: Resolved) -> ChildStarted:
+        async with call.tenant() as conn, conn.transaction():
+            _, thread_id = await _hold(conn, worker_id, Lease(start.run_id, start.epoch))
+            if (known := await waits.child(conn, start)) is not None:
+                return ChildStarted(*known)
+            parent = await waits.parent(conn, start.run_id)
+            new = intake.child_run(
+                assistant,
+                body,
+                parent,
+                parent_run_id=start.run_id,
+                parent_thread_id=thread_id,
+                organization_id=call.organization_id,
+            )
+            created, ended = await creates.place(conn, [new])
+            await waits.tie(conn, start, run_id=new.run_id, thread_id=new.thread_id)
+        call.deps.creates.placed([new], created, ended)
+        return ChildStarted(new.run_id, new.thread_id)
+
+    return _answer(await call.deps.assistants.use(call.organization_id, body.assistant_id, make))
+
+
+def _child(start: StartChild, *, max_depth: int) -> RunCreate:
+    """Raises Invalid."""
+    config, context, metadata = (
+        loads(each, Object, max_depth=max_depth)
+        for each in (start.config, start.context, start.metadata)
+    )
+    return RunCreate(
+        start.assistant_id,
+        loads(start.input, Raw, max_depth=max_depth),
+        metadata=metadata,
+        config=config,
+        context=context,
+        on_completion="keep" if start.keep else "delete",
+    )
 
 
 async def _hold(conn: Connection, worker_id: str, lease: Lease) -> tuple[str, str]:

@@ -17,7 +17,10 @@ from duragraph.protocol import RunKind
 
 @attrs.frozen
 class Ended:
-    """A run that was ended from outside. `worker_id` held it under `epoch` until now."""
+    """A run that was ended from outside. `worker_id` held it under `epoch` until now.
+
+    `tied`: it waited, has child runs or is one.
+    """
 
     organization_id: str
     thread_id: str
@@ -30,6 +33,7 @@ class Ended:
     last_seq: int
     base_id: str | None
     active: bool
+    tied: bool
 
 
 LOCK_THREADS = """
@@ -48,7 +52,7 @@ update run r set status = 'interrupted', active = false, epoch = o.epoch + 1, le
     erase_at = case when $4 then now() + interval '5 min' end, updated_at = clock_timestamp()
 from o where r.run_id = o.run_id
 returning o.organization_id, o.thread_id, o.run_id, o.kind, o.status, o.worker_id, o.epoch, o.ms,
-    o.last_seq, o.base_id, o.active
+    o.last_seq, o.base_id, o.active, o.tied
 """
 
 # A thread is `interrupted` when its head leaves nodes to run.

@@ -23,7 +23,10 @@ async def alive(pool: Pool) -> bool:
 
 @attrs.frozen
 class Load:
-    """Unfinished runs of a graph by status, and the seconds since the oldest could have run."""
+    """Unfinished runs of a graph by status, and the seconds since the oldest could have run.
+
+    Those that hold no lease meanwhile are `waiting`.
+    """
 
     graph_id: str
     status: str
@@ -32,10 +35,11 @@ class Load:
 
 
 LOAD = """
-select graph_id, status, count(*) as runs,
+select graph_id, case when status = 'running' and worker_id is null then 'waiting' else status end,
+    count(*) as runs,
     greatest(0, extract(epoch from now() - min(created_at)))::float8 as oldest_seconds
 from run where status in ('pending', 'running')
-group by graph_id, status order by graph_id, status
+group by 1, 2 order by 1, 2
 """
 
 

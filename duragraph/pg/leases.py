@@ -89,7 +89,8 @@ async def claim(
 UNHEARD = f"""
 with claimed as (
     select * from run
-    where status = 'running' and worker_id = any($1::uuid[]) and lease_until > now()
+    where status = 'running' and worker_id is not null and worker_id = any($1::uuid[])
+        and lease_until > now()
         and leased_at < now() - make_interval(secs => $2)
         and lease_until = leased_at + interval '{LEASE_SECONDS} s'
 )

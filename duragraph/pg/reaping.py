@@ -11,7 +11,7 @@ from duragraph.protocol import Control, RunKind
 EXPIRE = """
 with x as (
     select run_id, worker_id, epoch from run
-    where status = 'running' and lease_until < now() and attempt < $1
+    where status = 'running' and worker_id is not null and lease_until < now() and attempt < $1
         and leased_at > now() - make_interval(secs => $2)
     order by run_id limit 500 for update skip locked
 )
@@ -52,7 +52,7 @@ DOOMED = """
 select run_id, organization_id, thread_id, kind, worker_id, epoch,
     leased_at <= now() - make_interval(secs => $2) as timed_out, attempt
 from run
-where status = 'running'
+where status = 'running' and worker_id is not null
     and (lease_until < now() and attempt >= $1 or leased_at <= now() - make_interval(secs => $2))
 order by thread_id limit 100
 """

@@ -6,11 +6,17 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from duragraph import codec
+from duragraph import codec, usage
 from duragraph.pg import Connection
 from duragraph.protocol import LEASE_SECONDS, Checkpoint, Frame, Report, RunKind, Scheduled
 
-_STATUS = {"success": "success", "error": "error", "timeout": "timeout", "released": "pending"}
+_STATUS = {
+    "success": "success",
+    "error": "error",
+    "timeout": "timeout",
+    "released": "pending",
+    "waiting": "running",
+}
 
 
 @attrs.frozen
@@ -23,7 +29,10 @@ class Reported:
 
 @attrs.frozen
 class Recorded:
-    """`last_seq` numbers the report's last frame; `open_runs` is set when the run ended."""
+    """`last_seq` numbers the report's last frame; `open_runs` is set when the run ended.
+
+    `tied`: it has waited, has child runs or is one, so that its end may concern other runs.
+    """
 
     run_id: str
     organization_id: str
@@ -31,18 +40,21 @@ class Recorded:
     kind: RunKind
     ms: int
     last_seq: int
+    tied: bool
     open_runs: int | None
 
 
 # The fence names no status: that would walk the partial index of all active runs. The
 # finishing report bumps the epoch and keeps its own number, so that a resend is a duplicate.
+# One that waits stays active, without a worker.
 # Who is `apart`, an update or a run that was refused, leaves its thread as it was when it fails.
 RECORD = f"""
 with x as materialized (
     select * from unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::bytea[],
-        $7::text[], $8::json[], $9::text[], $10::bool[], $11::json[], $12::uuid[], $45::bool[])
+        $7::text[], $8::json[], $9::text[], $10::bool[], $11::json[], $12::uuid[], $45::bool[],
+        $51::jsonb[])
     as x(run_id, worker_id, epoch, batch, n, frames, outcome, error, trace, interrupted,
-        interrupts, head_id, refused)
+        interrupts, head_id, refused, usage)
 ), locked as materialized (
     select t.thread_id
     from x join run using (run_id) join thread t using (organization_id, thread_id)
@@ -54,21 +66,23 @@ with x as materialized (
         last_batch = x.batch,
         lease_until = case when x.outcome is null then now() + interval '{LEASE_SECONDS} s' end,
         status = coalesce(x.outcome, r.status),
-        active = x.outcome is null or x.outcome = 'pending',
+        active = x.outcome is null or x.outcome in ('pending', 'running'),
+        worker_id = case when x.outcome = 'running' then null else r.worker_id end,
         epoch = r.epoch + (x.outcome is not null)::int,
-        attempt = r.attempt - coalesce((x.outcome = 'pending')::int, 0),
+        attempt = r.attempt - coalesce((x.outcome in ('pending', 'running'))::int, 0),
         finished_epoch = case when x.outcome is null then r.finished_epoch else x.epoch end,
         finished_batch = case when x.outcome is null then r.finished_batch else x.batch end,
         asked = x.interrupts::text <> '{{}}',
         error = x.error,
         trace = x.trace,
+        usage = case when x.usage is null then r.usage else added(r.usage, x.usage) end,
         updated_at = case when x.outcome is null then r.updated_at else clock_timestamp() end
     from x
     where (select count(*) from locked) >= 0
         and r.run_id = x.run_id and r.epoch = x.epoch and r.last_batch = x.batch - 1
         and r.worker_id = x.worker_id and r.lease_until is not null
     returning r.run_id, r.organization_id, r.thread_id, r.kind, r.ms, r.last_seq, r.on_completion,
-        x.n, x.frames, x.outcome, x.error, x.interrupted, x.interrupts, x.head_id,
+        r.tied, x.n, x.frames, x.outcome, x.error, x.interrupted, x.interrupts, x.head_id,
         x.refused or r.kind <> 'run' as apart
 ), ev as (
     insert into event (run_id, seq, organization_id, n, frames)
@@ -145,12 +159,12 @@ with x as materialized (
         erase_at = case when done and t.temporary and t.open_runs = 1
             then now() + interval '5 min' end,
         updated_at = case when done then clock_timestamp() else t.updated_at end
-    from (select *, coalesce(outcome <> 'pending', false) as done from ok) ok
+    from (select *, coalesce(outcome not in ('pending', 'running'), false) as done from ok) ok
     where t.organization_id = ok.organization_id and t.thread_id = ok.thread_id
         and (done or ok.head_id is not null)
     returning ok.run_id, done, t.open_runs
 )
-select ok.run_id, ok.organization_id, ok.thread_id, ok.kind, ok.ms, ok.last_seq,
+select ok.run_id, ok.organization_id, ok.thread_id, ok.kind, ok.ms, ok.last_seq, ok.tied,
     case when th.done then th.open_runs end as open_runs
 from ok left join th using (run_id)
 """
@@ -184,6 +198,7 @@ async def record(conn: Connection, batch: Sequence[Reported]) -> dict[str, Recor
         *_columns(4, chain.from_iterable(map(_effects, reports))),
         [r.outcome is not None and r.outcome.refused for r in reports],
         *_columns(5, chain.from_iterable(map(_scheduled, reports))),
+        [_usage(r) if r.usages else None for r in reports],
     )
     return {r["run_id"]: Recorded(*r) for r in records}
 
@@ -270,6 +285,10 @@ def _writes(report: Report) -> Iterable[tuple[Any, ...]]:
 def _effects(report: Report) -> Iterable[tuple[Any, ...]]:
     for e in report.effects:
         yield (report.run_id, e.checkpoint_id, e.key, e.result)
+
+
+def _usage(report: Report) -> bytes:
+    return codec.storable(usage.dumps(usage.totals(report.usages)))
 
 
 def _text(words: str | None) -> str | None:

@@ -97,8 +97,12 @@ AUDIT = {
         where not case
             when r.status = 'pending' and r.active
                 then t.active_run_id = r.run_id and r.lease_until is null
+            when r.status = 'running' and r.worker_id is null
+                then r.active and t.active_run_id = r.run_id and r.lease_until is null
+                and exists (select from wait w where w.run_id = r.run_id and not w.abandoned
+                    and (w.due_at is not null or w.kind = 'signal' or w.result is null))
             when r.status = 'running' then r.active and t.active_run_id = r.run_id
-                and r.lease_until is not null and r.worker_id is not null
+                and r.lease_until is not null
             when r.status = 'pending' then r.not_before > now() or t.active_run_id is not null
                 or t.updated_at > now() - interval '5 s' -- the next sweep promotes it
             else not r.active and r.lease_until is null end""",
@@ -112,6 +116,18 @@ AUDIT = {
                 and r.status in ('pending', 'running')) o on true
         where t.open_runs <> o.open or (t.status = 'busy') <> (o.open > 0)
             or t.active_run_id is distinct from o.active_id""",
+    "a wake-up that was missed": """
+        select run_id, key, due_at from wait where due_at < now() - interval '5 s'""",
+    "what is waited for by a run that has ended": """
+        select x.run_id, x.key from (
+            select run_id, key from wait where not abandoned
+            union all select run_id, name from signal) x
+        left join run r on r.run_id = x.run_id and r.status in ('pending', 'running')
+        where r.run_id is null""",
+    "a child run that ended and told nobody": """
+        select w.child_id, w.abandoned from wait w
+        left join run c on c.run_id = w.child_id and c.status in ('pending', 'running')
+        where w.child_id is not null and w.result is null and c.run_id is null""",
     "a gap in an event log": """
         select * from (
             select run_id, seq, n, lag(seq, 1, 0) over (partition by run_id order by seq) as before

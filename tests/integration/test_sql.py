@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from duragraph import ids, pg
-from duragraph.pg import agents, crons, erasure, events, leases, store, webhooks
-from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Write
+from duragraph.pg import agents, crons, erasure, events, leases, reaping, store, waits, webhooks
+from duragraph.protocol import ChannelWrite, Checkpoint, Effect, Frame, Outcome, Write
+from duragraph.waiting import Wait
 
 OTHER = "22222222-2222-2222-2222-222222222222"
 ROLES = ("duragraph_api", "duragraph_engine")
@@ -84,6 +85,11 @@ async def test_every_statement_fits_the_schema(connect, role):
         (crons.CLAIM, "cron_due_bound"),
         (webhooks.CLAIM, "webhook_delivery_due"),
         (store.FORGET, "store_item_expired"),
+        (reaping.EXPIRE, "run_held"),
+        (reaping.DOOMED, "run_held"),
+        (waits.NEXT_DUE, "wait_due"),
+        (waits.WAKE, "wait_due"),
+        (waits.ABANDONED, "wait_abandoned"),
     ],
     ids=[
         "claim",
@@ -98,6 +104,11 @@ async def test_every_statement_fits_the_schema(connect, role):
         "crons of threads due",
         "webhooks due",
         "expired items",
+        "leases that ran out",
+        "runs past their deadline",
+        "next wake-up",
+        "wake-ups due",
+        "children left",
     ],
 )
 async def test_hot_statements_use_their_index(connect, sql, index):
@@ -178,6 +189,12 @@ async def fill(plane):
         writes=[Write(at, "", "t")],
         effects=[Effect(at, "k", b"1")],
     )
+    thread_id = ids.new_id()
+    await plane.start_run(thread_id)
+    asked = Wait(at, "k", "signal", name="come")
+    await hand.report(await hand.task(), outcome=Outcome("waiting", waits=[asked]))
+    other = {"name": "other"}
+    assert (await plane.post(f"/threads/{thread_id}/signals", other)).status == 202
 
 
 async def test_a_tenant_meets_no_other(plane, owner, connect):
