@@ -451,7 +451,7 @@ def test_only_the_first_slash_separates():
         assert resolve("local/meta/llama-3:8b") == (llm, "meta/llama-3:8b")
 
 
-@pytest.mark.parametrize("model", ["claude-sonnet-4", "nowhere/x", "mystery"])
+@pytest.mark.parametrize("model", ["gemini-3-pro", "nowhere/x", "mystery"])
 def test_an_unknown_model_names_the_providers_there_are(model):
     with pytest.raises(ModelError, match=r"installed.*: .*openai"):
         resolve(model)
