@@ -156,6 +156,8 @@ class Run:
     updated_at: str
     langsmith_session_name: None = None
     """Always null here; clients' types call it required."""
+    usage: Json | UnsetType = UNSET
+    """What its models took, as `usage.Totals`; only if it asked any."""
 
 
 @attrs.frozen

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from duragraph.errors import NotFound
 
@@ -18,7 +18,7 @@ def no_thread(thread_id: str) -> NotFound:
 
 
 def select(rows: Sequence[Any], names: Sequence[str] | None) -> list[Any]:
-    """Rows with these keys only; all of them when none are named."""
+    """Rows with these keys only, as far as they have them; all of them when none are named."""
     if not names:
         return list(rows)
-    return [{name: getattr(row, name) for name in names} for row in rows]
+    return [{n: v for n in names if (v := getattr(row, n)) is not UNSET} for row in rows]

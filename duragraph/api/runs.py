@@ -28,6 +28,7 @@ Field = Literal[
     "created_at",
     "updated_at",
     "langsmith_session_name",
+    "usage",
 ]
 
 NOTHING_TO_CANCEL = "No runs found to cancel."

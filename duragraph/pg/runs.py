@@ -10,7 +10,7 @@ from duragraph.models import MultitaskStrategy, OnCompletion, OnDisconnect, Open
 from duragraph.pg import Connection, columns
 from duragraph.protocol import LEASE_SECONDS, RunKind
 
-COLUMNS = columns(Run)
+COLUMNS = f"{columns(Run)}, usage"
 
 
 @attrs.frozen(kw_only=True)
@@ -227,7 +227,8 @@ where organization_id = $1 and thread_id = $2 and run_id = $3 and erase_at is nu
 
 
 async def get(conn: Connection, organization_id: str, thread_id: str, run_id: str) -> Run | None:
-    return _run(await conn.fetchrow(GET, organization_id, thread_id, run_id))
+    found = await conn.fetchrow(GET, organization_id, thread_id, run_id)
+    return found and _run(found)
 
 
 # What was to end with its client's connection on another plane hangs on this one from now on, if
@@ -259,7 +260,7 @@ async def join(
     Without a thread by its id alone, also within the grace of an erasure: a stream may come back.
     """
     found = await conn.fetchrow(JOIN, organization_id, thread_id, run_id, plane_id, attended)
-    return _run(found)
+    return found and _run(found)
 
 
 ANY_OF = """
@@ -325,11 +326,13 @@ async def search(
 ) -> list[Run]:
     """Newest first."""
     records = await conn.fetch(SEARCH, organization_id, thread_id, status, limit, offset)
-    return [Run(*r) for r in records]
+    return [_run(r) for r in records]
 
 
-def _run(record: Record | None) -> Run | None:
-    return None if record is None else Run(*record)
+def _run(record: Record) -> Run:
+    *known, usage = record.values()
+    run = Run(*known)
+    return run if usage is None else attrs.evolve(run, usage=usage)
 
 
 def _created(record: Record) -> Created:
