@@ -32,6 +32,7 @@ from duragraph_worker.authoring.nodes import (
     tool_node,
 )
 from duragraph_worker.command import Command, Send
+from duragraph_worker.llm.cache import Cache
 from duragraph_worker.llm.providers import register_provider
 from duragraph_worker.llm.tools import tool
 from duragraph_worker.messages import (
@@ -57,6 +58,7 @@ __all__ = [
     "AIMessage",
     "AIMessageChunk",
     "App",
+    "Cache",
     "Command",
     "Graph",
     "GraphError",

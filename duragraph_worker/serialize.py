@@ -20,6 +20,8 @@ def _plain(value: Any) -> Any:
 
 
 encode = msgspec.json.Encoder(enc_hook=_plain).encode
+canonical = msgspec.json.Encoder(enc_hook=_plain, order="deterministic").encode
+"""The same bytes for equal values: to compare, not to show."""
 decode = msgspec.json.Decoder().decode
 
 

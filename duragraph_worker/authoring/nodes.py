@@ -12,6 +12,7 @@ import attrs
 
 from duragraph_worker.authoring.signature import Signature, read
 from duragraph_worker.authoring.wiring import Ends, Wired
+from duragraph_worker.llm.cache import Cache
 from duragraph_worker.llm.providers import Parameters
 from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.llm.tools import Tool, as_tool
@@ -160,6 +161,8 @@ def llm_node(
     request_timeout: float | None = None,
     max_tool_rounds: int = 10,
     stream: bool = True,
+    cache: Cache | None = None,
+    memo: bool = False,
     retry: Retry | None = None,
     timeout: float | None = None,
     goto: Sequence[str] = (),
@@ -170,7 +173,8 @@ def llm_node(
     Of several models the next is asked when one can't answer. `output` is a type that the
     reply must have; `into` is the key that the reply is written to. `system_prompt` is another
     name of `system`. `options` are parameters that only this provider has. `request_timeout` is
-    how many seconds a provider may be silent, `timeout` what the whole node may take.
+    how many seconds a provider may be silent, `timeout` what the whole node may take. A `cache`
+    is asked before the model; with `memo` equal questions of one run are asked once.
     """
     names = DEFAULT_MODEL if callable(model) else model
     role = LLM(
@@ -190,6 +194,8 @@ def llm_node(
         ),
         max_tool_rounds=max_tool_rounds,
         stream=stream,
+        cache=cache,
+        memo=memo,
     )
     return NodeSpec(
         "llm",

@@ -1,12 +1,12 @@
 """The `llm` that a body may take: asks the node's models, loops over tools, records each reply.
 
 Replies are effects of the node, keyed by call and round, so a retry pays for none twice. Tokens
-go out through `ctx.message` as they come; every try has a message id of its own.
+go out through `ctx.message` as they come; every try has a message id of its own. A conversation
+with `memo` is held once a run, whichever node asks for it.
 """
 
 import asyncio
 import itertools
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -15,15 +15,13 @@ import msgspec
 
 from duragraph_worker import coerce
 from duragraph_worker.llm import structured
-from duragraph_worker.llm.providers import Provider, Request, resolve
+from duragraph_worker.llm.asking import Asking, Listen, whole
+from duragraph_worker.llm.cache import fingerprint
 from duragraph_worker.llm.roles import LLM
 from duragraph_worker.llm.toolbox import Context, answers, bound
 from duragraph_worker.llm.tools import Tool, as_tool
-from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, SystemMessage
-
-log = logging.getLogger(__name__)
-
-Listen = Callable[[str], None]
+from duragraph_worker.llm.usage import spared
+from duragraph_worker.messages import AIMessage, Message, SystemMessage
 
 
 class ToolRoundsError(RuntimeError):
@@ -45,7 +43,8 @@ class Model:
         """The final reply to `messages`, as an AIMessage; with `output=Type` a value of it.
 
         `tools=` and `max_tool_rounds=` replace the node's; with no rounds the reply is returned
-        with its `tool_calls` uncalled. `system=` and all of `Parameters` replace the node's, too.
+        with its `tool_calls` uncalled. `system=`, `memo=` and all of `Parameters` replace the
+        node's, too.
         """
         reply = (await self.converse(coerce.messages(messages), **options))[-1]
         output = options.get("output", self.role.output)
@@ -80,17 +79,24 @@ class Model:
         output: Any = None,
         system: str | None = None,
         max_tool_rounds: int | None = None,
+        memo: bool | None = None,
         listen: Listen | None = None,
         **parameters: Any,
     ) -> list[Message]:
         """All that `prompt` led to, the final reply last. Raises ToolRoundsError."""
         role = self._role(tools, output, system, max_tool_rounds, parameters)
-        toolbox = bound(role.tools, self.instance)
         head = [SystemMessage(role.system)] if role.system is not None else []
-        call, new = next(self._calls), list[Message]()
+        call = next(self._calls)
+        if role.memo if memo is None else memo:
+            return await self._once(call, role, [*head, *prompt], listen)
+        return await self._rounds(call, role, [*head, *prompt], listen)
+
+    async def _rounds(
+        self, call: int, role: LLM, prompt: list[Message], listen: Listen | None
+    ) -> list[Message]:
+        toolbox, new = bound(role.tools, self.instance), list[Message]()
         for turn in range(role.max_tool_rounds + 1):
-            question = [*head, *prompt, *new]
-            reply = await self._recorded(f"llm:{call}:{turn}", role, question, listen)
+            reply = await self._recorded(f"llm:{call}:{turn}", role, [*prompt, *new], listen)
             new.append(reply)
             if not (reply.tool_calls or reply.invalid_tool_calls) or not role.max_tool_rounds:
                 return new
@@ -100,6 +106,45 @@ class Model:
             f"the model still asks for tools after {role.max_tool_rounds} rounds; allow more "
             "with max_tool_rounds, or tell it when to stop"
         )
+
+    async def _once(
+        self, call: int, role: LLM, prompt: list[Message], listen: Listen | None
+    ) -> list[Message]:
+        question = fingerprint(
+            role.models,
+            prompt,
+            tools=role.tools,
+            output=None if role.output is None else structured.wanted(role.output),
+            parameters=role.parameters,
+            rounds=role.max_tool_rounds,
+        )
+
+        async def recall(key: str) -> Any:
+            known = self.ctx.memos.get(question)
+            return known and msgspec.to_builtins(self._repeated(known, role, key))
+
+        async with self.ctx.memos.turn(question):
+            # What was recalled is recorded, so that the run that answers an interrupt finds it.
+            known = await self.ctx.effect(f"llm:{call}:memo", recall)
+            if known is not None:
+                return coerce.messages(known)
+            new = await self._rounds(call, role, prompt, listen)
+            self.ctx.memos.keep(question, new)
+            return new
+
+    def _repeated(self, known: list[Any], role: LLM, key: str) -> list[Message]:
+        """The conversation once more: other messages than before, in the same words."""
+        return [
+            self._replayed(message, role, key) if isinstance(message, AIMessage) else message
+            for message in coerce.messages(known)
+        ]
+
+    def _replayed(self, reply: AIMessage, role: LLM, key: str) -> AIMessage:
+        message_id = self.ctx.message_id(next(self._ids))
+        reply = attrs.evolve(reply, id=message_id, usage_metadata=None)
+        self.ctx.usage(spared(role.models[0], key=key))
+        self.ctx.message(whole(reply))
+        return reply
 
     def _role(
         self,
@@ -123,73 +168,8 @@ class Model:
     async def _recorded(
         self, effect: str, role: LLM, question: list[Message], listen: Listen | None
     ) -> AIMessage:
-        async def ask(key: str) -> Any:  # noqa: ARG001 - asking twice harms nobody
-            reply = await self._asked(role, question, listen)
-            # A reply of the wrong type must not be recorded, or a retry would meet it again.
-            if role.output is not None and not reply.tool_calls:
-                structured.read(reply.text, role.output)
-            return msgspec.to_builtins(reply)
+        async def ask(key: str) -> Any:
+            asking = Asking(role, self.ctx, question, key, self._ids, listen)
+            return msgspec.to_builtins(await asking.answer())
 
         return cast("AIMessage", coerce.message(await self.ctx.effect(effect, ask)))
-
-    async def _asked(self, role: LLM, question: list[Message], listen: Listen | None) -> AIMessage:
-        for model in role.models[:-1]:
-            provider, name = resolve(model)
-            try:
-                return await self._reply(provider, name, role, question, listen)
-            except provider.errors as error:
-                told = {"model": model, "why": str(error)}
-                log.warning("a model can't answer, asking the next", extra=told)
-        provider, name = resolve(role.models[-1])
-        return await self._reply(provider, name, role, question, listen)
-
-    async def _reply(
-        self,
-        provider: Provider,
-        model: str,
-        role: LLM,
-        question: list[Message],
-        listen: Listen | None,
-    ) -> AIMessage:
-        request = Request(
-            model=model,
-            messages=question,
-            tools=role.tools,
-            output=None if role.output is None else structured.wanted(role.output),
-            parameters=role.parameters,
-        )
-        message_id = self.ctx.message_id(next(self._ids))
-        if not role.stream and listen is None:
-            reply = attrs.evolve(await provider.complete(request), id=message_id)
-            self.ctx.message(_whole(reply))
-            return reply
-        chunks: list[AIMessageChunk] = []
-        async for piece in provider.stream(request):
-            chunk = attrs.evolve(piece, id=message_id)
-            chunks.append(chunk)
-            self.ctx.message(chunk)
-            if listen is not None and chunk.text:
-                listen(chunk.text)
-        return sum(chunks[1:], start=chunks[0]).message()
-
-
-def _whole(reply: AIMessage) -> AIMessageChunk:
-    """A reply that did not stream, as the one chunk it is."""
-    return AIMessageChunk(
-        reply.content,
-        additional_kwargs=reply.additional_kwargs,
-        response_metadata=reply.response_metadata,
-        id=reply.id,
-        usage_metadata=reply.usage_metadata,
-        tool_call_chunks=[
-            {
-                "name": call["name"],
-                "args": msgspec.json.encode(call["args"]).decode(),
-                "id": call["id"],
-                "index": at,
-                "type": "tool_call_chunk",
-            }
-            for at, call in enumerate(reply.tool_calls)
-        ],
-        chunk_position="last",
-    )

@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 
+from duragraph_worker.llm.cache import Cache
 from duragraph_worker.llm.providers import Parameters
 from duragraph_worker.llm.tools import Tool
 
@@ -20,6 +21,9 @@ class LLM:
     parameters: Parameters = attrs.field(factory=Parameters)
     max_tool_rounds: int = 10
     stream: bool = True
+    cache: Cache | None = None
+    memo: bool = False
+    """Whether equal questions of one run are asked once."""
 
 
 @attrs.frozen

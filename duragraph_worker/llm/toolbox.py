@@ -9,8 +9,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from duragraph.usage import Usage
 from duragraph_worker import serialize
 from duragraph_worker.errors import masked
+from duragraph_worker.executor.memos import Memos
+from duragraph_worker.llm.cache import Store
 from duragraph_worker.llm.tools import Tool, ToolInputError
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, ToolCall, ToolMessage
 
@@ -25,6 +28,14 @@ class Context(Protocol):
     def message_id(self, n: int, /) -> str: ...
 
     def tool(self, event: str, call_id: str, /, **fields: Any) -> None: ...
+
+    def usage(self, usage: Usage, /) -> None: ...
+
+    @property
+    def memos(self) -> Memos: ...
+
+    @property
+    def plane(self) -> Store | None: ...
 
 
 def bound(tools: tuple[Tool, ...], instance: Any) -> dict[str, Tool]:
