@@ -16,7 +16,7 @@ from duragraph_worker.authoring.hosted import Hosted
 from duragraph_worker.plan import Plan
 from duragraph_worker.served import Served
 
-EXTRA = {"dotenv", "langchain_core", "langgraph", "langgraph_sdk", "pydantic"}
+EXTRA = {"dotenv", "langchain_core", "langgraph", "langgraph_sdk", "packaging", "pydantic"}
 """What `duragraph[langgraph]` installs."""
 
 

@@ -25,7 +25,7 @@ from duragraph.errors import Invalid
 from duragraph_worker import Graph, Worker, entrypoint, node
 from duragraph_worker.langgraph import factories
 from duragraph_worker.langgraph.hosted import hosted
-from duragraph_worker.process.loading import load, served
+from duragraph_worker.process.loading import EXTRA, load, served
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -81,10 +81,12 @@ def test_two_of_one_name_are_refused():
         Worker(graphs=[NAMED, NAMED])
 
 
-def test_without_the_extra_the_pip_line_is_told(tmp_path):
+# The command line takes Pydantic where it is.
+@pytest.mark.parametrize("missing", sorted(EXTRA - {"pydantic"}))
+def test_without_the_extra_the_pip_line_is_told(tmp_path, missing):
     (tmp_path / "langgraph.json").write_text('{"graphs": {"agent": "./agent.py:graph"}}')
     program = (
-        "import sys; sys.modules['langgraph'] = None; sys.argv = ['duragraph-worker', 'validate'];"
+        f"import sys; sys.modules['{missing}'] = None; sys.argv = ['duragraph-worker', 'validate'];"
         "from duragraph_worker.__main__ import main; main()"
     )
     (tmp_path / "agent.py").write_text("def graph(): ...")
