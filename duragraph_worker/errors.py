@@ -6,7 +6,7 @@ Names that clients see are LangGraph's. Signals that a node must not swallow der
 
 import asyncio
 import traceback
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +78,10 @@ class Held:
 class GraphWait(BaseException):
     """The run goes on once one of these is over; nobody holds it until then."""
 
-    def __init__(self, held: tuple[Held, ...], shown: Counter[str] | None = None) -> None:
+    def __init__(self, held: tuple[Held, ...], shown: Mapping[str, int] | None = None) -> None:
         """`shown` counts what the body has shown by then."""
         super().__init__(held)
-        self.held, self.shown = held, shown or Counter()
+        self.held, self.shown = held, shown or {}
 
 
 class ParentCommand(BaseException):

@@ -3,8 +3,8 @@
 Owns the order of tasks, their ids and paths, and the bytes that a checkpoint keeps of it.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -72,7 +72,7 @@ class NodeTask:
     """What it waits for."""
     waited: str | None = None
     """The run in which it waited before."""
-    shown: Counter[str] = attrs.field(factory=Counter)
+    shown: Mapping[str, int] = attrs.field(factory=dict)
     """What its body had shown by then: emitted values by digest, messages by id."""
 
     def metadata(self, step: int) -> dict[str, Any]:
@@ -89,14 +89,15 @@ class NodeTask:
     def pushed(self) -> bool:
         return bool(self.path[0] == PUSH)
 
-    def hold(self, held: tuple[Held, ...], run_id: str, shown: Counter[str]) -> None:
+    def hold(self, held: tuple[Held, ...], run_id: str, shown: Mapping[str, int]) -> None:
         """Let its body go until something is over."""
-        self.shown = self.shown_in(run_id) | shown
+        before = self.shown_in(run_id)
+        self.shown = {**before, **{w: max(n, before.get(w, 0)) for w, n in shown.items()}}
         self.held, self.waited, self.interrupts, self.error = held, run_id, (), None
 
-    def shown_in(self, run_id: str) -> Counter[str]:
+    def shown_in(self, run_id: str) -> Mapping[str, int]:
         """What the run's followers have seen of its body; another run's see it anew."""
-        return self.shown if self.waited == run_id else Counter()
+        return self.shown if self.waited == run_id else {}
 
 
 @attrs.frozen

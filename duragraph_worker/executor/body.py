@@ -7,8 +7,7 @@ again and finds the result on record.
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NoReturn
@@ -34,13 +33,13 @@ def refuse_in_effect() -> None:
 class Body:
     """Made where the body will be awaited; `leave` it there, too."""
 
-    def __init__(self, before: Counter[str]) -> None:
+    def __init__(self, before: Mapping[str, int]) -> None:
         """`before` counts what earlier executions have shown."""
         job = asyncio.current_task()
         assert job is not None
         self._job, self.loop = job, job.get_loop()
         self._before = before
-        self.shown: Counter[str] = Counter()
+        self.shown: dict[str, int] = {}
         self._names: set[str] = set()
         """Of effects and waits."""
         self.asked = 0
@@ -51,8 +50,8 @@ class Body:
 
     def news(self, what: str) -> bool:
         """Whether an earlier execution has not shown it yet, as often as this one has."""
-        self.shown[what] += 1
-        return self.shown[what] > self._before[what]
+        self.shown[what] = count = self.shown.get(what, 0) + 1
+        return count > self._before.get(what, 0)
 
     @contextmanager
     def at_work(self, effect: str | None = None) -> Iterator[None]:

@@ -4,7 +4,6 @@ Owns the reading of return values and the round trip of a finished, failed or in
 through the record. Applies nothing.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -172,7 +171,7 @@ def load(task: NodeTask, write: Write, channels: Channels) -> None:
     """Bring `task` to where the record left it; a failed one is still to run."""
     kept = msgspec.json.decode(write.opaque or b"{}", type=_Kept)
     task.answers, task.answered_by, task.error = kept.answers, kept.answered_by, write.error
-    task.waited, task.shown = kept.waited, Counter(kept.shown)
+    task.waited, task.shown = kept.waited, kept.shown
     if write.interrupts is not None:
         task.interrupts = tuple(msgspec.json.decode(write.interrupts, type=list[Interrupt]))
     if write.result is None or write.error is not None:
