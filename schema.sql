@@ -392,7 +392,8 @@ create table if not exists step_write (
 );
 alter table step_write add column if not exists before json;
 
--- Written by: report. A side effect's result, under the checkpoint its task started at.
+-- Written by: report. A side effect's result, under the checkpoint its task started at. What is
+-- known all through a run stands under the run's own id.
 create table if not exists effect (
     organization_id uuid not null,
     thread_id       uuid not null,

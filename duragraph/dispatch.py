@@ -189,6 +189,8 @@ class Dispatcher:
     async def tasks(self, conn: pg.Connection, claimed: Sequence[Claimed]) -> list[Task]:
         starts = [(c.organization_id, c.thread_id, c.start_id) for c in claimed if c.start_id]
         found = await checkpoints.snapshots(conn, starts) if starts else {}
+        again = [(c.organization_id, c.thread_id, c.run_id) for c in claimed if c.epoch > 1]
+        memos = await checkpoints.memos(conn, again) if again else {}
         return [
             Task(
                 kind=c.kind,
@@ -202,9 +204,13 @@ class Dispatcher:
                 kwargs=bytes(c.kwargs),
                 metadata=bytes(c.metadata),
                 snapshot=found[c.start_id][0] if c.start_id in found else None,
-                effects=found[c.start_id][1] if c.start_id in found else [],
+                effects=[
+                    *(found[c.start_id][1] if c.start_id in found else ()),
+                    *memos.get(c.run_id, ()),
+                ],
                 deadline_seconds=self._config.run_timeout_seconds,
                 resuming=c.resuming,
+                woken=c.woken,
             )
             for c in claimed
         ]

@@ -86,9 +86,7 @@ async def snapshots(
         for r in await conn.fetch(WRITES, *_columns(begun)):
             writes[r["checkpoint_id"]].append(_write(r))
         for r in await conn.fetch(EFFECTS, *_columns(begun)):
-            effects[r["checkpoint_id"]].append(
-                Effect(r["checkpoint_id"], r["key"], bytes(r["result"]))
-            )
+            effects[r["checkpoint_id"]].append(_effect(r))
     by_start: defaultdict[str, list[Record]] = defaultdict(list)
     for r in found:
         by_start[r["start_id"]].append(r)
@@ -108,6 +106,18 @@ async def snapshots(
         )
         for start_id, group in by_start.items()
     }
+
+
+async def memos(conn: Connection, runs: Sequence[Address]) -> dict[str, list[Effect]]:
+    """By run id: the effects recorded under runs themselves, addressed as their checkpoints are."""
+    found: defaultdict[str, list[Effect]] = defaultdict(list)
+    for r in await conn.fetch(EFFECTS, *_columns(runs)):
+        found[r["checkpoint_id"]].append(_effect(r))
+    return found
+
+
+def _effect(record: Record) -> Effect:
+    return Effect(record["checkpoint_id"], record["key"], bytes(record["result"]))
 
 
 def _write(record: Record) -> Write:

@@ -104,7 +104,7 @@ with gone as (
         and (run_id = any($3) or checkpoint_id in (select checkpoint_id from gone))
 )
 delete from effect where organization_id = $1 and thread_id = any($2)
-    and checkpoint_id in (select checkpoint_id from gone)
+    and (checkpoint_id in (select checkpoint_id from gone) or checkpoint_id = any($3))
 """
 
 USER_INTERRUPT = b'{"error":"UserInterrupt","message":"User interrupted the run"}'
@@ -176,6 +176,8 @@ with gone as (
 ), k as (
     delete from checkpoint where organization_id = $1 and thread_id = $2 and run_id = $3
         and exists (select from gone) returning checkpoint_id
+), e as (
+    delete from effect where organization_id = $1 and thread_id = $2 and checkpoint_id = $3
 ), t as (
     update thread set checkpoint_id = (select base_id from gone)
     where organization_id = $1 and thread_id = $2 and checkpoint_id in (select checkpoint_id from k)

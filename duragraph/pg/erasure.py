@@ -149,7 +149,9 @@ with kept as materialized (
         and checkpoint_id in (select checkpoint_id from old)
 ), effects as (
     delete from effect where organization_id = $1 and thread_id = $2
-        and checkpoint_id in (select checkpoint_id from old)
+        and (checkpoint_id in (select checkpoint_id from old)
+            or checkpoint_id in (select run_id from run
+                where organization_id = $1 and thread_id = $2 and not active))
 ), gone as (
     delete from checkpoint where organization_id = $1 and thread_id = $2
         and checkpoint_id in (select checkpoint_id from old)
@@ -190,7 +192,7 @@ with old as materialized (
         and checkpoint_id in (select checkpoint_id from old)
 ), effects as (
     delete from effect where organization_id = $1 and thread_id = $2
-        and checkpoint_id in (select checkpoint_id from old)
+        and (checkpoint_id in (select checkpoint_id from old) or checkpoint_id::text = any($3))
 ), gone as (
     delete from checkpoint where organization_id = $1 and thread_id = $2
         and checkpoint_id in (select checkpoint_id from old)

@@ -315,7 +315,8 @@ def _woken(thread: Thread, run: Run) -> Run:
         task = attrs.evolve(task, snapshot=head, resuming=True)
     elif task.snapshot is not None:
         task = attrs.evolve(task, snapshot=record.snapshot(task.snapshot.checkpoint_id))
-    task = attrs.evolve(task, effects=record.effects(task.snapshot))
+    effects = record.effects(task.snapshot) + record.memos(task.run_id)
+    task = attrs.evolve(task, effects=effects)
     return Run.of(run.plan, task, run.recorder, run.clock, run.children)
 
 

@@ -57,6 +57,10 @@ class Record:
         below = [effect for child in snapshot.children for effect in self.effects(child)]
         return self._effects[snapshot.checkpoint_id] + below
 
+    def memos(self, run_id: str) -> list[Effect]:
+        """Those recorded under the run itself."""
+        return self._effects[run_id]
+
     def effect(self, checkpoint_id: str, key: str) -> bytes | None:
         """The result of that effect."""
         recorded = (e.result for e in self._effects[checkpoint_id] if e.key == key)
