@@ -204,6 +204,8 @@ class Task:
     deadline_seconds: float | None = None
     resuming: bool = False
     """An earlier attempt recorded progress: go on from `snapshot`, ignore input and command."""
+    woken: bool = False
+    """It has given its lease back to wait: its followers know of this attempt."""
 
 
 @attrs.frozen
