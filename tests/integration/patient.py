@@ -61,13 +61,18 @@ async def next_task(hand: Hand) -> Task:
 
 async def begin(hand: Hand, thread_id: str | None = None, **fields: Any) -> Begun:
     """A run on a thread of its own, or on this one."""
-    await hand.plane.start_run(thread_id or ids.new_id(), **fields)
-    return await take(hand)
+    run_id = await hand.plane.start_run(thread_id or ids.new_id(), **fields)
+    while (task := await next_task(hand)).run_id != run_id:
+        pass  # offered as it was cancelled
+    return await _begun(hand, task)
 
 
 async def take(hand: Hand) -> Begun:
     """Whatever is claimable."""
-    task = await next_task(hand)
+    return await _begun(hand, await next_task(hand))
+
+
+async def _begun(hand: Hand, task: Task) -> Begun:
     parent = task.snapshot and task.snapshot.checkpoint_id
     at = ids.checkpoint_id(parent)
     state = Checkpoint(at, parent, "", "input", -1, "", ["a"], [], {})
