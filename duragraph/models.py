@@ -41,6 +41,7 @@ StreamMode = Literal[
     "tasks",
     "checkpoints",
     "custom",
+    "usage",
 ]
 MultitaskStrategy = Literal["reject", "interrupt", "rollback", "enqueue"]
 CancelAction = Literal["interrupt", "rollback"]

@@ -234,11 +234,18 @@ class Context:
         self._frames.message(message, self._task, self._metadata, streamed=True)
 
     def usage(self, usage: Usage) -> None:
-        """Count a call of a model in. Safe to call from a thread."""
+        """Count a call of a model in. Safe to call from a thread.
+
+        `llm.usage.spent(model, tokens)` makes one of a reply that a body has got by itself.
+        """
         if threading.get_ident() == self._thread:
-            self._run.recorder.put(usage)
+            self._count(usage)
         else:
-            self.body.loop.call_soon_threadsafe(self._run.recorder.put, usage)
+            self.body.loop.call_soon_threadsafe(self._count, usage)
+
+    def _count(self, usage: Usage) -> None:
+        self._run.recorder.put(usage)
+        self._frames.usage(usage, self._task)
 
     def tool(self, event: str, call_id: str, **fields: Any) -> None:
         """Tell what becomes of a tool that a model has called."""

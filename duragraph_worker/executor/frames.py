@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from duragraph.protocol import Frame
+from duragraph.usage import Usage, dumps
 from duragraph_worker import serialize
 from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.events import Events
@@ -164,6 +165,12 @@ class Frames:
     def custom(self, data: bytes, *, name: str | None) -> None:  # noqa: ARG002
         """A node's own value, JSON; only if `customs`."""
         self._put("custom", data)
+
+    def usage(self, usage: Usage, task: NodeTask) -> None:
+        """A call of a model, whichever graph made it; without a namespace, as messages."""
+        if "usage" in self._run.modes:
+            told = {"node": task.name, **attrs.asdict(usage)}
+            self._run.recorder.put(Frame("usage", dumps(told)))
 
     def error(self, error: bytes) -> None:
         self._run.recorder.put(Frame("error", error))

@@ -246,6 +246,22 @@ async def test_what_one_worker_has_paid_for_the_next_one_recalls(plane):
     assert values["a"] == values["b"] == "paid once"
 
 
+async def test_a_stream_shows_each_call_to_those_who_ask_for_usage(plane):
+    @Graph(id="g")
+    class G:
+        @llm_node(model="gpt-4o-mini")
+        def ask(self, state): ...
+
+    body = {"assistant_id": "g", "input": HI, "stream_mode": ["usage", "values"]}
+    async with serving(plane, G):
+        with scripted("openai", [reply("x"), reply("y")]):
+            shown = (await plane.post("/runs/stream", body)).body.decode()
+            hidden = (await plane.post("/runs/stream", body | {"stream_mode": "values"})).body
+    assert shown.count("event: usage\r\n") == 1
+    assert '"node":"ask","model":"gpt-4o-mini","provider":"openai"' in shown
+    assert b"event: usage" not in hidden
+
+
 async def test_workers_share_a_cache_in_the_plane_s_store(plane):
     def graph() -> Any:
         @Graph(id="g")
