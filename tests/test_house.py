@@ -45,12 +45,13 @@ FLOORS = (
 """A file imports only from floors below its own."""
 
 WORKER_FLOORS = (
-    {"plan", "command", "serialize", "record", "partial_json"},
+    {"plan", "command", "serialize", "record", "partial_json", "extras"},
     {"errors", "messages", "served"},
     {"coerce"},
     {"state"},
     {"schema", "executor"},
     {"llm", "local"},
+    {"vectors", "knowledge"},
     {"authoring"},
     {"process"},
     {"langgraph", "integrations"},
