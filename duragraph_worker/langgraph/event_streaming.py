@@ -43,7 +43,8 @@ class EventFrames:
     """Values whose checkpoint is not known yet: LangGraph names it next."""
     _open: dict[str, _Open] = attrs.field(factory=dict, init=False)
     """By the model's run."""
-    _asked: set[str] = attrs.field(factory=set, init=False)
+    _asked: set[str] = attrs.field(factory=set)
+    """The ids of the questions that have been told."""
     _graphs: dict[Namespace, str] = attrs.field(factory=dict, init=False)
     _errors: dict[str, BaseException] = attrs.field(factory=dict, init=False)
     """Of tasks that failed, by their ids."""

@@ -31,10 +31,10 @@ from duragraph_worker.langgraph.event_streaming import EventFrames
 from duragraph_worker.langgraph.factories import EXECUTION
 from duragraph_worker.langgraph.frames import Frames
 from duragraph_worker.langgraph.given import Given, command, fitting
-from duragraph_worker.langgraph.resuming import Quiet, StepLimit
+from duragraph_worker.langgraph.resuming import Quiet, step_limit
 from duragraph_worker.langgraph.saver import Saver
 from duragraph_worker.langgraph.serialize import TELLING
-from duragraph_worker.langgraph.terms import Compiled, Namespace, Part, checkpoint_id
+from duragraph_worker.langgraph.terms import INTERRUPT, Compiled, Namespace, Part, checkpoint_id
 from duragraph_worker.langgraph.updating import update_state
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
@@ -121,14 +121,14 @@ class Execution:
             graph_at=self._graph_at,
             durability=self._durability,
         )
+        self._quiet = Quiet(given)
         self._frames: Frames | EventFrames = (
-            EventFrames(self._saver.values)
+            EventFrames(self._saver.values, asked=self._quiet.asked)
             if EVENT_MODE in kwargs.modes
             else Frames(kwargs.modes, kwargs.subgraphs, self._saver.values)
         )
         self._below: Mapping[str, PregelProtocol[Any, Any, Any, Any]] | None = None
         """The graph's subgraphs by namespace, less task ids."""
-        self._quiet = Quiet(given)
         self._next: list[str] = []
         self._held: list[Part] = []
         """Parts from the first on whose checkpoint has yet to be put."""
@@ -198,7 +198,7 @@ class Execution:
         for name in _ADDRESS:
             config["configurable"].pop(name, None)
         limit = ensure_config(self._graph.config, config)["recursion_limit"]
-        config["recursion_limit"] = StepLimit(limit, spent=self._saver.spent)
+        config["recursion_limit"] = step_limit(limit, spent=self._saver.spent)
         given = self._given.kwargs.command
         if given is not None and resuming.is_map(given.resume):
             config["configurable"][_RESUME_MAP] = self._unused(given.resume)
@@ -297,9 +297,13 @@ class Execution:
             await self._recorder.room()
 
     def _take(self, ns: Namespace, mode: str, chunk: Any) -> None:
-        """Show a part, or hold it back while the checkpoint of values before it is to come."""
+        """Show a part, or hold it back while the checkpoint of values before it is to come.
+
+        Values with a question have none: they leave with the record of it.
+        """
         self._show_held(ns)
-        if mode == "values" or self._held:
+        asks = isinstance(chunk, dict) and INTERRUPT in chunk
+        if self._held or (mode == "values" and not asks):
             self._held.append((ns, mode, chunk))
         else:
             self._put(self._frames.of(ns, mode, chunk))

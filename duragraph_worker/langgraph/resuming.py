@@ -6,7 +6,7 @@ lost one neither repeats its frames nor passes the place where the run had stopp
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 from langchain_core.runnables import RunnableConfig
@@ -102,24 +102,28 @@ def _breaks(at: Nodes, names: Iterable[str]) -> bool:
     return bool(at) and any(n != START and (at == "*" or n in (at or ())) for n in names)
 
 
-class StepLimit(int):
-    """The recursion limit of a run that goes on after some of its supersteps.
+class _Counted:
+    """LangGraph adds a limit to the step at which a graph begins.
 
-    LangGraph adds it to the step at which a graph begins: at first to that of the run's own
-    graph, where the steps before count, later to those of subgraphs, which count for themselves.
+    At first that is the run's own graph, where the steps before count; later they are subgraphs,
+    which count for themselves.
     """
 
-    _spent: int
-
-    def __new__(cls, limit: int, *, spent: int) -> Self:
-        """`spent`: how many supersteps have been."""
-        made = super().__new__(cls, limit)
-        made._spent = spent
-        return made
+    limit: int
+    spent: int
 
     def __radd__(self, step: int) -> int:
-        spent, self._spent = self._spent, 0
-        return step + int(self) - spent
+        spent, self.spent = self.spent, 0
+        return step + self.limit - spent
+
+
+def step_limit(limit: int, *, spent: int) -> int:
+    """The recursion limit of a run that goes on after `spent` supersteps.
+
+    Of the type of `limit`: LangGraph tells by it a limit that nobody has set.
+    """
+    made = type("StepLimit", (_Counted, type(limit)), {"limit": limit, "spent": spent})
+    return cast("int", made(limit))
 
 
 class Quiet:
@@ -143,6 +147,11 @@ class Quiet:
             for write in each.writes
             for interrupt_id in _asked(write, task.run_id)
         }
+
+    @property
+    def asked(self) -> set[str]:
+        """The ids of the questions that the run has shown."""
+        return {interrupt_id for _, interrupt_id in self._asked}
 
     def hides(self, ns: Namespace, mode: str, chunk: Any) -> bool:
         """Whether the part repeats what was shown."""

@@ -39,7 +39,8 @@ def ran_here() -> str:
 
 
 async def work(_state: Sum) -> dict[str, Any]:
-    return {"n": 1, "log": [ran_here()]}
+    limit = get_config().get("recursion_limit", "no limit")
+    return {"n": 1, "log": [f"{ran_here()} {limit}"]}
 
 
 def ask(_state: Sum) -> dict[str, Any]:
