@@ -74,3 +74,14 @@ def check_nothing_acknowledged_began_again(
 ) -> None:
     again = [b for b in log if (at := acknowledged.of(b)) is not None and b.at > at]
     assert not again, (len(again), again[:3])
+
+
+def check_all_that_began_was_acknowledged(log: Iterable[Began], acknowledged: Acknowledged) -> None:
+    """In the end, however often it had to begin.
+
+    What is below a task counts only if that is on record itself: an attempt that is lost before
+    its first checkpoint leaves tasks that no later attempt knows, and what they had begun below.
+    """
+    tasks = acknowledged.tasks
+    never = [b for b in log if tasks.keys() >= b.above and acknowledged.of(b) is None]
+    assert not never, (len(never), never[:3])

@@ -16,6 +16,8 @@ from tests.crash import processes
 from tests.crash.processes import Plane, Process
 
 _ERROR = re.compile(r'"level": "(error|critical)"|Traceback|Warning:|^duragraph')
+_ON_PURPOSE = "on purpose"
+"""What graphs say where failing is what they are for."""
 
 
 @attrs.define
@@ -49,7 +51,8 @@ class Cluster:
     def check_logs(self) -> None:
         """What was killed is news; that a program of ours erred, or did not foresee it, is not."""
         for log in (*self.home.glob("plane*.log"), *self.home.glob("worker*.log")):
-            bad = [line for line in log.read_text().splitlines() if _ERROR.search(line)]
+            lines = log.read_text().splitlines()
+            bad = [each for each in lines if _ERROR.search(each) and _ON_PURPOSE not in each]
             assert not bad, (log.name, len(bad), bad[0][:2000])
 
 

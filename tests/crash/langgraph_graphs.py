@@ -8,17 +8,21 @@ import asyncio
 import operator
 import random
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
+from langgraph.channels import DeltaChannel, EphemeralValue
 from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
+from langgraph.managed import RemainingSteps
 from langgraph.prebuilt import create_react_agent
-from langgraph.types import Command, Send, interrupt
+from langgraph.runtime import Runtime
+from langgraph.types import Command, RetryPolicy, Send, interrupt
 
 from tests.crash import witness
 
@@ -249,3 +253,75 @@ async def decide(state: Trail) -> Command[Any]:
 
 
 looping = StateGraph(Trail).add_node(decide).add_edge(START, "decide").compile(name="looping")
+
+
+def joined(values: list[str], writes: Sequence[list[str]]) -> list[str]:
+    return [*values, *(each for write in writes for each in write)]
+
+
+class Counted(TypedDict, total=False):
+    trail: Annotated[list[str], DeltaChannel(joined)]
+    once: Annotated[str, EphemeralValue(str)]
+    left: RemainingSteps
+
+
+async def count_down(state: Counted) -> Command[Any]:
+    await a_while()
+    told = f"{state['left']} left, {state.get('once')}"
+    goto = "count_down" if state["left"] > 2 else END
+    return Command(update={"trail": [told], "once": told[0]}, goto=goto)
+
+
+counting = (
+    StateGraph(Counted)
+    .add_node(count_down, destinations=("count_down", END))
+    .add_edge(START, "count_down")
+    .compile(name="counting")
+)
+"""Goes on as long as its recursion limit lets it."""
+
+
+class Unreachable(ConnectionError):
+    """For a moment."""
+
+
+class Fragile(Trail, total=False):
+    mended: bool
+
+
+async def flaky(state: Fragile, runtime: Runtime) -> Fragile:
+    await a_while()
+    if runtime.execution_info.node_attempt < 3:
+        raise Unreachable("on purpose")
+    return {"trail": ["third time lucky"]}
+
+
+async def fragile(state: Fragile) -> Fragile:
+    if not state.get("mended"):
+        raise ValueError("on purpose")
+    return {"trail": ["mended"]}
+
+
+async def at_work(state: Fragile) -> Fragile:
+    """Never done before its neighbour fails."""
+    if not state.get("mended"):
+        await asyncio.Event().wait()
+    await a_while()
+    return {"trail": ["done"]}
+
+
+failing = (
+    StateGraph(Fragile)
+    .add_node(
+        flaky, retry_policy=RetryPolicy(initial_interval=0.01, jitter=False, retry_on=Unreachable)
+    )
+    .add_node(fragile)
+    .add_node(at_work)
+    .add_node("after", async_step)
+    .add_edge(START, "flaky")
+    .add_edge("flaky", "fragile")
+    .add_edge("flaky", "at_work")
+    .add_edge(["fragile", "at_work"], "after")
+    .compile(name="failing")
+)
+"""A node succeeds when it is tried again; another fails, its neighbour at work, until mended."""

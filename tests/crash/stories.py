@@ -59,6 +59,8 @@ TURNS: dict[str, list[Turn]] = {
     ],
     "speaking": [says(trail=[])],
     "looping": [says(trail=[])],
+    "counting": [lambda _: {"input": {"trail": []}, "config": {"recursion_limit": 9}}] * 2,
+    "failing": [says(trail=[]), lambda _: {"command": {"update": {"mended": True}}}],
 }
 OWN: dict[str, Callable[[], Story]] = {
     graph: partial(Story, turns) for graph, turns in TURNS.items()
@@ -117,8 +119,7 @@ async def play(client: LangGraphClient, graph: str, story: Story, *, durability:
 def in_order(parts: list[Any]) -> list[tuple[str, Any]]:
     """First the states of the root, then the rest sorted: tasks of a superstep end in any order.
 
-    An attempt that makes no checkpoint before it is lost has shown where the run starts, and the
-    next one shows it again; what subgraphs show is not recorded in one piece with their progress.
+    What subgraphs show is not recorded in one piece with their progress.
     """
     states: list[tuple[str, Any]] = []
     others: list[tuple[str, str]] = []
@@ -126,10 +127,8 @@ def in_order(parts: list[Any]) -> list[tuple[str, Any]]:
         name, data = VARYING.sub("*", part.event), masked(part.data)
         if name == "values" and not _asks(data):
             states.append((name, data))
-        elif name == "values" or (name == "updates" and "__metadata__" not in data):
+        elif name in ("values", "error") or (name == "updates" and "__metadata__" not in data):
             others.append((name, msgspec.json.encode(data, order="sorted").decode()))
-    while len(states) > 1 and states[0] == states[1]:
-        del states[0]
     return [*states, *sorted(others)]
 
 
@@ -151,17 +150,24 @@ def masked(value: Any) -> Any:
 
 def difference(undisturbed: Told, told: Told) -> str | None:
     """The first, in words; None if there is none."""
-    where = f"{told.graph} {told.durability} thread {told.thread_id}, runs {told.run_ids}"
-    for n, (frames, others) in enumerate(zip(undisturbed.frames, told.frames, strict=True)):
-        for expected, frame in zip_longest(frames, others):
-            if frame != expected:
-                return f"{where}, run {n}: expected the frame {expected}, got {frame}"
-    for n, (state, other) in enumerate(zip(undisturbed.states, told.states, strict=True)):
-        if state != other:
-            return f"{where}, after run {n}: expected the state {state}, got {other}"
-    if undisturbed.history != told.history:
-        return f"{where}: expected the history {undisturbed.history}, got {told.history}"
+    for part in ("frames", "states", "history"):
+        expected, got = getattr(undisturbed, part), getattr(told, part)
+        if found := _difference(expected, got, part):
+            return f"{told.graph} {told.durability} {told.thread_id} {told.run_ids} {found}"
     return None
+
+
+def _difference(expected: Any, got: Any, at: str) -> str | None:
+    """Where two values differ first."""
+    if type(expected) is not type(got) or not isinstance(expected, list | tuple | dict):
+        return None if expected == got else f"{at}: expected {expected}, got {got}"
+    if isinstance(expected, dict):
+        keys = sorted(expected.keys() | got.keys())
+        pairs = ((f"{at}.{key}", expected.get(key, ...), got.get(key, ...)) for key in keys)
+    else:
+        both = enumerate(zip_longest(expected, got, fillvalue=...))
+        pairs = ((f"{at}.{place}", *each) for place, each in both)
+    return next((found for where, a, b in pairs if (found := _difference(a, b, where))), None)
 
 
 def check_customs(told: Told) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.crash.acknowledged import (
     acknowledged,
+    check_all_that_began_was_acknowledged,
     check_nothing_acknowledged_began_again,
     take_notes,
 )
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 KILLS = int(os.environ.get("CRASH_KILLS", "200"))
 SECONDS_A_KILL = 1.2
 WORKERS = 6
-CLIENTS = 40
+CLIENTS = 60
 DRAINS = 6
 REST_SECONDS = 90
 """What the last stories may take after the last kill: four runs, each hit by it at worst."""
@@ -116,7 +117,9 @@ async def test_two_hundred_killed_workers_change_nothing_that_a_graph_does(
         print(*differing, sep="\n")
         assert not differing, (len(differing), differing[0])
         assert len(moved) >= share_moved * len(stories) * min(1, KILLS / 200)
-        check_nothing_acknowledged_began_again(log, await acknowledged(cluster.database_url))
+        noted = await acknowledged(cluster.database_url)
+        check_nothing_acknowledged_began_again(log, noted)
+        check_all_that_began_was_acknowledged(log, noted)
         assert await audit(cluster.database_url) == 0
 
 
@@ -141,5 +144,7 @@ async def test_a_worker_that_is_told_to_stop_gives_its_graphs_back(start_cluster
             assert not differing, (len(differing), differing[0])
             leaver = heir
         log = side_log(cluster.side_log)
-        check_nothing_acknowledged_began_again(log, await acknowledged(cluster.database_url))
+        noted = await acknowledged(cluster.database_url)
+        check_nothing_acknowledged_began_again(log, noted)
+        check_all_that_began_was_acknowledged(log, noted)
         assert await audit(cluster.database_url) == 0

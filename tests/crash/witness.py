@@ -36,6 +36,11 @@ class Began:
         return self.ns.rpartition("|")[0]
 
     @property
+    def above(self) -> set[str]:
+        """The ids of the tasks that it is part of."""
+        return {part.rpartition(":")[2] for part in self.parent_ns.split("|") if ":" in part}
+
+    @property
     def name(self) -> str:
         return self.ns.rpartition("|")[2].rpartition(":")[0]
 
