@@ -10,7 +10,9 @@ import attrs
 
 START, END = "__start__", "__end__"
 
-Kind: TypeAlias = Literal["node", "llm", "tool", "router", "human", "subgraph"]
+Kind: TypeAlias = Literal[
+    "node", "llm", "tool", "router", "human", "vector", "knowledge", "subgraph"
+]
 
 Reducer = Callable[[Any, Any], Any]
 """`(current, update) -> new`; `current` is the channel's empty value at the first write."""

@@ -7,7 +7,7 @@ from duragraph_worker import state
 from duragraph_worker.authoring import calls, llm_calls
 from duragraph_worker.authoring.blueprint import Blueprint
 from duragraph_worker.authoring.calls import Call, Method
-from duragraph_worker.authoring.nodes import Human, NodeSpec, Subgraph
+from duragraph_worker.authoring.nodes import Human, Lookup, NodeSpec, Router, Subgraph
 from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.plan import Node, Plan
 
@@ -71,18 +71,21 @@ def _call(
         goto=(*blueprint.goto[name], *blueprint.routes.get(name, {}).values()),
         state=declared if state.is_class(declared) else None,
     )
+    call: Call = method.update
     match spec.role:
         case LLM():
             call = llm_calls.llm(method, spec.role, blueprint.channels)
-            return call, _with(wants, "ctx", without="llm")
+            wants = _with(wants, "ctx", without="llm")
         case ToolRunner():
             call = llm_calls.tools(method, spec.role, blueprint.channels)
-            return call, _with(wants, "ctx")
+            wants = _with(wants, "ctx")
+        case Lookup(ask, into):
+            call = calls.lookup(method, ask, into)
         case Human():
-            return calls.human(method), _with(wants, "decision")
-    if spec.picks:
-        return calls.router(method, blueprint.routes[name]), wants
-    return method.update, wants
+            call, wants = calls.human(method), _with(wants, "decision")
+        case Router():
+            call = calls.router(method, blueprint.routes[name])
+    return call, wants
 
 
 def _with(wants: tuple[str, ...], added: str, *, without: str = "") -> tuple[str, ...]:

@@ -121,6 +121,19 @@ def router(method: Method, routes: Mapping[str, str]) -> Call:
     return call
 
 
+def lookup(
+    method: Method, ask: Callable[[str, Any, Mapping[str, Any]], Awaitable[Any]], into: str
+) -> Call:
+    """A node that writes to `into` what a store answers to what its body returns."""
+
+    async def call(state: Any, injected: Mapping[str, Any]) -> Any:
+        before = method.before(state)
+        returned = await method.returned(state, injected)
+        return {into: await ask(method.node, returned, before)}
+
+    return call
+
+
 def human(method: Method) -> Call:
     """A node whose interrupt is answered by `decision`.
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from duragraph_worker import state
-from duragraph_worker.authoring.nodes import NodeSpec, Subgraph
+from duragraph_worker.authoring.nodes import Lookup, NodeSpec, Subgraph
 from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.plan import Channel
 
@@ -53,6 +53,8 @@ def _written(spec: NodeSpec) -> Iterator[tuple[str, ...]]:
     """The keys that a model's reply needs, each with its alternatives."""
     if isinstance(spec.role, ToolRunner):
         yield (state.MESSAGES,)
+    if isinstance(spec.role, Lookup):
+        yield (spec.role.into,)
     if not isinstance(spec.role, LLM) or "llm" in spec.signature.wants:
         return
     if spec.role.into is not None:

@@ -4,7 +4,7 @@ Each turns a method into a `NodeSpec` that stays on its class. They only collect
 checked by `blueprint.py` when `@Graph` sees the whole class.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MethodType
 from typing import Any, TypeVar, overload
 
@@ -50,7 +50,16 @@ class Subgraph:
     output: Mapping[str, str] | None = None
 
 
-Role = LLM | ToolRunner | Router | Human | Subgraph | None
+@attrs.frozen
+class Lookup:
+    """What a store's node asks it, and the key that the answer is written to."""
+
+    ask: Callable[[str, Any, Mapping[str, Any]], Awaitable[Any]]
+    """Awaited with the node's name, what its body returned, and the state before that."""
+    into: str
+
+
+Role = LLM | ToolRunner | Router | Human | Lookup | Subgraph | None
 
 
 @attrs.define(eq=False)

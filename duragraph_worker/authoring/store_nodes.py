@@ -1,0 +1,100 @@
+"""Nodes that ask a store: `@vector_node` and `@knowledge_node`.
+
+What their bodies return is the question; the answer is written to one key of the state.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from duragraph_worker import coerce
+from duragraph_worker.authoring.nodes import Lookup, NodeSpec
+from duragraph_worker.errors import InvalidUpdateError
+from duragraph_worker.messages import HumanMessage, Message
+from duragraph_worker.plan import Retry
+from duragraph_worker.serialize import encode
+from duragraph_worker.state import MESSAGES
+from duragraph_worker.vectors.filters import Where
+from duragraph_worker.vectors.store import Vector, VectorStore
+
+Values: TypeAlias = Mapping[str, Any]
+
+
+def vector_node(
+    store: VectorStore,
+    *,
+    k: int = 4,
+    where: Where | Callable[[Values], Where | None] | None = None,
+    namespace: str | Callable[[Values], str] = "",
+    into: str = "documents",
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: float | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> NodeSpec:
+    """A step that finds the `k` documents nearest to what its body returns.
+
+    That is a text, a message or a vector; without one the state's last human message is asked,
+    else its `input`. `where` and `namespace` may be functions of the state. `into` gets a list of
+    `{"id", "text", "metadata", "score"}`, nearest first.
+    """
+
+    async def ask(node: str, returned: Any, values: Values) -> list[dict[str, Any]]:
+        matches = await store.query(
+            _question(node, returned, values),
+            k=k,
+            where=where(values) if callable(where) else where,
+            namespace=namespace(values) if callable(namespace) else namespace,
+        )
+        return [match.plain() for match in matches]
+
+    return NodeSpec(
+        "vector",
+        role=Lookup(ask, into),
+        given_name=name,
+        retry=retry,
+        timeout=timeout,
+        metadata=metadata or {},
+    )
+
+
+def _question(node: str, returned: Any, values: Values) -> str | Vector:
+    """What the store is asked. Raises ValueError if that is nothing."""
+    if _is_vector(returned):
+        return list(returned)
+    if isinstance(returned, str):
+        text = returned
+    elif returned is None or returned is ...:
+        text = _asked(values)
+    else:
+        text = _said(node, returned)
+    if not text:
+        raise ValueError(
+            f"vector node {node} has nothing to ask: return a text from its body, or give the "
+            "state `messages` or `input`"
+        )
+    return text
+
+
+def _asked(values: Values) -> str:
+    for message in reversed(coerce.messages(values.get(MESSAGES) or [])):
+        if isinstance(message, HumanMessage):
+            return message.text
+    asked = values.get("input")
+    return asked if isinstance(asked, str) else "" if asked is None else encode(asked).decode()
+
+
+def _said(node: str, returned: Any) -> str:
+    if isinstance(returned, Message) or (isinstance(returned, dict) and "content" in returned):
+        return coerce.messages(returned)[-1].text
+    raise InvalidUpdateError(
+        f"vector node {node} returned {returned!r:.100}, a {type(returned).__name__}: return what "
+        "to look for, a text, a message or a vector"
+    )
+
+
+def _is_vector(returned: Any) -> bool:
+    return (
+        isinstance(returned, list | tuple)
+        and bool(returned)
+        and all(isinstance(number, int | float) for number in returned)
+    )
