@@ -112,6 +112,12 @@ FENCES = {
     "orjson": r"duragraph_worker/langgraph/",
     "starlette": r"duragraph_worker/langgraph/auth\.py",
     "openai": r"duragraph_worker/integrations/openai\.py",
+    "anthropic": r"duragraph_worker/integrations/anthropic\.py",
+    "httpx2": r"duragraph_worker/integrations/anthropic\.py",
+    "cohere": r"duragraph_worker/integrations/cohere\.py",
+    "ollama": r"duragraph_worker/integrations/ollama\.py",
+    "httpx": r"duragraph_worker/integrations/(cohere|ollama)\.py|duragraph/demo\.py",
+    "stamina": r"duragraph_worker/llm/retrying\.py|duragraph/demo\.py",
 }
 """Third parties and the only files that may know them."""
 
@@ -260,7 +266,7 @@ def test_importing_the_worker_loads_little():
     )
     loaded = set(json.loads(done.stdout))
     heavy = {"asyncpg", "nats", "aiohttp.web", "openai", "httpx", "pydantic", "prometheus_client"}
-    heavy |= {"langgraph", "langchain_core"}
+    heavy |= {"langgraph", "langchain_core", "anthropic", "cohere", "ollama", "stamina"}
     assert not loaded & heavy
     ours = {m.split(".")[1] for m in loaded if m.startswith("duragraph.")}
     assert ours <= WORKER_MAY_IMPORT

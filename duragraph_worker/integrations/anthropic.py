@@ -1,4 +1,4 @@
-"""Claude through Anthropic's own SDK, which retries 429, 5xx and lost connections.
+"""Claude through Anthropic's own SDK, whose retries would wait for as long as Retry-After says.
 
 Thinking becomes `reasoning` blocks, whose signatures go back as they came; blocks of its own
 (server tools, redacted thinking) are kept as they are.
@@ -16,6 +16,7 @@ import msgspec
 from duragraph_worker.llm import content, structured
 from duragraph_worker.llm.clients import Clients
 from duragraph_worker.llm.providers import Output, ReplyError, Request, cut_off, reading
+from duragraph_worker.llm.retrying import Refusal, Retries
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
@@ -28,6 +29,8 @@ from duragraph_worker.messages import (
 )
 
 NAME = "anthropic"
+SILENCE = 600.0
+"""Seconds that Anthropic may be silent, unless the client or the request says otherwise."""
 MAX_TOKENS = 8192
 """Of a reply, unless `max_tokens` says otherwise: Anthropic wants a number."""
 
@@ -45,7 +48,7 @@ _TEXT = ("type", "text", "citations", "cache_control")
 
 
 class Anthropic:
-    """A provider. `client_options` go to `anthropic.AsyncAnthropic`: api_key, base_url and more."""
+    """A provider. `client_options` go to `anthropic.AsyncAnthropic`: api_key, base_url, timeout."""
 
     errors: tuple[type[Exception], ...] = (
         anthropic.APIError,
@@ -54,14 +57,17 @@ class Anthropic:
         ReplyError,
     )
 
-    def __init__(self, **client_options: Any) -> None:
-        self._clients = Clients(lambda: anthropic.AsyncAnthropic(**client_options))
+    def __init__(self, *, max_retries: int = 2, **client_options: Any) -> None:
+        options = {"timeout": SILENCE, **client_options, "max_retries": 0}
+        self._clients = Clients(lambda: anthropic.AsyncAnthropic(**options))
+        self._retries = Retries(max_retries, (anthropic.APIConnectionError,), _refusal)
 
     async def complete(self, request: Request) -> AIMessage:
-        """The whole reply. Raises `errors`: what the SDK does once its retries are used up."""
+        """The whole reply. Raises `errors`, once the retries are used up."""
         client = await self._clients.here()
-        message = await client.messages.create(**_parameters(request))
+        parameters = _parameters(request)
         with reading(NAME):
+            message = await self._retries.call(lambda: client.messages.create(**parameters))
             told = _Told(request.model)
             chunks = [
                 chunk
@@ -84,8 +90,9 @@ class Anthropic:
 
     async def _chunks(self, request: Request) -> AsyncIterator[AIMessageChunk]:
         client = await self._clients.here()
+        parameters = _parameters(request) | {"stream": True}
         told = _Told(request.model)
-        async with await client.messages.create(**_parameters(request), stream=True) as events:
+        async with await self._retries.call(lambda: client.messages.create(**parameters)) as events:
             with reading(NAME):
                 async for event in events:
                     for chunk in told.read(event):
@@ -93,6 +100,12 @@ class Anthropic:
         if not told.whole:
             raise cut_off(NAME)
         yield told.last()
+
+
+def _refusal(error: Exception) -> Refusal | None:
+    if not isinstance(error, anthropic.APIStatusError):
+        return None
+    return Refusal(error.status_code, error.response.headers)
 
 
 @attrs.define
@@ -217,9 +230,10 @@ def _counted(usage: dict[str, int]) -> Usage:
 def _parameters(request: Request) -> dict[str, Any]:
     given, options = request.parameters, dict(request.parameters.options)
     tools = [tool.declaration for tool in request.tools]
+    # The SDK has no names for these any more, as the newest models don't take them.
+    sampling = {"temperature": given.temperature, "top_p": given.top_p}
+    body = {name: value for name, value in sampling.items() if value is not None}
     wished: dict[str, Any] = {
-        "temperature": given.temperature,
-        "top_p": given.top_p,
         "stop_sequences": list(given.stop) or None,
         "timeout": given.request_timeout,
         "system": _system(request.messages),
@@ -235,7 +249,7 @@ def _parameters(request: Request) -> dict[str, Any]:
             shape = {"type": "json_schema", "schema": schema}
             wished["output_config"] = {"format": shape, **options.pop("output_config", {})}
     wished["tools"] = [_tool(tool) for tool in tools] or None
-    wished["extra_body"] = options or None
+    wished["extra_body"] = body | options or None
     return {
         "model": request.model,
         "max_tokens": given.max_tokens or MAX_TOKENS,

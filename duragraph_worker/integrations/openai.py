@@ -45,8 +45,9 @@ class OpenAI:
     async def complete(self, request: Request) -> AIMessage:
         """The whole reply. Raises `errors`: what the SDK does once its retries are used up."""
         client = await self._clients.here()
-        completion = await client.chat.completions.create(**_parameters(request))
+        parameters = _parameters(request)
         with reading(NAME):
+            completion = await client.chat.completions.create(**parameters)
             choice = completion.choices[0]
             message = choice.message
             calls: list[ToolCall] = []
