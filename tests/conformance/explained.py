@@ -826,6 +826,12 @@ EXPLAINED = (
         why="The reference's forgets `checkpoints`.",
         where=r"^protocol/bad_filters · .*json\.detail$",
     ),
+    Explained(
+        what="A run whose models were asked has `usage`",
+        why="What they took, in tokens and dollars (`docs/costs.md`).",
+        where=r"\.usage$",
+        reference=ONLY_REFERENCE,
+    ),
 )
 
 
