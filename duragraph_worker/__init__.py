@@ -31,6 +31,8 @@ from duragraph_worker.authoring.nodes import (
     router_node,
     tool_node,
 )
+from duragraph_worker.authoring.store_nodes import vector_node
+from duragraph_worker.authoring.teams import handoff
 from duragraph_worker.command import Command, Send
 from duragraph_worker.llm.cache import Cache
 from duragraph_worker.llm.providers import register_provider
@@ -72,6 +74,7 @@ __all__ = [
     "Worker",
     "add_messages",
     "entrypoint",
+    "handoff",
     "human_node",
     "llm_node",
     "node",
@@ -79,6 +82,7 @@ __all__ = [
     "router_node",
     "tool",
     "tool_node",
+    "vector_node",
 ]
 
 _LAZY = {"Worker": "duragraph_worker.process.worker"}

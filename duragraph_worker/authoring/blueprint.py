@@ -13,12 +13,13 @@ from duragraph_worker.authoring.faults import faults, listed
 from duragraph_worker.authoring.nodes import ENTRY, NodeSpec, Router
 from duragraph_worker.authoring.signature import label
 from duragraph_worker.authoring.wiring import Ends, Wired
+from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.plan import END, START, Channel, Join
 
 RESERVED = frozenset(
     {"plan", "blueprint", "threads", "run", "arun", "resume", "aresume", "stream", "serve"}
     | {"get_state", "aget_state", "get_history", "aget_history", "update_state", "aupdate_state"}
-    | {"as_subgraph", "signal"}
+    | {"as_subgraph", "as_tool", "signal"}
 )
 """Attributes that every graph has; no node may take their place."""
 
@@ -246,7 +247,9 @@ class _Draft:
         return found
 
     def _goto(self, name: str, spec: NodeSpec) -> tuple[str, ...]:
-        wanted = dict.fromkeys((*spec.goto, *spec.signature.goto))
+        tools = spec.role.tools if isinstance(spec.role, LLM | ToolRunner) else ()
+        handed = (target for tool in tools for target in tool.goto)
+        wanted = dict.fromkeys((*spec.goto, *spec.signature.goto, *handed))
         return tuple(n for w in wanted for n in self._named(w, f"`{name}` declares a jump to"))
 
     def _check_strays(self, nodes: Mapping[str, NodeSpec]) -> None:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from duragraph_worker.authoring import blueprint, build
+from duragraph_worker.authoring import blueprint, build, teams
 from duragraph_worker.authoring.blueprint import Blueprint, Shape
 from duragraph_worker.authoring.nodes import NodeSpec, Subgraph
+from duragraph_worker.llm.tools import Tool
 from duragraph_worker.local.results import Part, RunResult, State
 from duragraph_worker.local.runs import Local
 from duragraph_worker.local.waiting import GRAPHS
 from duragraph_worker.plan import Plan
+from duragraph_worker.state import MESSAGES
 
 
 class _PlanOf:
@@ -113,6 +115,22 @@ class App:
         Without them the graphs share their keys by name.
         """
         return NodeSpec("subgraph", None, Subgraph(cls, input, output), given_name=name)
+
+    @classmethod
+    def as_tool(
+        cls,
+        name: str | None = None,
+        *,
+        description: str | None = None,
+        input: str = MESSAGES,
+        output: str | None = None,
+    ) -> Tool:
+        """A tool with which a model gives this graph a task: each call is a child run.
+
+        The task, a text, is written to the key `input`; the answer is the key `output`, or the
+        last message, or all of the state. Raises TypeError where the graph takes no such key.
+        """
+        return teams.tool_of(cls, name, description=description, input=input, output=output)
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ from duragraph_worker.errors import InvalidUpdateError
 from duragraph_worker.llm.model import Model
 from duragraph_worker.llm.roles import LLM, ToolRunner
 from duragraph_worker.llm.structured import plain, read
-from duragraph_worker.llm.toolbox import answers, bound
+from duragraph_worker.llm.toolbox import answers, bound, jumps
 from duragraph_worker.messages import AIMessage, HumanMessage, Message
 from duragraph_worker.plan import Channel
 from duragraph_worker.serialize import encode
@@ -31,7 +31,7 @@ def llm(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> Ca
         before = method.before(state)
         returned = await method.returned(state, {**injected, "llm": model})
         if "llm" in method.wants:
-            return method.normal(returned, state, before)
+            return _with(method.normal(returned, state, before), model.over, method)
         update: Values = {}
         if _is_update(returned, method.state):
             update = method.normal(returned, state, before)
@@ -41,12 +41,15 @@ def llm(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> Ca
         if MESSAGES in values:
             values[MESSAGES], _ = appended(channels, before.get(MESSAGES), given, [])
         new = await model.converse(_prompt(method.node, returned, values))
-        if role.output is None and role.into is None:
+        if model.over or (role.output is None and role.into is None):
             if MESSAGES in (values if channels is None else channels):
                 _, added = appended(channels, before.get(MESSAGES), given, new)
-                return update | {MESSAGES: added}
-            return update | {"response": new[-1].text}
-        return update | {role.into or "response": _value(role, new[-1].text)}
+                update |= {MESSAGES: added}
+            elif not model.over:
+                update |= {"response": new[-1].text}
+        else:
+            update |= {role.into or "response": _value(role, new[-1].text)}
+        return _with(update, model.over, method)
 
     return run
 
@@ -68,9 +71,17 @@ def tools(method: Method, role: ToolRunner, channels: Mapping[str, Channel] | No
             raise InvalidUpdateError(f"node {method.node} answers a model's reply, not {kind}")
         answered = await answers(last, toolbox, injected["ctx"])
         _, added = appended(channels, before.get(MESSAGES), given, answered)
-        return {**update, MESSAGES: added}
+        return _with({**update, MESSAGES: added}, jumps(answered), method)
 
     return run
+
+
+def _with(update: Any, over: list[Command[Any]], method: Method) -> Any:
+    """The update, and where tools have handed over to. Raises InvalidUpdateError."""
+    for jump in over:
+        for target in jump.targets:
+            method.check(target)
+    return [update, *over] if over else update
 
 
 def _is_update(returned: Any, state: type | None) -> bool:

@@ -254,4 +254,5 @@ class Context:
 
     def message_id(self, n: int) -> str:
         """The id of the `n`th message of this try: clients never see two tries as one message."""
-        return dashed(digest(self._task.id, self._run.task.attempt, self._tries, n))
+        of = self._run.task
+        return dashed(digest(self._task.id, of.run_id, of.epoch, of.attempt, self._tries, n))

@@ -14,14 +14,15 @@ import attrs
 import msgspec
 
 from duragraph_worker import coerce
+from duragraph_worker.command import Command
 from duragraph_worker.llm import structured
 from duragraph_worker.llm.asking import Asking, Listen, whole
 from duragraph_worker.llm.cache import fingerprint
 from duragraph_worker.llm.roles import LLM
-from duragraph_worker.llm.toolbox import Context, answers, bound
+from duragraph_worker.llm.toolbox import Context, answers, bound, jumps
 from duragraph_worker.llm.tools import Tool, as_tool
 from duragraph_worker.llm.usage import spared
-from duragraph_worker.messages import AIMessage, Message, SystemMessage
+from duragraph_worker.messages import AIMessage, Message, SystemMessage, ToolMessage
 
 
 class ToolRoundsError(RuntimeError):
@@ -35,6 +36,8 @@ class Model:
     role: LLM
     ctx: Context
     instance: Any
+    over: list[Command[Any]] = attrs.field(factory=list, init=False)
+    """Where tools have handed over to."""
     _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
     _calls: Iterator[int] = attrs.field(factory=itertools.count)
     _ids: Iterator[int] = attrs.field(factory=itertools.count)
@@ -46,7 +49,9 @@ class Model:
         with its `tool_calls` uncalled. `system=`, `memo=` and all of `Parameters` replace the
         node's, too.
         """
-        reply = (await self.converse(coerce.messages(messages), **options))[-1]
+        *before, reply = await self.converse(coerce.messages(messages), **options)
+        if isinstance(reply, ToolMessage):  # a tool has handed over: there is no final reply
+            return next(each for each in reversed(before) if isinstance(each, AIMessage))
         output = options.get("output", self.role.output)
         return reply if output is None else structured.read(reply.text, output)
 
@@ -87,9 +92,10 @@ class Model:
         role = self._role(tools, output, system, max_tool_rounds, parameters)
         head = [SystemMessage(role.system)] if role.system is not None else []
         call = next(self._calls)
-        if role.memo if memo is None else memo:
-            return await self._once(call, role, [*head, *prompt], listen)
-        return await self._rounds(call, role, [*head, *prompt], listen)
+        ask = self._once if (role.memo if memo is None else memo) else self._rounds
+        new = await ask(call, role, [*head, *prompt], listen)
+        self.over += jumps(new)
+        return new
 
     async def _rounds(
         self, call: int, role: LLM, prompt: list[Message], listen: Listen | None
@@ -102,6 +108,8 @@ class Model:
                 return new
             if turn < role.max_tool_rounds:
                 new += await answers(reply, toolbox, self.ctx, scope=f"{call}:{turn}")
+                if jumps(new):
+                    return new
         raise ToolRoundsError(
             f"the model still asks for tools after {role.max_tool_rounds} rounds; allow more "
             "with max_tool_rounds, or tell it when to stop"

@@ -4,13 +4,14 @@ Every call is an effect of its own, so that a retried node pays for none of them
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol, Self
 
 import msgspec
 
 from duragraph.usage import Usage
 from duragraph_worker import serialize
+from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import masked
 from duragraph_worker.executor.memos import Memos
 from duragraph_worker.llm.cache import Store
@@ -30,6 +31,8 @@ class Context(Protocol):
     def tool(self, event: str, call_id: str, /, **fields: Any) -> None: ...
 
     def usage(self, usage: Usage, /) -> None: ...
+
+    def within(self, scope: str, /) -> Self: ...
 
     @property
     def memos(self) -> Memos: ...
@@ -74,22 +77,24 @@ async def _answer(
     if tool is None:
         return _refusal(name, call_id, f"it doesn't exist; the tools are: {', '.join(tools)}")
 
-    async def run(key: str) -> str:  # noqa: ARG001 - tools make their own keys
+    async def run(key: str) -> tuple[str, Any]:  # noqa: ARG001 - tools make their own keys
         ctx.tool("tool-started", call_id or "", tool_name=name, input=wanted["args"])
         try:
-            content = _text(await tool.run(wanted["args"]))
+            said = _said(await tool.run(wanted["args"], ctx.within(effect)))
         except Exception as error:
             told = msgspec.json.decode(masked(error))
             ctx.tool("tool-error", call_id or "", message=told["message"], code=told["error"])
             raise
-        ctx.tool("tool-finished", call_id or "", output=answer(content))
-        return content
+        ctx.tool("tool-finished", call_id or "", output=answer(*said))
+        return said
 
-    def answer(content: str) -> ToolMessage:
-        return ToolMessage(content, name=name, tool_call_id=call_id or "")
+    def answer(content: str, artifact: Any) -> ToolMessage:
+        return ToolMessage(content, name=name, tool_call_id=call_id or "", artifact=artifact)
 
     try:
-        return answer(await ctx.effect(effect, run) if tool.record else await run(effect))
+        if tool.record and not tool.waits:
+            return answer(*await ctx.effect(effect, run))
+        return answer(*await run(effect))
     except ToolInputError as error:
         return _refusal(name, call_id, str(error))
 
@@ -99,5 +104,26 @@ def _refusal(name: str, call_id: str | None, why: str) -> ToolMessage:
     return ToolMessage(text, name=name, tool_call_id=call_id or "", status="error")
 
 
-def _text(result: Any) -> str:
-    return result if isinstance(result, str) else serialize.encode(result).decode()
+def jumps(messages: Iterable[Message]) -> list[Command[Any]]:
+    """Where tools have answered that it goes on."""
+    kept = (each.artifact for each in messages if isinstance(each, ToolMessage))
+    return [
+        Command(
+            goto=[Send(*each) if isinstance(each, list) else each for each in artifact[_GOTO]],
+            update=artifact["update"],
+        )
+        for artifact in kept
+        if isinstance(artifact, dict) and _GOTO in artifact
+    ]
+
+
+_GOTO = "goto"
+
+
+def _said(result: Any) -> tuple[str, Any]:
+    """A tool's result as the model reads it, and what of it is for the graph."""
+    if not isinstance(result, Command):
+        return result if isinstance(result, str) else serialize.encode(result).decode(), None
+    targets = [each.node if isinstance(each, Send) else each for each in result.targets]
+    goto = [[e.node, e.arg] if isinstance(e, Send) else e for e in result.targets]
+    return f"Handed over to {', '.join(targets)}.", {_GOTO: goto, "update": result.update}

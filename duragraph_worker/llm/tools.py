@@ -4,7 +4,7 @@ import asyncio
 import copy
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, overload
 
@@ -15,6 +15,8 @@ import msgspec
 from duragraph_worker import schema
 
 Function = Callable[..., Any]
+CTX = "ctx"
+"""A tool's parameter that no model fills."""
 
 
 class ToolInputError(ValueError):
@@ -42,6 +44,8 @@ class Tool:
     """A msgspec Struct with a field for each parameter."""
     record: bool = True
     """Whether a result is recorded as an effect, so that a retry doesn't call again."""
+    goto: tuple[str, ...] = ()
+    """The nodes that a `Command` which it returns may lead to."""
     instance: Any = None
     """The graph whose method it is, once bound."""
 
@@ -65,7 +69,12 @@ class Tool:
         """The tool as a method of `instance`, if it is written as a method."""
         return attrs.evolve(self, instance=instance) if _is_method(self.function) else self
 
-    async def run(self, args: Mapping[str, Any]) -> Any:
+    @property
+    def waits(self) -> bool:
+        """It takes `ctx`: a body of its own, which may run again and records what it does there."""
+        return CTX in inspect.signature(self.function).parameters
+
+    async def run(self, args: Mapping[str, Any], ctx: Any = None) -> Any:
         """Call with the model's arguments; a sync function runs in a thread.
 
         Raises ToolInputError when they don't fit, and what the function raises.
@@ -75,6 +84,8 @@ class Tool:
         except ValueError as error:
             raise ToolInputError(f"tool {self.name}: {error}") from error
         kwargs = {name: getattr(filled, name) for name in self.arguments.__struct_fields__}  # type: ignore[attr-defined]
+        if self.waits:
+            kwargs[CTX] = ctx
         call = partial(self.function, *self._self(), **kwargs)
         if inspect.iscoroutinefunction(self.function):
             return await call()
@@ -89,19 +100,30 @@ class Tool:
 def tool(function: Function, /) -> Tool: ...
 @overload
 def tool(
-    description: str | None = None, *, name: str | None = None, record: bool = True
+    description: str | None = None,
+    *,
+    name: str | None = None,
+    record: bool = True,
+    goto: Sequence[str] = (),
 ) -> Callable[[Function], Tool]: ...
 def tool(
-    description: str | Function | None = None, *, name: str | None = None, record: bool = True
+    description: str | Function | None = None,
+    *,
+    name: str | None = None,
+    record: bool = True,
+    goto: Sequence[str] = (),
 ) -> Any:
     """Make a function or a method a tool.
 
     `description` defaults to the docstring; `record=False` calls the function again when its
-    node is retried. Raises TypeError for parameters that a model can't fill.
+    node is retried. A parameter `ctx` is the node's: such a function is called again whenever
+    its node runs again, and may sleep, wait and start child runs. `goto` names the nodes that a
+    returned `Command` may lead to. Raises TypeError for parameters that a model can't fill.
     """
     if callable(description):
         return _build(description, name=name, description=None, record=record)
-    return partial(_build, name=name, description=description, record=record)
+    made = partial(_build, name=name, description=description, record=record)
+    return lambda function: attrs.evolve(made(function), goto=tuple(goto))
 
 
 def as_tool(candidate: Tool | Function) -> Tool:
@@ -127,7 +149,7 @@ def _build(function: Function, *, name: str | None, description: str | None, rec
         raise TypeError(f"tool {name}: its annotations can't be evaluated here: {error}") from error
     fields = []
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "self":
+        if parameter.name in ("self", CTX):
             continue
         if parameter.kind in (
             parameter.VAR_POSITIONAL,

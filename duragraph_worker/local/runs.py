@@ -316,7 +316,7 @@ def _woken(thread: Thread, run: Run) -> Run:
     elif task.snapshot is not None:
         task = attrs.evolve(task, snapshot=record.snapshot(task.snapshot.checkpoint_id))
     effects = record.effects(task.snapshot) + record.memos(task.run_id)
-    task = attrs.evolve(task, effects=effects)
+    task = attrs.evolve(task, epoch=task.epoch + 1, effects=effects)
     return Run.of(run.plan, task, run.recorder, run.clock, run.children)
 
 

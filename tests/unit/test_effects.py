@@ -143,19 +143,21 @@ async def test_what_a_body_takes_for_chance_is_the_same_every_time(what: str):
     assert (seen[0][0] == seen[0][1]) is (what == "now")
 
 
-async def test_message_ids_differ_between_tries_and_attempts():
-    seen: list[list[str]] = []
+async def test_message_ids_differ_between_tries_attempts_and_runs():
+    seen: list[str] = []
 
     def body(state: Any, ctx: Any) -> Any:
-        seen.append([ctx.message_id(0), ctx.message_id(1)])
+        seen.extend([ctx.message_id(0), ctx.message_id(1)])
+        assert ctx.message_id(0) == seen[-2]
+        if len(seen) == 2:
+            raise OSError("once")
         ctx.interrupt("again")
 
-    bench = Bench(plan(node("n", body)))
-    await bench.run({}, attempt=1)
-    await bench.run(None, attempt=1)
-    await bench.run(None, attempt=2)
-    assert seen[0] == seen[1]
-    assert len({*seen[0], *seen[2]}) == 4
+    bench = Bench(plan(node("n", body, retry=Retry(times=1, first=0))))
+    await bench.run({}, run_id="r0")
+    await bench.run(None, run_id="r1")
+    await bench.run(None, run_id="r1", attempt=2)
+    assert len(set(seen)) == len(seen) == 8
 
 
 async def test_a_node_knows_where_it_runs():
