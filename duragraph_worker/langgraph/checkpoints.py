@@ -193,8 +193,8 @@ def record(
     ns, parent_id = config["configurable"]["checkpoint_ns"], parent_of(config)
     values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
     visible, private = _split(values, shown)
-    cells, parts = _cells(visible, versions, base, at=checkpoint["id"], shown=shown, serde=serde)
     root = shown if isinstance(shown, str) else None
+    cells, parts = _cells(visible, versions, base, at=checkpoint["id"], root=root, serde=serde)
     left = _left(cells, versions, base, root)
     sends = len(values.get(TASKS) or ())
     step, since = metadata.get("step", BEFORE), BEFORE
@@ -252,19 +252,18 @@ def parent_of(config: RunnableConfig) -> str | None:
     return config["configurable"].get("checkpoint_id") or None
 
 
-def named_as_visible(channel: str) -> bool:
-    """Whether clients see a channel of a graph that is not known: all but LangGraph's own."""
-    return not channel.startswith(("__", "branch:", "join:"))
-
-
 def _split(values: Mapping[str, Any], shown: Shown) -> tuple[dict[str, Any], dict[str, Any]]:
     """The channels that clients see, and the others."""
     if isinstance(shown, str):
         visible = {ROOT_CHANNEL: values[shown]} if shown in values else {}
         return visible, {name: value for name, value in values.items() if name != shown}
-    is_shown = shown if callable(shown) else frozenset(shown).__contains__
-    visible = {name: _alone(value) for name, value in values.items() if is_shown(name)}
-    return visible, {name: value for name, value in values.items() if name not in visible}
+    visible, private = dict[str, Any](), dict[str, Any]()
+    for name, value in values.items():
+        if shown(name):
+            visible[name] = _alone(value)
+        else:
+            private[name] = value
+    return visible, private
 
 
 def _cells(
@@ -273,13 +272,13 @@ def _cells(
     base: Recorded | None,
     *,
     at: str,
-    shown: Shown,
+    root: str | None,
     serde: SerializerProtocol,
 ) -> tuple[dict[str, Cell], list[ChannelWrite]]:
     """A channel whose version is its parent's is taken over unseen."""
     cells, parts = {}, list[ChannelWrite]()
     for name, value in visible.items():
-        channel = shown if isinstance(shown, str) else name
+        channel = root or name
         before = base.cells.get(name) if base is not None else None
         if before and base and base.versions.get(channel) == versions.get(channel):
             cells[name] = before
@@ -367,4 +366,6 @@ def _metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str,
         if not key.startswith("__") and key not in _NAMED_ELSEWHERE
     }
     every = {**from_config, **config.get("metadata", {}), **metadata}
-    return {key: value for key, value in every.items() if key not in _NOT_SHOWN}
+    for key in _NOT_SHOWN & every.keys():
+        del every[key]
+    return every

@@ -62,6 +62,9 @@ class Kwargs(msgspec.Struct):
         return self.durability or ("exit" if self.checkpoint_during is False else "async")
 
 
+_load = msgspec.json.Decoder(Kwargs).decode
+
+
 @attrs.frozen
 class Given:
     """A task's kwargs, and the config that graphs, factories and nodes get."""
@@ -73,7 +76,7 @@ class Given:
     @classmethod
     def of(cls, task: Task) -> "Given":
         """Raises msgspec.ValidationError for kwargs of another shape."""
-        kwargs = msgspec.json.decode(task.kwargs, type=Kwargs)
+        kwargs = _load(task.kwargs)
         asked = kwargs.config or {}
         of_run = {"run_id": task.run_id, "thread_id": task.thread_id}
         of_graph = {"graph_id": task.graph_id}

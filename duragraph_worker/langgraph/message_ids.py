@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
 from langchain_core.messages import BaseMessage
 from langgraph.channels import BinaryOperatorAggregate
@@ -17,29 +16,25 @@ from langgraph.pregel import Pregel
 
 _with_options: Any = add_messages(format="langchain-openai")  # type: ignore[call-arg]
 
-_known: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
 
-
-def give(graph: object, writes: Sequence[tuple[str, Any]]) -> None:
-    """Name the messages that `writes` bring to channels whose reducer would."""
-    named = _channels(graph)
-    for channel, value in writes if named else ():
-        if channel in named:
+def give(channels: frozenset[str], writes: Sequence[tuple[str, Any]]) -> None:
+    """Name the messages that `writes` bring to `channels`."""
+    for channel, value in writes if channels else ():
+        if channel in channels:
             for message in value if isinstance(value, list) else [value]:
                 if isinstance(message, BaseMessage) and message.id is None:
                     message.id = str(uuid4())
 
 
-def _channels(graph: object) -> frozenset[str]:
+def channels(graph: object) -> frozenset[str]:
+    """Those of a graph whose reducer names messages."""
     if not isinstance(graph, Pregel):
         return frozenset()
-    if graph not in _known:
-        _known[graph] = frozenset(
-            name
-            for name, channel in graph.channels.items()
-            if isinstance(channel, BinaryOperatorAggregate) and _names(channel.operator)
-        )
-    return _known[graph]
+    return frozenset(
+        name
+        for name, channel in graph.channels.items()
+        if isinstance(channel, BinaryOperatorAggregate) and _names(channel.operator)
+    )
 
 
 def _names(reducer: Any) -> bool:

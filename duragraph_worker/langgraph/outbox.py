@@ -42,6 +42,8 @@ class Outbox:
             self._turn(TURNS, self._held)
 
     def release(self) -> None:
+        if not self._held:
+            return
         held, self._held = self._held, []
         for item in held:
             self._recorder.put(item)

@@ -163,7 +163,10 @@ class _Kwargs(msgspec.Struct):
     config: _Config = msgspec.field(default_factory=_Config)
 
 
+_load = msgspec.json.Decoder(_Kwargs).decode
+
+
 def _addressed(task: Task) -> bool:
     """Whether the run starts at a checkpoint that its client named."""
-    kwargs = msgspec.json.decode(task.kwargs, type=_Kwargs)
+    kwargs = _load(task.kwargs)
     return kwargs.config.configurable.checkpoint_id is not None

@@ -33,10 +33,11 @@ from duragraph.protocol import (
     Write,
 )
 from duragraph_worker.langgraph import checkpoints, message_ids, serialize, terms
+from duragraph_worker.langgraph.channels import Channels
 from duragraph_worker.langgraph.checkpoints import Recorded
 from duragraph_worker.langgraph.outbox import Outbox
 from duragraph_worker.langgraph.reading import Reading
-from duragraph_worker.langgraph.task_writes import Shown, TaskWrites
+from duragraph_worker.langgraph.task_writes import TaskWrites
 from duragraph_worker.record import Recorder
 from duragraph_worker.serialize import join_object
 from duragraph_worker.served import Reach
@@ -60,6 +61,8 @@ class Saver(Reading):
     ) -> None:
         super().__init__(task, recorder, reach, serde=serde)
         self._graph_at, self._durability = graph_at, durability
+        self._channels: dict[object | None, Channels] = {}
+        """By graph."""
         self._arrived = asyncio.Event()
         self._broken: Exception | None = None
         self._outbox = Outbox(recorder)
@@ -91,9 +94,10 @@ class Saver(Reading):
         Best told as it is emitted; whether before or after its checkpoint is put is the same.
         """
         checkpoint_id = terms.checkpoint_id(part["config"])
-        self._tasks.update(task["id"] for task in part["tasks"])
+        task_ids = [task["id"] for task in part["tasks"]]
+        self._tasks.update(task_ids)
         if not ns:
-            self._applied, self._order = True, [task["id"] for task in part["tasks"]]
+            self._applied, self._order = True, task_ids
         recorded = self._known.get(checkpoint_id)
         if recorded is not None:
             self._schedule(recorded, part)
@@ -321,7 +325,7 @@ class Saver(Reading):
             config,
             base=base,
             goes_on=base is not None and (self._task.resuming or base.checkpoint_id in self._put),
-            shown=self._shown(ns),
+            shown=self._channels_of(ns).shown,
             serde=self.serde,
             said=None if part is None else lambda recorded: self._said(recorded, part),
         )
@@ -351,18 +355,20 @@ class Saver(Reading):
     ) -> None:
         configurable = config["configurable"]
         ns, checkpoint_id = configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"]
-        message_ids.give(self._graph_at(ns), writes)
+        channels = self._channels_of(ns)
+        message_ids.give(channels.of_messages, writes)
         recorded = self._writes[checkpoint_id].setdefault(task_id, TaskWrites(task_id))
         recorded.run_id = self._task.run_id
-        recorded.add(writes, task_path, shown=self._shown(ns), serde=self.serde)
+        recorded.add(writes, task_path, shown=channels.shown, serde=self.serde)
         # A subgraph's first task may be done before its first checkpoint is put.
         if checkpoint_id not in self._parts:
             self._outbox.hold_briefly(recorded.dump(checkpoint_id=checkpoint_id, ns=ns))
 
-    def _shown(self, ns: str) -> Shown:
-        """The channels that clients see: `stream_channels_asis`."""
-        shown: Shown | None = getattr(self._graph_at(ns), "stream_channels_asis", None)
-        return checkpoints.named_as_visible if shown is None else shown
+    def _channels_of(self, ns: str) -> Channels:
+        graph = self._graph_at(ns)
+        if graph not in self._channels:
+            self._channels[graph] = Channels.of(graph)
+        return self._channels[graph]
 
 
 async def _done(error: Exception | None = None) -> None:

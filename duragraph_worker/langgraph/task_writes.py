@@ -5,7 +5,7 @@ one before; output, once recorded, stays.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -25,8 +25,8 @@ _CONTROL = frozenset({ERROR, INTERRUPT, "__resume__", "__error_source_node__"})
 _CALLED = re.compile("~__pregel_push, .*, 0000000001")
 """The path of a task that another has called; where it was sent, the last number is 0."""
 
-Shown = str | Collection[str] | Callable[[str], bool]
-"""Which channels clients see: one that is the whole state, some, or a rule."""
+Shown = str | Callable[[str], bool]
+"""Which channels clients see: one that is the whole state, or a rule."""
 
 
 class _Slot(msgspec.Struct, array_like=True, frozen=True):
@@ -141,8 +141,7 @@ def _result(output: Iterable[tuple[str, Any]], shown: Shown) -> bytes:
         return serialize.dump(by_channel[RETURN][0])
     if isinstance(shown, str):
         return serialize.dump(_merged(by_channel[shown]) if shown in by_channel else None)
-    is_shown = shown if callable(shown) else frozenset(shown).__contains__
-    return serialize.dump({c: _merged(v) for c, v in by_channel.items() if is_shown(c)})
+    return serialize.dump({c: _merged(v) for c, v in by_channel.items() if shown(c)})
 
 
 def _merged(values: list[Any]) -> Any:
