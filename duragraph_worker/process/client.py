@@ -81,9 +81,9 @@ class Plane:
 
     def __init__(self, url: str, *, api_key: str | None = None) -> None:
         """`url` is the plane's root, such as `http://localhost:8123`."""
-        self.url = url.rstrip("/")
+        self.url = str(URL(url)).rstrip("/")
         self.headers = {} if api_key is None else {"x-api-key": api_key}
-        self._workers = URL(self.url) / "api/v1/workers"
+        self._workers = f"{self.url}/api/v1/workers"
         self._reachable = True
         self._session: aiohttp.ClientSession
 
@@ -105,7 +105,7 @@ class Plane:
 
     def heartbeat_url(self, worker_id: str) -> str:
         """Where the child of `leases.py` renews this worker's leases."""
-        return str(self._workers / worker_id / "heartbeat")
+        return f"{self._workers}/{worker_id}/heartbeat"
 
     async def register(self, body: Register) -> Registered:
         """Raises Unauthorized or Invalid."""
@@ -113,29 +113,29 @@ class Plane:
 
     async def poll(self, worker_id: str, body: Poll, *, held: float = POLL_SECONDS) -> Polled:
         """Wait up to `held` seconds for work. Raises NotFound for a worker the plane forgot."""
-        url = self._workers / worker_id / "poll"
+        url = f"{self._workers}/{worker_id}/poll"
         return await self._ask(url, body, Polled, seconds=held + REQUEST_SECONDS)
 
     async def report(self, worker_id: str, reports: list[Report]) -> list[Verdict]:
         """One verdict a report, in their order. Raises NotFound, TooLarge or Invalid."""
-        url = self._workers / worker_id / "report"
+        url = f"{self._workers}/{worker_id}/report"
         return await self._ask(url, reports, list[Verdict])
 
     async def checkpoints(self, worker_id: str, query: CheckpointQuery) -> list[Snapshot]:
         """What the query's lease may read. Raises Conflict once that is gone."""
-        return await self._ask(self._workers / worker_id / "checkpoints", query, list[Snapshot])
+        return await self._ask(f"{self._workers}/{worker_id}/checkpoints", query, list[Snapshot])
 
     async def erase(self, worker_id: str, message: EraseRuns) -> None:
         """Raises Conflict once the message's lease is gone."""
-        await self._ask(self._workers / worker_id / "erasures", message, None)
+        await self._ask(f"{self._workers}/{worker_id}/erasures", message, None)
 
     async def copy(self, worker_id: str, message: CopyThread) -> None:
         """Raises Conflict once its lease is gone or where the target is, NotFound."""
-        await self._ask(self._workers / worker_id / "copies", message, None)
+        await self._ask(f"{self._workers}/{worker_id}/copies", message, None)
 
     async def start_child(self, worker_id: str, message: StartChild) -> ChildStarted:
         """Raises Conflict once the message's lease is gone, NotFound for the assistant, Invalid."""
-        return await self._ask(self._workers / worker_id / "children", message, ChildStarted)
+        return await self._ask(f"{self._workers}/{worker_id}/children", message, ChildStarted)
 
     async def request(
         self, worker_id: str, method: str, path: str, body: object | None = None
@@ -144,7 +144,7 @@ class Plane:
         headers = {"content-type": JSON, "accept": JSON, "idempotency-key": ids.new_id()}
         headers[WORKER_HEADER] = worker_id
         data = b"" if body is None else serialize.encode(body)
-        url = URL(self.url + path)
+        url = self.url + path
         return await self._repeat(
             lambda: self._send(method, url, data, REQUEST_SECONDS, headers),
             patience=PATIENCE_SECONDS,
@@ -152,20 +152,20 @@ class Plane:
 
     async def answer(self, worker_id: str, answers: list[AuthAnswer]) -> None:
         """To questions that came with a poll. Any plane may be told: it passes them on."""
-        await self._ask(self._workers / worker_id / "answers", answers, None)
+        await self._ask(f"{self._workers}/{worker_id}/answers", answers, None)
 
     async def drain(self, worker_id: str) -> None:
         """Ask for no more work, and for that of polls that ended. Raises NotFound."""
-        await self._ask(self._workers / worker_id / "drain", {}, None)
+        await self._ask(f"{self._workers}/{worker_id}/drain", {}, None)
 
     @overload
-    async def _ask(self, url: URL, message: Any, answer: type[T], *, seconds: float = ...) -> T: ...
+    async def _ask(self, url: str, message: Any, answer: type[T], *, seconds: float = ...) -> T: ...
 
     @overload
-    async def _ask(self, url: URL, message: Any, answer: None) -> None: ...
+    async def _ask(self, url: str, message: Any, answer: None) -> None: ...
 
     async def _ask(
-        self, url: URL, message: Any, answer: type[T] | None, *, seconds: float = REQUEST_SECONDS
+        self, url: str, message: Any, answer: type[T] | None, *, seconds: float = REQUEST_SECONDS
     ) -> T | None:
         """The answer, decoded unless `answer` is None: then that there is one is all."""
         body = pack(message)
@@ -203,7 +203,7 @@ class Plane:
     async def _send(
         self,
         method: str,
-        url: URL,
+        url: str,
         body: bytes,
         seconds: float,
         headers: Mapping[str, str] | None = None,
