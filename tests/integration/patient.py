@@ -6,11 +6,11 @@ from typing import Any
 import attrs
 
 from duragraph import ids
-from duragraph.protocol import Checkpoint, Outcome, Report, Task, Verdict
+from duragraph.protocol import Checkpoint, Frame, Outcome, Report, Task, Verdict
 from duragraph.waiting import Wait
 from tests.helpers import Hand, Plane
 
-IN_TIME = 10
+IN_TIME = 20
 LONG = 3600.0
 """Seconds of a sleep whose end no test sees."""
 
@@ -44,11 +44,18 @@ class Begun:
         outcome = Outcome("waiting", waits=list(waits))
         return await self.hand.report(self.task, batch=batch, outcome=outcome)
 
+    async def done(self, *frames: Frame, batch: int = 2) -> Verdict:
+        """Come to the end of the graph."""
+        at = ids.checkpoint_id(self.at)
+        state = Checkpoint(at, self.at, "", "loop", 0, "", [], [], {})
+        return await self.hand.finish(
+            self.task, batch=batch, checkpoints=[state], frames=list(frames)
+        )
+
     async def woken(self, hand: Hand | None = None) -> "Begun":
         """The same run under its next lease."""
-        task = await next_task(hand or self.hand)
-        assert task.run_id == self.task.run_id
-        return attrs.evolve(self, hand=hand or self.hand, task=task)
+        hand = hand or self.hand
+        return attrs.evolve(self, hand=hand, task=await _task_of(hand, self.task.run_id))
 
     @property
     def effects(self) -> dict[str, bytes]:
@@ -59,17 +66,21 @@ async def next_task(hand: Hand) -> Task:
     return await asyncio.wait_for(hand.task(), IN_TIME)
 
 
+async def _task_of(hand: Hand, run_id: str) -> Task:
+    """Without what was offered as it was cancelled, or is again, since it ended elsewhere."""
+    while (task := await next_task(hand)).run_id != run_id:
+        pass
+    return task
+
+
 async def begin(hand: Hand, thread_id: str | None = None, **fields: Any) -> Begun:
     """A run on a thread of its own, or on this one."""
-    run_id = await hand.plane.start_run(thread_id or ids.new_id(), **fields)
-    while (task := await next_task(hand)).run_id != run_id:
-        pass  # offered as it was cancelled
-    return await _begun(hand, task)
+    return await take(hand, await hand.plane.start_run(thread_id or ids.new_id(), **fields))
 
 
-async def take(hand: Hand) -> Begun:
-    """Whatever is claimable."""
-    return await _begun(hand, await next_task(hand))
+async def take(hand: Hand, run_id: str) -> Begun:
+    """A run that is there."""
+    return await _begun(hand, await _task_of(hand, run_id))
 
 
 async def _begun(hand: Hand, task: Task) -> Begun:

@@ -54,20 +54,20 @@ async def test_one_that_comes_before_is_kept_until_the_run_asks(plane, hand, own
 async def test_one_that_comes_before_its_run_has_begun_is_kept_too(plane, hand):
     hand.slots = 0
     thread_id = ids.new_id()
-    await plane.start_run(thread_id, after_seconds=0.1)
+    run_id = await plane.start_run(thread_id, after_seconds=0.1)
     assert await signal(plane, f"/threads/{thread_id}") == 202
     hand.slots = 10
-    run = await take(hand)
+    run = await take(hand, run_id)
     await run.wait(run.signal())
     assert (await run.woken()).effects == {"signal": b"null"}
 
 
 async def test_it_is_for_the_run_that_holds_the_thread_not_for_the_next(plane, hand, owner):
     run = await begin(hand)
-    await plane.start_run(run.task.thread_id)
+    next_id = await plane.start_run(run.task.thread_id)
     assert await signal(plane, run.thread) == 202
     await hand.finish(run.task, batch=2)
-    following = await take(hand)
+    following = await take(hand, next_id)
     assert await kept(owner) == []
     await following.wait(following.signal())
     assert (await plane.get(following.path)).json["status"] == "running"

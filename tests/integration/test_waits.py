@@ -12,7 +12,7 @@ from duragraph.waiting import TIMED_OUT, Wait
 from tests.crash.evidence import audit
 from tests.integration.patient import IN_TIME, begin, next_task, report_all, signal, take
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 RUN = {"assistant_id": "g", "input": {}}
 ROWS = "select kind, name, due_at, result from wait order by key"
@@ -229,7 +229,8 @@ async def test_a_thread_past_its_time_to_live_stays_as_long_as_it_waits(
 async def test_it_ends_with_its_client_where_it_is_to(plane, hand, database_url):
     body = RUN | {"on_disconnect": "cancel"}
     async with plane.http.post("/runs/stream", json=body) as stream:
-        run = await take(hand)
+        run_id = stream.headers["Content-Location"].rpartition("/")[2]
+        run = await take(hand, run_id)
         await run.wait(run.sleep())
         stream.close()
     async with asyncio.timeout(IN_TIME):
@@ -275,9 +276,7 @@ async def test_of_planes_that_wake_at_once_one_does(hand, pool, owner):
     assert (await run.woken()).effects == {"sleep": b"null"}
 
 
-async def test_a_cancel_that_meets_the_wake_up_is_final(start_plane, owner, pool, database_url):
-    plane = await start_plane(hint_sweep_seconds=3600)
-    hand = await plane.worker("g")
+async def test_a_cancel_that_meets_the_wake_up_is_final(plane, hand, owner, pool, database_url):
     for _ in range(20):
         run = await begin(hand)
         await run.wait(run.sleep())
