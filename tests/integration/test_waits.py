@@ -309,10 +309,11 @@ async def test_many_sleep_at_once(plane, database_url):
         ]  # fmt: skip
         sleeping |= {report.run_id: report for report in told}
         await report_all(hand, told)
-    woken = []
+    woken = set()
     while len(woken) < many:
-        woken += [task.run_id for task in (await asyncio.wait_for(hand.poll(), IN_TIME)).tasks]
-    assert sorted(woken) == sorted(sleeping)
+        polled = await asyncio.wait_for(hand.poll(), IN_TIME)
+        woken |= {(task.run_id, task.epoch) for task in polled.tasks}
+    assert sorted(run_id for run_id, _ in woken) == sorted(sleeping)
     assert await audit(database_url) == many
 
 
