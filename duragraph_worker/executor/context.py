@@ -87,11 +87,18 @@ class Effects:
 
 
 async def _called(fn: Callable[..., Any], key: str) -> Any:
-    args = (key,) if inspect.signature(fn).parameters else ()
+    args = (key,) if _takes_key(fn) else ()
     if inspect.iscoroutinefunction(fn):
         return await fn(*args)
     result = await asyncio.to_thread(fn, *args)
     return await result if inspect.isawaitable(result) else result
+
+
+def _takes_key(fn: Callable[..., Any]) -> bool:
+    try:
+        return bool(inspect.signature(fn).parameters)
+    except ValueError:  # of some that are built in, as time.time
+        return False
 
 
 class Context:

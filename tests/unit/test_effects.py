@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import time
 from typing import Any
 
 import attrs
@@ -44,6 +45,15 @@ async def test_an_effect_is_kept_while_a_person_is_asked():
     await bench.run({})
     await bench.run(None, command={"resume": "yes"})
     assert (len(ran), bench.values["log"]) == (1, ["yes"])
+
+
+async def test_what_is_built_in_takes_no_key():
+    async def body(state: Any, ctx: Any) -> Any:
+        return {"log": [await ctx.effect("clock", time.time)]}
+
+    bench = Bench(plan(node("n", body), channels=channels(log=operator.add)))
+    await bench.run({})
+    assert bench.values["log"][0] > 0
 
 
 async def test_one_name_twice_in_a_body_is_an_error():
