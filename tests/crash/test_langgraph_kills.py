@@ -21,7 +21,7 @@ from tests.crash.evidence import audit
 from tests.crash.stories import OWN, Story, Told, check_customs, difference, play
 from tests.crash.witness import side_log
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS = int(os.environ.get("CRASH_KILLS", "200"))
 SECONDS_A_KILL = 1.2
