@@ -143,6 +143,8 @@ class Agenda:
     """The nodes of the superstep before: who `update_state` speaks for, whom breakpoints follow."""
     update: tuple[str, int] | None = None
     """The run whose update made this, and of which of its supersteps, from 1."""
+    first_step: int | None = None
+    """Where the run that made this began: its recursion limit counts from there."""
 
     @classmethod
     def load(cls, topology: Topology, opaque: bytes) -> "Agenda":
@@ -158,6 +160,7 @@ class Agenda:
             sends=[Push(node, bytes(arg)) for node, arg in kept.sends],
             ran=kept.ran,
             update=kept.update,
+            first_step=kept.first_step,
         )
 
     def dump(self) -> bytes:
@@ -170,6 +173,7 @@ class Agenda:
                 sends=[(send.node, msgspec.Raw(send.arg)) for send in self.sends],
                 ran=self.ran,
                 update=self.update,
+                first_step=self.first_step,
             )
         )
 
@@ -281,3 +285,4 @@ class _Kept(msgspec.Struct, omit_defaults=True):
     sends: list[Target] = []
     ran: list[str] = []
     update: tuple[str, int] | None = None
+    first_step: int | None = None

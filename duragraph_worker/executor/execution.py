@@ -66,6 +66,8 @@ class Execution(GraphState):
     def go_on(self, recorded: Iterable[Write] = (), *, armed: bool, quiet: bool) -> None:
         """Take up the tasks where `recorded` left them."""
         self._armed, self._quiet = armed, quiet
+        if quiet and self.run.task.resuming and self.agenda.first_step is not None:
+            self._first_step = self.agenda.first_step
         self.schedule(recorded)
 
     def retry(self) -> None:
@@ -96,6 +98,7 @@ class Execution(GraphState):
         """
         breaks = self.run.kwargs if not self.place.ns else None
         limit = self.run.recursion_limit
+        self.agenda.first_step = self._first_step
         while True:
             self._show_checkpoint()
             self._forget_results()

@@ -42,6 +42,7 @@ class GraphState:
         """Begin with the input `data`, JSON; what was left undone before is given up."""
         self.agenda.discard()
         self.agenda.start, self.agenda.start_goto, self.agenda.ran = data, list(goto), []
+        self.agenda.first_step = self.checkpoints.step
         self.checkpoint("input")
 
     def schedule(self, recorded: Iterable[Write] = ()) -> None:
@@ -63,6 +64,7 @@ class GraphState:
 
     def fork(self) -> None:
         """Branch off the checkpoint taken up: its tasks run again, under ids of their own."""
+        self.agenda.first_step = self.checkpoints.step
         self.checkpoint("fork")
 
     # giving

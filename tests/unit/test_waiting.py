@@ -12,6 +12,7 @@ from duragraph.errors import Conflict
 from duragraph.protocol import Effect, Outcome
 from duragraph.waiting import TIMED_OUT, Wait
 from duragraph_worker import Graph, node
+from duragraph_worker.command import Command
 from duragraph_worker.local.runs import Local
 from duragraph_worker.messages import AIMessage, AIMessageChunk
 from duragraph_worker.plan import Channel, Join, Node
@@ -389,6 +390,21 @@ async def test_another_run_shows_what_the_one_before_it_has_shown():
     await graph.run({}, run_id="r0", stream_mode="custom")
     await graph.run(None, command={"resume": 1}, run_id="r1", stream_mode="custom")
     assert graph.frames("custom") == [("custom", "napping")] * 2
+
+
+@pytest.mark.parametrize("limit", [3, 5])
+async def test_the_recursion_limit_counts_over_wake_ups(limit: int):
+    async def body(state: Any, ctx: Any) -> Any:
+        await ctx.sleep(1)
+        return Command(update={"log": ["again"]}, goto="n")
+
+    graph = Bench(plan(bare("n", body), channels=channels(log=operator.add)))
+    config = {"recursion_limit": limit}
+    outcome = await graph.run({"log": []}, run_id=RUN, config=config)
+    while outcome.status == "waiting":
+        outcome = await wake(graph, *outcome.waits, config=config)
+    assert b"GraphRecursionError" in (outcome.error or b"")
+    assert len(graph.values["log"]) == limit
 
 
 # with no server
