@@ -1,8 +1,8 @@
 """Auth handlers, run by a worker: who comes in, who is asked what, and what they see of it.
 
-Each row of ASKED was played on LangGraph's server, 0.16.7, with the same handlers: the statuses for
-the owner and for somebody else, and what was asked of them. It often asks `threads.read` again for
-what it reads after a change; that is left out.
+Each row of ASKED was played on LangGraph's server, 0.16.7, which has no signals, with the same
+handlers: the statuses for the owner and for somebody else, and what was asked of them. It often
+asks `threads.read` again for what it reads after a change; that is left out.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ ASKED = [
     ("PATCH", f"/threads/{T}", {"metadata": {"z": 1}}, 200, 404, "threads.update"),
     ("GET", f"/threads/{T}/state", None, 200, 404, READ),
     ("POST", f"/threads/{T}/state", {"values": {"secret": 2}}, 200, 404, "threads.update"),
+    ("POST", f"/threads/{T}/signals", {"name": "go"}, 409, 404, "threads.update"),
     ("GET", f"/threads/{T}/history", None, 200, 404, READ),
     ("POST", f"/threads/{T}/history", {}, 200, 404, READ),
     ("POST", f"/threads/{T}/copy", None, 200, 409, f"{READ} threads.create"),

@@ -105,6 +105,8 @@ INPUTS = {
         f"/threads/{BUSY}/runs", {"assistant_id": "g", "multitask_strategy": "reject"}
     ),
     "a state update of a busy thread": post(f"/threads/{BUSY}/state", {"values": {}}),
+    "a signal without a name": post(f"/threads/{BUSY}/signals", {"value": 1}),
+    "a signal to a thread without an open run": post(f"/threads/{TAKEN}/signals", {"name": "go"}),
     "a copy of an unknown thread": post(f"/threads/{UNKNOWN}/copy", b""),
     "an `extract` of what a thread has not": post(SEARCH, {"extract": {"a": "status"}}),
     "a time to live of 0": post(THREADS, {"ttl": {"ttl": 0}}),

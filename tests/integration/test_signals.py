@@ -5,7 +5,9 @@ import random
 
 import pytest
 
-from duragraph import ids
+from duragraph import ids, pg
+from duragraph.errors import NotFound
+from duragraph.pg import Limits, waits
 from duragraph.protocol import Effect
 from duragraph.waiting import TIMED_OUT
 from tests.crash.evidence import audit
@@ -116,6 +118,31 @@ async def test_one_that_comes_to_a_run_just_woken_is_there_as_it_goes_on(plane, 
     assert await signal(plane, run.thread) == 202
     woken = await run.woken(await plane.worker("g"))
     assert woken.effects == {"sleep": b"null", "signal": b"null"}
+
+
+async def test_users_signal_what_is_theirs(plane, hand, database_url):
+    """Within the limits of `duragraph_user`, whether the run waits already or not."""
+    pool = await pg.open_pool(database_url, "duragraph_user", size=1)
+    run = await begin(hand)
+    await plane.patch(run.thread, {"metadata": {"owner": "ann"}})
+
+    async def send(owner):
+        limits = Limits(threads=f'{{"owner":{{"$eq":"{owner}"}}}}')
+        at = pg.DEFAULT_ORGANIZATION, run.task.thread_id
+        async with pg.limited(pool, at[0], limits) as conn, conn.transaction():
+            return await waits.signal(conn, *at, name="go", payload=b"1")
+
+    with pytest.raises(NotFound):
+        await send("bob")
+    assert (await send("ann")).taken
+    await run.wait(run.signal(key="kept"))
+    run = await run.woken()
+    await run.wait(run.signal(key="waited for"), batch=1)
+    with pytest.raises(NotFound):
+        await send("bob")
+    assert (await send("ann")).taken
+    assert (await run.woken()).effects == {"kept": b"1", "waited for": b"1"}
+    pool.terminate()
 
 
 # what is refused
