@@ -7,6 +7,7 @@ import pytest
 
 from duragraph_worker import Graph, entrypoint, node
 from duragraph_worker.errors import ChildRunError
+from tests.agents import Boss, Desk, Researcher, calls, cast
 from tests.crash.evidence import audit
 from tests.integration.talking import serving
 
@@ -177,6 +178,33 @@ async def test_a_graph_does_the_same_with_no_server(served, graph):
     await served.get(f"{run}/join")
     here, there = await app().arun(given), (await served.get(f"{path}/state")).json["values"]
     assert here.output == there
+
+
+@pytest.mark.parametrize(
+    ("graph", "scripts"),
+    [
+        (Desk, {"triage": [calls(("transfer_to_repairs", {}))], "repairs": ["Send it in."]}),
+        (
+            Boss,
+            {
+                "boss": [calls(*[("researcher", {"task": "x"})] * 2), "All done."],
+                "researcher": ["found"] * 2,
+            },
+        ),
+    ],
+)
+async def test_a_team_does_the_same_with_no_server(plane, graph, scripts):
+    given = {"messages": [{"role": "user", "content": "My teapot leaks.", "id": "q"}]}
+    with cast(**scripts):
+        here = await graph().arun(given)
+    with cast(**scripts) as played:
+        async with serving(plane, Desk, Boss, Researcher):
+            path, run = await start(plane, graph.plan.graph_id, input=given)
+            await plane.get(f"{run}/join")
+        there = (await plane.get(f"{path}/state")).json["values"]
+    said = [message["content"] for message in there["messages"]]
+    assert said == [message.text for message in here.output["messages"]]
+    assert [len(played.asked(name)) for name in scripts] == [len(s) for s in scripts.values()]
 
 
 async def test_a_run_that_answered_a_question_waits_and_goes_on(served):

@@ -1,7 +1,8 @@
 """Teams: conversations that are handed over, graphs as tools, tools that wait."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, TypedDict
 
 import pytest
@@ -15,55 +16,19 @@ from duragraph_worker import (
     handoff,
     llm_node,
     node,
-    register_provider,
     tool,
     tool_node,
 )
-from duragraph_worker.llm.providers import Request, unregister_provider
-from duragraph_worker.messages import AIMessage, AIMessageChunk
-from duragraph_worker.testing import ScriptedLLM
+from tests import agents
+from tests.agents import Boss, Cast, Desk, Researcher, calls
 
 IN_TIME = 5
 
 
-class Cast:
-    """Each model of the provider `cast` follows a script of its own."""
-
-    errors: tuple[type[Exception], ...] = ()
-
-    def __init__(self, **scripts: list[Any]) -> None:
-        self.roles = {name: ScriptedLLM(script) for name, script in scripts.items()}
-
-    async def complete(self, request: Request) -> AIMessage:
-        return await self.roles[request.model].complete(request)
-
-    def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
-        return self.roles[request.model].stream(request)
-
-    def asked(self, name: str) -> list[str]:
-        """The last message of each question."""
-        return [request.messages[-1].text for request in self.roles[name].requests]
-
-
 @pytest.fixture
-def cast() -> Iterator[Any]:
-    def of(**scripts: list[Any]) -> Cast:
-        cast = Cast(**scripts)
-        register_provider("cast", cast)
-        return cast
-
-    yield of
-    unregister_provider("cast")
-
-
-def calls(*wanted: tuple[str, dict[str, Any]]) -> AIMessage:
-    return AIMessage(
-        "",
-        tool_calls=[
-            {"name": name, "args": args, "id": f"c{at}", "type": "tool_call"}
-            for at, (name, args) in enumerate(wanted)
-        ],
-    )
+def cast() -> Iterator[Callable[..., Cast]]:
+    with ExitStack() as stack:
+        yield lambda **scripts: stack.enter_context(agents.cast(**scripts))
 
 
 def said(result: Any) -> list[str]:
@@ -72,18 +37,6 @@ def said(result: Any) -> list[str]:
 
 
 ASK = {"messages": [("user", "My teapot leaks.")]}
-
-
-@Graph(id="desk")
-class Desk:
-    """Two agents that hand over to each other."""
-
-    @entrypoint
-    @llm_node(model="cast/triage", tools=[handoff("repairs", update={"case": 7})])
-    def triage(self, state): ...
-
-    @llm_node(model="cast/repairs", tools=[handoff("triage")])
-    def repairs(self, state): ...
 
 
 def test_a_model_hands_the_conversation_over(cast):
@@ -138,22 +91,6 @@ def test_a_tools_own_command_goes_where_it_declares(cast):
     cast(bot=[calls(("escalate", {"reason": "angry"}))])
     error = Escalating().run(ASK).error
     assert "doesn't declare" in str(error)
-
-
-@Graph(id="researcher")
-class Researcher:
-    """Finds things out."""
-
-    @llm_node(model="cast/researcher")
-    async def look(self, state, llm, ctx):
-        await ctx.sleep(seconds=0.01)
-        return {"messages": [await llm(state["messages"])]}
-
-
-@Graph(id="boss")
-class Boss:
-    @llm_node(model="cast/boss", tools=[Researcher.as_tool()])
-    def lead(self, state): ...
 
 
 def test_a_graph_as_a_tool_is_a_child_run_and_nothing_is_asked_twice(cast):
