@@ -9,9 +9,9 @@ import pytest
 from duragraph.errors import Unavailable
 from duragraph_worker import AIMessage, Cache, Graph, Retry, Send, llm_node, node, tool
 from duragraph_worker.llm import cache as caches
-from duragraph_worker.llm.providers import Output, Parameters
+from duragraph_worker.llm.providers import Output, Parameters, register_provider
 from duragraph_worker.messages import HumanMessage
-from duragraph_worker.testing import scripted
+from duragraph_worker.testing import ScriptedLLM, scripted
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}
 TOKENS = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
@@ -295,8 +295,17 @@ def test_an_agent_asked_twice_runs_its_tools_once_and_says_it_in_messages_of_the
     assert ran == [1]
 
 
+class Thoughtful(ScriptedLLM):
+    """Lets whoever else is there go on before it answers."""
+
+    async def complete(self, request):
+        for _ in range(100):
+            await asyncio.sleep(0)
+        return await super().complete(request)
+
+
 async def test_who_asks_at_once_waits_for_the_one_answer():
-    class Fan:
+    class G:
         @node(goto=["ask"])
         def fan(self, state):
             return [Send("ask", {}) for _ in range(5)]
@@ -306,8 +315,9 @@ async def test_who_asks_at_once_waits_for_the_one_answer():
             replies = await asyncio.gather(*(llm("q", memo=True) for _ in range(2)))
             assert {each.text for each in replies} == {"one"}
 
-    with scripted("openai", ["one"]) as llm:
-        result = await Graph(id="g")(Fan)().arun({}, raise_error=True)
+    with scripted("openai", []):
+        register_provider("openai", llm := Thoughtful(["one"]))
+        result = await Graph(id="g")(G)().arun({}, raise_error=True)
     assert len(llm.requests) == 1
     assert result.usage["cached_calls"] == 9
 

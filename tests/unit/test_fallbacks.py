@@ -20,11 +20,12 @@ class Refused(ConnectionError):
 
 
 class Breaking(ScriptedLLM):
-    """Says a word, tells what it took, and breaks off."""
+    """Tells what it took, says a word, and breaks off."""
 
     async def stream(self, request):
         self.requests.append(request)
-        yield AIMessageChunk("Well, ", usage_metadata=TOKENS)
+        yield AIMessageChunk(usage_metadata=TOKENS)
+        yield AIMessageChunk("Well, ")
         raise ConnectionError("cut")
 
 
