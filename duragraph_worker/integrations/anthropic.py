@@ -4,7 +4,6 @@ Thinking becomes `reasoning` blocks, whose signatures go back as they came; bloc
 (server tools, redacted thinking) are kept as they are.
 """
 
-import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
@@ -31,7 +30,7 @@ from duragraph_worker.messages import (
 NAME = "anthropic"
 SILENCE = 600.0
 """Seconds that Anthropic may be silent, unless the client or the request says otherwise."""
-MAX_TOKENS = 8192
+MAX_TOKENS = 16_384
 """Of a reply, unless `max_tokens` says otherwise: Anthropic wants a number."""
 
 _FINISH = {
@@ -42,8 +41,6 @@ _FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-_NO_SCHEMAS = re.compile(r"claude-(2|3|instant|(opus|sonnet)-4(-0|-2025\d+)?$)")
-"""Models from before structured outputs."""
 _TEXT = ("type", "text", "citations", "cache_control")
 
 
@@ -239,7 +236,7 @@ def _parameters(request: Request) -> dict[str, Any]:
         "system": _system(request.messages),
     }
     if request.output is not None:
-        schema = _schema(request.model, request.output)
+        schema = _schema(request.output)
         if schema is None:
             asked = {"type": "any"} if tools else {"type": "tool", "name": request.output.name}
             # Whoever thinks can't be made to call a tool.
@@ -258,10 +255,8 @@ def _parameters(request: Request) -> dict[str, Any]:
     }
 
 
-def _schema(model: str, output: Output) -> dict[str, Any] | None:
-    """The schema as structured outputs have it; None where they can't."""
-    if _NO_SCHEMAS.match(model):
-        return None
+def _schema(output: Output) -> dict[str, Any] | None:
+    """The schema as structured outputs have it; None if they can't."""
     try:
         return anthropic.transform_schema(structured.closed(output.schema))
     except ValueError:

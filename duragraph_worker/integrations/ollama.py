@@ -5,8 +5,8 @@ Ollama numbers no tool calls, so they get ids here; it takes images as they are,
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -80,7 +80,7 @@ class Ollama:
             parts = await client.chat(**parameters, stream=True)
             async with aclosing(parts):
                 while True:
-                    with reading(NAME):
+                    with reading(NAME), _connecting():
                         async with asyncio.timeout(_silence(request)):
                             part = await anext(parts, None)
                     if part is None:
@@ -98,6 +98,17 @@ class Ollama:
                     yield _last(part, called=calls > 0)
                     return
         raise cut_off(NAME)
+
+
+@contextmanager
+def _connecting() -> Iterator[None]:
+    """Says what the SDK says only where it doesn't stream."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise ConnectionError(
+            f"no Ollama answers: {error}; start it, or say where it is with host= or OLLAMA_HOST"
+        ) from error
 
 
 def _silence(request: Request) -> float:
