@@ -46,7 +46,7 @@ async def thread(client):
 async def test_a_run_at_its_deadline_leaves_what_it_had(durability):
     kept, halted = Kept(), Halted()
     asked = f'{{"input": {{"log": []}}, "durability": "{durability}"}}'.encode()
-    run = Task("run", ids.new_id(), 1, 1, ids.new_id(), "a", "g", "1", asked, deadline_seconds=1)
+    run = Task("run", ids.new_id(), 1, 1, ids.new_id(), "a", "g", "1", asked, deadline_seconds=3)
     attempt = Attempt(run, kept, None, hosted(halted.graph, graph_id="g"))
     outcome = await attempt.outcome()
     assert outcome.status == "timeout"
