@@ -46,7 +46,7 @@ class Recorded:
 
 # The fence names no status: that would walk the partial index of all active runs. The
 # finishing report bumps the epoch and keeps its own number, so that a resend is a duplicate.
-# One that waits stays active, without a worker.
+# One that waits stays active, without a worker; the leases that it lost before are forgiven.
 # Who is `apart`, an update or a run that was refused, leaves its thread as it was when it fails.
 RECORD = f"""
 with x as materialized (
@@ -69,7 +69,8 @@ with x as materialized (
         active = x.outcome is null or x.outcome in ('pending', 'running'),
         worker_id = case when x.outcome = 'running' then null else r.worker_id end,
         epoch = r.epoch + (x.outcome is not null)::int,
-        attempt = r.attempt - coalesce((x.outcome in ('pending', 'running'))::int, 0),
+        attempt = case x.outcome when 'running' then 0 when 'pending' then r.attempt - 1
+            else r.attempt end,
         finished_epoch = case when x.outcome is null then r.finished_epoch else x.epoch end,
         finished_batch = case when x.outcome is null then r.finished_batch else x.batch end,
         asked = x.interrupts::text <> '{{}}',

@@ -212,7 +212,7 @@ async def parent(conn: Connection, run_id: str) -> Parent:
 
 TIE = """
 with tied as (
-    update run set tied = true where run_id in ($1, $4)
+    update run set tied = true where run_id in ($1, $4) and not tied
 )
 insert into wait (organization_id, thread_id, run_id, checkpoint_id, key, kind, child_id,
     child_thread_id)

@@ -76,6 +76,15 @@ async def test_waiting_charges_no_attempt(start_plane):
         await run.wait(run.sleep(0, key=str(n)), batch=1)
 
 
+async def test_a_lease_lost_long_ago_is_forgiven(start_plane, owner):
+    """A run of a year may see many workers die."""
+    hand = await (await start_plane(max_attempts=2)).worker("g")
+    run = await begin(hand)
+    await owner.execute("update run set attempt = 2")
+    await run.wait(run.sleep(0))
+    assert (await run.woken()).task.attempt == 1
+
+
 async def test_no_deadline_counts_what_is_waited(waiting, owner, pool):
     """Nor does a wait look like a lease that ran out."""
     await owner.execute("update run set leased_at = now() - interval '1 day'")
