@@ -9,12 +9,13 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 
 from duragraph_worker import AIMessage, Graph, Message, add_messages, llm_node, node, tool
-from duragraph_worker.integrations.openai import OpenAI
 from duragraph_worker.llm.providers import register_provider, unregister_provider
 from duragraph_worker.testing import scripted
 from tests.conformance.graphs import ErrorGraph, InterruptGraph, SubgraphGraph, TokensGraph
-from tests.integration import test_openai as wire
 from tests.integration.talking import serving
+from tests.providers import fake
+from tests.providers.vendors import provider
+from tests.providers.wires import Call, Reply, says
 
 pytestmark = [pytest.mark.timeout(30), pytest.mark.parametrize("transport", ["sse", "websocket"])]
 
@@ -138,27 +139,15 @@ async def test_a_models_tool_calls_arrive_in_its_message(client, transport):
 
 @pytest.fixture
 async def openai():
-    fake = wire.Fake()
-    async with wire.serving(fake) as base_url:
-        register_provider("openai", OpenAI(base_url=base_url, api_key="secret"))
-        yield fake
+    async with fake.serving(fake.Fake("openai")) as server:
+        register_provider("openai", provider("openai", server.url))
+        yield server
         unregister_provider("openai")
 
 
 async def test_what_openai_streams_comes_as_content_blocks(client, openai, transport):
-    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": ""}}
-    openai.script = [
-        [
-            wire.chunk({"role": "assistant", "content": "I"}),
-            wire.chunk({"content": "'ll add"}),
-            wire.chunk({"tool_calls": [{"index": 0, **call}]}),
-            wire.piece('{"a":1,'),
-            wire.piece('"b":2}'),
-            wire.chunk({}, "tool_calls"),
-            wire.chunk(usage=wire.USAGE),
-        ],
-        wire.text("three"),
-    ]
+    asking = Reply(text=("I", "'ll add"), calls=(Call("add", '{"a":1,"b":2}', "c1"),))
+    openai.script = [asking, says("three")]
     async with client.threads.stream(assistant_id="agent", transport=transport) as thread:
         await thread.run.start(input=HEY)
         events = await gathered(thread.subscribe(["messages"]))
@@ -174,7 +163,10 @@ async def test_what_openai_streams_comes_as_content_blocks(client, openai, trans
     assert called["content"] == {
         "type": "tool_call", "name": "add", "args": {"a": 1, "b": 2}, "id": "c1",
     }  # fmt: skip
-    assert end["usage"] == wire.COUNTED
+    assert end["usage"] == {
+        "input_tokens": 9, "output_tokens": 4, "total_tokens": 13,
+        "input_token_details": {"cache_read": 2},
+    }  # fmt: skip
     assert end["metadata"]["finish_reason"] == "tool_calls"
     assert len([event for event in events if data(event) == "message-finish"]) == 2
 
