@@ -63,7 +63,8 @@ class NodeTask:
     error: str | None = None
     interrupts: tuple[Interrupt, ...] = ()
     """What it asked last, answered or not."""
-    answers: list[Any] = attrs.field(factory=list)
+    answers: dict[str, list[Any]] = attrs.field(factory=dict)
+    """By part of the body, "" but for tools that ask."""
     answered_by: str | None = None
     """The run whose one resume value is among the answers."""
     replayed: bool = False

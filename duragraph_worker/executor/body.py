@@ -7,13 +7,17 @@ again and finds the result on record.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from duragraph.waiting import Wait
-from duragraph_worker.errors import Held
+from duragraph_worker.errors import GraphWait, Held
+
+T = TypeVar("T")
 
 TURNS = 10
 """Of the loop, before a body counts as still: what begins next does so within a few."""
@@ -42,8 +46,7 @@ class Body:
         self.shown: dict[str, int] = {}
         self._names: set[str] = set()
         """Of effects and waits."""
-        self.asked = 0
-        """Questions to people."""
+        self._asked: Counter[str] = Counter()
         self._held: dict[str, tuple[Held, asyncio.Future[None]]] = {}
         self._busy = self._changes = self._cancels = 0
         self._parked = self._left = False
@@ -64,6 +67,22 @@ class Body:
             self._busy -= 1
             _in_effect.reset(token)
             self._changed()
+
+    def ask(self, scope: str) -> int:
+        """How many questions this part of it has asked before."""
+        self._asked[scope] += 1
+        return self._asked[scope] - 1
+
+    def sync(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` on the loop, for a sync body in its thread."""
+        if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - the one that does not raise
+            work.close()
+            raise RuntimeError("`.sync` is for sync bodies, which run in threads: await it here")
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+        except CancelledError:
+            # The run has let go of the body; of this thread, too.
+            raise GraphWait(()) from None
 
     def claim(self, name: str) -> bool:
         """Whether it is used for the first time."""

@@ -54,7 +54,7 @@ class Emit:
 
     def sync(self, value: Any, *, name: str | None = None) -> None:
         """The same from a sync body."""
-        asyncio.run_coroutine_threadsafe(self(value, name=name), self._body.loop).result()
+        self._body.sync(self(value, name=name))
 
 
 class Effects:
@@ -83,7 +83,7 @@ class Effects:
 
     def sync(self, name: str, fn: Callable[..., Any]) -> Any:
         """The same from a sync body."""
-        return asyncio.run_coroutine_threadsafe(self(name, fn), self._spot.body.loop).result()
+        return self._spot.body.sync(self(name, fn))
 
 
 async def _called(fn: Callable[..., Any], key: str) -> Any:
@@ -209,19 +209,19 @@ class Context:
 
         Several questions in a body are told apart by their order. What raises is no `Exception`.
         """
-        task, answers, at = self._task, self._run.answers, self.body.asked
-        self.body.asked += 1
-        if at < len(task.answers):
-            return task.answers[at]
-        interrupt_id = digest(task.ns, at)
+        task, answers, scope = self._task, self._run.answers, self._spot.scope
+        at, known = self.body.ask(scope), task.answers.setdefault(scope, [])
+        if at < len(known):
+            return known[at]
+        interrupt_id = digest(task.ns, scope, at) if scope else digest(task.ns, at)
         if interrupt_id in answers.by_id:
-            task.answers.append(answers.by_id[interrupt_id])
+            known.append(answers.by_id[interrupt_id])
         elif answers.value is not None:
-            task.answers.append(answers.value)
+            known.append(answers.value)
             task.answered_by, answers.value = answers.run_id, None
         else:
             self._stop(Interrupt(value, interrupt_id))
-        return task.answers[at]
+        return known[at]
 
     def _stop(self, interrupt: Interrupt) -> NoReturn:
         raise GraphInterrupt((interrupt,))

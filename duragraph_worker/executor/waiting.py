@@ -4,24 +4,20 @@ Owns their keys and results. How a body is let go of is in `body.py`; who ends a
 `local/waiting.py`, records an effect of the wait's key.
 """
 
-import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import CancelledError
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 import attrs
 import msgspec
 
 from duragraph.waiting import MOST_SECONDS, TIMED_OUT, Wait
 from duragraph_worker import serialize
-from duragraph_worker.errors import ChildRunError, GraphWait, Held
+from duragraph_worker.errors import ChildRunError, Held
 from duragraph_worker.executor.agenda import digest
 from duragraph_worker.executor.body import Body, refuse_in_effect
 from duragraph_worker.plan import Plan
-
-T = TypeVar("T")
 
 
 @attrs.frozen
@@ -100,14 +96,6 @@ class _Waiting:
     def _result(self, key: str) -> Any:
         return serialize.decode(self._spot.effects[key])
 
-    def _in_thread(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._spot.body.loop)
-        try:
-            return future.result()
-        except CancelledError:
-            # The run has let go of the body; of this thread, too.
-            raise GraphWait(()) from None
-
 
 class Sleep(_Waiting):
     """`await ctx.sleep(days=30)`: holds no worker meanwhile and outlives all of them."""
@@ -133,7 +121,7 @@ class Sleep(_Waiting):
 
     def sync(self, seconds: float = 0, **options: Any) -> None:
         """The same from a sync body."""
-        self._in_thread(self(seconds, **options))
+        self._spot.body.sync(self(seconds, **options))
 
 
 class WaitFor(_Waiting):
@@ -157,7 +145,7 @@ class WaitFor(_Waiting):
 
     def sync(self, event: str, **options: Any) -> Any:
         """The same from a sync body."""
-        return self._in_thread(self(event, **options))
+        return self._spot.body.sync(self(event, **options))
 
 
 class _Ended(msgspec.Struct):
@@ -200,7 +188,7 @@ class ChildRuns(_Waiting):
 
     def sync(self, target: Any, input: Any = None, **options: Any) -> Any:
         """The same from a sync body."""
-        return self._in_thread(self(target, input, **options))
+        return self._spot.body.sync(self(target, input, **options))
 
 
 def _checked(seconds: float) -> float:

@@ -138,7 +138,7 @@ def _result(updates: list[Update]) -> bytes:
 
 class _Kept(msgspec.Struct, omit_defaults=True):
     goto: list[str | Target] = []
-    answers: list[Any] = []
+    answers: dict[str, list[Any]] = {}
     answered_by: str | None = None
     updates: list[tuple[str, msgspec.Raw]] = []
     """Only where one key was written more than once: `result` can't tell."""

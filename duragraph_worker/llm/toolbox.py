@@ -12,7 +12,7 @@ import msgspec
 from duragraph.usage import Usage
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
-from duragraph_worker.errors import masked
+from duragraph_worker.errors import GraphInterrupt, masked
 from duragraph_worker.executor.memos import Memos
 from duragraph_worker.llm.cache import Store
 from duragraph_worker.llm.tools import Tool, ToolInputError
@@ -60,8 +60,11 @@ async def answers(
     ]
     results = await asyncio.gather(*running, return_exceptions=True)
     for result in results:
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) and not isinstance(result, GraphInterrupt):
             raise result
+    stops = [result for result in results if isinstance(result, GraphInterrupt)]
+    if stops:
+        raise GraphInterrupt(tuple(asked for stop in stops for asked in stop.interrupts))
     refused = (
         _refusal(each["name"], each["id"], f"its arguments are no JSON object: {each['error']}")
         for each in reply.invalid_tool_calls
@@ -80,7 +83,8 @@ async def _answer(
     async def run(key: str) -> tuple[str, Any]:  # noqa: ARG001 - tools make their own keys
         ctx.tool("tool-started", call_id or "", tool_name=name, input=wanted["args"])
         try:
-            said = _said(await tool.run(wanted["args"], ctx.within(effect)))
+            part = ctx.within(effect) if tool.waits else None
+            said = _said(await tool.run(wanted["args"], part))
         except Exception as error:
             told = msgspec.json.decode(masked(error))
             ctx.tool("tool-error", call_id or "", message=told["message"], code=told["error"])

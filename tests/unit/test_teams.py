@@ -181,6 +181,7 @@ async def test_a_tool_may_wait_for_a_signal_and_ask_a_person(cast):
     await asyncio.sleep(0)
     app.signal("t", "budget", 9)
     asked = await asyncio.wait_for(running, IN_TIME)
-    while asked.interrupts:
-        asked = await app.aresume("t", {each.id: "yes" for each in asked.interrupts})
-    assert said(asked)[2:] == ["tea for 9, yes", "milk for 9, yes", "Bought."]
+    assert {each.value for each in asked.interrupts} == {"tea?", "milk?"}
+    answers = {each.id: each.value.upper() for each in asked.interrupts}
+    bought = await app.aresume("t", answers)
+    assert said(bought)[2:] == ["tea for 9, TEA?", "milk for 9, MILK?", "Bought."]

@@ -304,6 +304,15 @@ async def test_a_sync_body_waits_too():
     assert len(ended) == 3
 
 
+async def test_a_sync_twin_in_an_async_body_is_refused():
+    async def body(state: Any, ctx: Any) -> Any:
+        ctx.sleep.sync(1)
+
+    async with asyncio.timeout(IN_TIME):
+        outcome = await bench(body).run({}, run_id=RUN)
+    assert b"await it here" in (outcome.error or b"")
+
+
 async def test_a_nodes_timeout_does_not_count_what_it_waits():
     async def body(state: Any, ctx: Any) -> Any:
         await ctx.sleep(3600)
