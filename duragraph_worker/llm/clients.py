@@ -1,12 +1,37 @@
 """A vendor's client for each event loop: connections can't be shared between loops."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 Client = TypeVar("Client")
+
+
+class Closes(Protocol):
+    async def close(self) -> None: ...
+
+
+Closed = TypeVar("Closed", bound=Closes)
+
+
+class Closing(AbstractAsyncContextManager[Closed]):
+    """Opens a client that is no context manager itself.
+
+    An async generator won't do for that: a loop that ends closes all of those at once, and
+    `Clients` would close it a second time.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[Closed]]) -> None:
+        self._make = make
+
+    async def __aenter__(self) -> Closed:
+        self._client = await self._make()
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
 
 
 class Clients(Generic[Client]):

@@ -4,6 +4,7 @@ A vendor's store adds the few methods that speak with its server, and is asked o
 checked here: nobody sends it an empty batch, a filter without effect or a vector of wrong length.
 """
 
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -181,3 +182,8 @@ Item = TypeVar("Item")
 def batches(items: Sequence[Item], size: int) -> Iterable[Sequence[Item]]:
     """The items, at most so many at once."""
     return (items[at : at + size] for at in range(0, len(items), size))
+
+
+def point_id(namespace: str, document_id: str) -> str:
+    """A document's id where a store takes UUIDs only, and one collection holds all namespaces."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{len(namespace)}:{namespace}{document_id}"))

@@ -1,0 +1,113 @@
+"""A store of each vendor: real, in this process or a server of its own, or a fake of its wire."""
+
+import asyncio
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession, web
+
+from duragraph_worker.integrations.chroma import Chroma
+from duragraph_worker.integrations.pgvector import PgVector
+from duragraph_worker.integrations.pinecone import Pinecone
+from duragraph_worker.integrations.qdrant import Qdrant
+from duragraph_worker.vectors.memory import InMemory
+from tests.conftest import database_named, statement
+from tests.stores.fake_pinecone import FakePinecone
+
+STORES = ("memory", "chroma", "chroma-server", "pgvector", "qdrant", "pinecone")
+SERVERS = {
+    "chroma-server": "chroma_port",
+    "pgvector": "vector_database",
+    "pinecone": "pinecone",
+}
+"""The fixture that a store needs."""
+OF_ONE_OBJECT = ("memory", "qdrant")
+"""Their documents are those of an object."""
+_numbers = count(1)
+
+
+@pytest.fixture(params=STORES)
+def vendor(request):
+    return request.param
+
+
+@pytest.fixture
+def make(vendor, request, tmp_path):
+    """Makes objects of one new collection, with options of their own."""
+    name = f"Handbook{next(_numbers)}"
+    server = request.getfixturevalue(SERVERS[vendor]) if vendor in SERVERS else None
+    return {
+        "memory": lambda **options: InMemory(name, **options),
+        "chroma": lambda **options: Chroma(name, path=str(tmp_path), **options),
+        "chroma-server": lambda **options: Chroma(name, host="127.0.0.1", port=server, **options),
+        "pgvector": lambda **options: PgVector(name, url=server, **options),
+        "qdrant": lambda **options: Qdrant(name, location=":memory:", **options),
+        "pinecone": lambda **options: Pinecone(
+            name.lower(), api_key="the-key", host=server.url, **options
+        ),
+    }[vendor]
+
+
+@pytest.fixture
+def pinecone():
+    """In a thread of its own: stores are used on loops that tests make, too."""
+    fake = FakePinecone()
+    with served(fake.app) as fake.url:
+        yield fake
+
+
+@pytest.fixture(scope="session")
+def vector_database(servers):
+    asyncio.run(statement(servers.database_url, "create database vectors"))
+    return database_named(servers.database_url, "vectors")
+
+
+@pytest.fixture(scope="session")
+def chroma_port(tmp_path_factory, unused_tcp_port_factory):
+    """`chroma run`, which is also told where to listen."""
+    port = unused_tcp_port_factory()
+    folder = tmp_path_factory.mktemp("chroma")
+    command = [Path(sys.executable).with_name("chroma"), "run", "--path", folder]
+    with subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL) as server:
+        try:
+            asyncio.run(asyncio.wait_for(answered(f"http://127.0.0.1:{port}/api/v2/heartbeat"), 60))
+            yield port
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def served(app):
+    """An aiohttp application on a loop and in a thread of its own; its URL."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(app)
+
+    async def start():
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(loop.run_until_complete, start()).result()
+        running = thread.submit(loop.run_forever)
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        loop.call_soon_threadsafe(loop.stop)
+        running.result()
+        thread.submit(loop.run_until_complete, runner.cleanup()).result()
+    loop.close()
+
+
+async def answered(url):
+    """Once a server answers 200."""
+    async with ClientSession() as session:
+        while True:
+            try:
+                async with session.get(url) as answer:
+                    if answer.status == 200:
+                        return
+            except ClientError:
+                await asyncio.sleep(0.05)
