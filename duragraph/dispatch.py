@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+import attrs
 import structlog
 
 from duragraph import metrics, pg
@@ -40,6 +41,7 @@ class Dispatcher:
 
     async def poll(self, worker_id: str, body: Poll) -> Polled:
         """Hold the poll until there is something for its worker. Raises NotFound."""
+        came = time.monotonic()
         seat = await self._seat(worker_id)
         active = {lease.run_id for lease in body.active}
         for run_id in active & seat.offers.keys():
@@ -49,10 +51,10 @@ class Dispatcher:
         if seat.free and not self._behind.isdisjoint(serves(seat.worker)):
             self._look.set()
         polled = seat.take()
-        if polled.tasks or polled.control or polled.questions or self._streams.closing:
-            return polled
-        await seat.wait()
-        return seat.take()
+        if not (polled.tasks or polled.control or polled.questions or self._streams.closing):
+            await seat.wait()
+            polled = seat.take()
+        return attrs.evolve(polled, held_seconds=time.monotonic() - came)
 
     async def knows(self, worker_id: str) -> bool:
         """Whether it has registered. Raises Unavailable."""

@@ -213,6 +213,8 @@ class Polled:
     tasks: list[Task]
     control: list[Control]
     questions: list[AuthQuestion] = attrs.field(factory=list)
+    held_seconds: float | None = None
+    """How long the plane held the poll: the rest is what its leases have lost on the road."""
 
 
 @attrs.frozen

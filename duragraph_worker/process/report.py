@@ -58,11 +58,17 @@ class Recording:
     """One attempt's `Recorder`: holds what was put until the plane has acknowledged it."""
 
     def __init__(
-        self, lease: Lease, ready: Callable[["Recording"], None], *, fence: float = FENCE_SECONDS
+        self,
+        lease: Lease,
+        ready: Callable[["Recording"], None],
+        *,
+        taken: float | None = None,
+        fence: float = FENCE_SECONDS,
     ) -> None:
-        """`ready` is called when there is something to report. The lease counts as just taken.
+        """`ready` is called when there is something to report.
 
-        `fence` seconds after its last renewal nothing new starts.
+        The lease is as of `taken` (monotonic, now if None); `fence` seconds after its last
+        renewal nothing new starts.
         """
         self.lease = lease
         self.over = False
@@ -71,7 +77,7 @@ class Recording:
         self._failed = False
         self._ready = ready
         self._fence = fence
-        self._renewed = monotonic()
+        self._renewed = monotonic() if taken is None else taken
         self._pending: deque[Item | Outcome] = deque()
         self._flying: list[Item | Outcome] = []
         self._batch = 1
@@ -199,8 +205,8 @@ class Reporter:
         self._woken = asyncio.Event()
         self._room = REQUEST_BYTES
 
-    def open(self, lease: Lease) -> Recording:
-        return Recording(lease, self._enlist, fence=self._fence)
+    def open(self, lease: Lease, *, taken: float | None = None) -> Recording:
+        return Recording(lease, self._enlist, taken=taken, fence=self._fence)
 
     async def run(self) -> NoReturn:
         """Until cancelled, or until `send` raises what concerns the whole worker (NotFound, …)."""

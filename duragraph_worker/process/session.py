@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from time import monotonic
 
 from duragraph.errors import DuraGraphError
 from duragraph.protocol import (
@@ -63,10 +64,9 @@ class Session:
         """Which of the two polls the plane holds."""
         self._attempts: dict[Lease, Attempt] = {}
         self._epochs: dict[str, int] = {}
+        self._fence = registered.lease_seconds * FENCE_SECONDS / LEASE_SECONDS
         self._reporter = Reporter(
-            partial(plane.report, self._id),
-            lost=self._stop,
-            fence=registered.lease_seconds * FENCE_SECONDS / LEASE_SECONDS,
+            partial(plane.report, self._id), lost=self._stop, fence=self._fence
         )
         self._heartbeat = Heartbeat(
             plane.heartbeat_url(self._id),
@@ -122,12 +122,13 @@ class Session:
         return [each.job for each in self._attempts.values() if each.job is not None]
 
     async def _poll(
-        self, group: asyncio.TaskGroup, place: int, start: Callable[[Task], None]
+        self, group: asyncio.TaskGroup, place: int, start: Callable[[Task, float], None]
     ) -> None:
         while await self._turn(place):
             self._held[place] = True
             try:
                 request = Poll(max(0, self._free), list(self._attempts))
+                sent = monotonic()
                 polled = await self._plane.poll(self._id, request, held=self._hold_seconds)
             finally:
                 self._held[place] = False
@@ -136,10 +137,16 @@ class Session:
                 self._lose(control)
             if self._answers is not None:
                 self._answers.begin(group, polled.questions)
+            held = polled.held_seconds
+            taken = monotonic() if held is None else sent + held
             fresh = [task for task in polled.tasks if task.epoch > self._epochs.get(task.run_id, 0)]
+            if fresh and monotonic() - taken >= self._fence:
+                # This process stood still meanwhile: the runs may be others' by now.
+                log.warning("work came too late to be begun", extra={"runs": len(fresh)})
+                continue
             self._heartbeat.hold([Lease(task.run_id, task.epoch) for task in fresh])
             for task in fresh:
-                start(task)
+                start(task, taken)
 
     async def _turn(self, place: int) -> bool:
         """Wait for a free slot, unless this poll must be held to hear of cancels; False at the end.
@@ -151,7 +158,7 @@ class Session:
             await self._freed.wait()
         return not self._draining
 
-    def _start(self, group: asyncio.TaskGroup, task: Task) -> None:
+    def _start(self, group: asyncio.TaskGroup, task: Task, taken: float) -> None:
         if (epoch := self._epochs.pop(task.run_id, None)) is not None:
             self._lose(Control(task.run_id, epoch, "fenced"))
         self._epochs[task.run_id] = task.epoch
@@ -159,7 +166,7 @@ class Session:
             del self._epochs[next(iter(self._epochs))]
         lease = Lease(task.run_id, task.epoch)
         graph = self._graphs.get((task.graph_id, task.version))
-        attempt = Attempt(task, self._reporter.open(lease), self._reach, graph)
+        attempt = Attempt(task, self._reporter.open(lease, taken=taken), self._reach, graph)
         self._attempts[lease] = attempt
         self._free -= attempt.slots
         if self._draining:

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import attrs
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -33,7 +34,9 @@ pytestmark = pytest.mark.timeout(20)
 class Peer:
     """Speaks the plane's side of the wire and decides nothing by itself."""
 
-    def __init__(self):
+    def __init__(self, registered: Registered):
+        self.answer = registered
+        self.held_seconds: float | None = None
         self.changed = asyncio.Condition()
         self.registered: list[Register] = []
         self.tasks: list[Task] = []
@@ -75,7 +78,7 @@ class Peer:
 
     async def _register(self, request: web.Request) -> web.Response:
         self.registered.append(unpack(await request.read(), Register))
-        return answer(Registered(f"w{len(self.registered)}", poll_seconds=5.0))
+        return answer(attrs.evolve(self.answer, worker_id=f"w{len(self.registered)}"))
 
     async def _poll(self, request: web.Request) -> web.Response:
         poll = unpack(await request.read(), Poll)
@@ -94,7 +97,8 @@ class Peer:
                 )
                 if self._gone(request):
                     return forgot()
-                polled = Polled(self.tasks[: poll.slots], self.control)
+                tasks = self.tasks[: poll.slots]
+                polled = Polled(tasks, self.control, held_seconds=self.held_seconds)
                 self.tasks, self.control = self.tasks[poll.slots :], []
                 return answer(polled)
         finally:
@@ -151,8 +155,8 @@ class Log:
 
 
 @contextlib.asynccontextmanager
-async def serving(slots: int = 4) -> AsyncIterator[tuple[Peer, Log, Worker]]:
-    peer, log = Peer(), Log()
+async def serving(slots: int = 4, **registered: Any) -> AsyncIterator[tuple[Peer, Log, Worker]]:
+    peer, log = Peer(Registered("", poll_seconds=5.0, **registered)), Log()
     plans = [plan("quick", log.quick), plan("slow", log.slow)]
     async with TestServer(peer.app()) as server:
         worker = Worker(str(server.make_url("/")), graphs=plans, slots=slots)
@@ -193,6 +197,21 @@ async def test_a_task_offered_again_is_started_once():
         log.go_on.set()
         await peer.outcome("other")
         assert log.began.qsize() == 3
+
+
+async def test_what_reaches_a_worker_after_its_lease_is_not_begun(caplog):
+    async with serving(lease_seconds=0.1) as (peer, log, _):
+        # An answer that the plane gave at once, and that the worker read when it woke.
+        peer.held_seconds = 0.0
+        await peer.until(lambda: len(peer.held) == 2)
+        await asyncio.sleep(0.1)  # what is waited for is the end of the lease
+        await peer.say(task("quick"))
+        await peer.until(lambda: len(peer.polls) == 3)
+        assert log.began.empty()
+        assert "too late" in caplog.text
+        peer.held_seconds = None
+        await peer.say(task("quick"))
+        assert (await peer.outcome("run")).status == "success"
 
 
 async def test_a_higher_epoch_replaces_the_attempt_at_work():
