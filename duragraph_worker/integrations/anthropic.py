@@ -125,6 +125,8 @@ class _Told:
             case "message_start":
                 self.model = event.message.model
                 self.count(event.message.usage)
+                # Whatever becomes of the reply, the prompt is paid.
+                yield AIMessageChunk(usage_metadata=_counted(self._usage))
             case "content_block_start":
                 yield from self.block(event.index, event.content_block.to_dict(), begun=True)
             case "content_block_delta":

@@ -19,7 +19,7 @@ from duragraph_worker.llm.usage import spared, spent
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
 
 PASSING = frozenset({404, 408, 409, 413, 425, 429})
-"""HTTP statuses below 500 that say nothing against asking another model."""
+"""Of HTTP's statuses from 400 to 499, those that say nothing against asking another model."""
 
 Listen = Callable[[str], None]
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def passing(error: Exception) -> bool:
     """Whether another model might answer: not where the question or the key is at fault."""
     status = getattr(error, "status_code", None)
-    return status is None or status in PASSING or status >= 500  # noqa: PLR2004 - HTTP's
+    return status in PASSING or status not in range(400, 500)
 
 
 @attrs.define(eq=False)
@@ -114,6 +114,8 @@ class Asking:
         return reply
 
     def _tell(self, chunk: AIMessageChunk) -> None:
+        if chunk == AIMessageChunk(id=chunk.id, usage_metadata=chunk.usage_metadata):
+            return
         self.ctx.message(chunk)
         if self.listen is not None and chunk.text:
             self._heard = True

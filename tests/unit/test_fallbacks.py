@@ -12,7 +12,7 @@ TOKENS = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 
 
 class Refused(ConnectionError):
-    """A request that was answered with an HTTP error."""
+    """A request that was answered with an HTTP error, or a stream that told of one."""
 
     def __init__(self, status_code):
         super().__init__(f"HTTP {status_code}")
@@ -45,7 +45,7 @@ def asked(first, second=("from second",), third=("from third",), graph=Chain):
     [
         ConnectionError("down"),
         TimeoutError("silent"),
-        *map(Refused, (404, 408, 409, 413, 425, 429, 500, 502, 503, 529)),
+        *map(Refused, (-1, 200, 404, 408, 409, 413, 425, 429, 500, 502, 503, 529)),
     ],
 )
 def test_what_says_nothing_against_another_model_passes_on(error):
