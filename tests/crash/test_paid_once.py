@@ -21,7 +21,7 @@ from tests.crash.evidence import audit
 from tests.crash.paid_graphs import NAP_SECONDS, Paid
 from tests.crash.test_langgraph_kills import WORKERS, kill_at_random_moments
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 CLIENTS = 24
 REST_SECONDS = 120
