@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import attrs
@@ -74,7 +73,7 @@ def load(path: str | Path) -> None:
 
 @cache
 def _table() -> dict[str, list[Price]]:
-    with resources.files(__package__).joinpath("prices.csv").open() as lines:
+    with Path(__file__).with_name("prices.csv").open() as lines:
         return dict(_read(lines))
 
 
