@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from duragraph.protocol import Frame, Item, Outcome, Task
+from duragraph.usage import Usage
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
 from duragraph_worker.executor.execute import execute
@@ -207,7 +208,7 @@ class Bench:
 
     def put(self, item: Item) -> None:
         self.items.append(item)
-        if not isinstance(item, Frame):
+        if not isinstance(item, Frame | Usage):
             self.record.add(item)
 
     async def room(self) -> None: ...
@@ -235,7 +236,7 @@ class Bench:
             serialize.encode(kwargs),
             snapshot=snapshot,
             metadata=metadata,
-            effects=self.record.effects(snapshot),
+            effects=self.record.effects(snapshot) + self.record.memos(run_id),
             resuming=resuming,
         )
 

@@ -5,14 +5,17 @@ from decimal import Decimal
 
 import pytest
 
+from duragraph.protocol import Effect
 from duragraph.usage import Usage, dumps, totals
 from duragraph_worker import AIMessage, Graph, Retry, llm_node, node
 from duragraph_worker.llm import prices
 from duragraph_worker.llm.usage import spent
 from duragraph_worker.testing import scripted
+from tests.unit.plans import Bench
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}
 DAY = date(2026, 12, 1)
+RUN = "00000000-0000-7000-8000-000000000001"
 COLUMNS = "model,input,cached_input,cache_write,output,over,valid_from"
 
 
@@ -169,6 +172,20 @@ def test_bodies_account_for_calls_of_their_own():
         threaded >> awaited
 
     assert G().run({}).usage["models"]["openai/gpt-4o-mini"]["cost_usd"] == 0.0003
+
+
+async def test_the_account_of_a_call_goes_before_the_effect_that_it_paid_for():
+    class G:
+        @llm_node(memo=True)
+        def process(self, state): ...
+
+    bench = Bench(Graph(id="g")(G).plan)
+    with scripted("openai", [reply("paid once")]):
+        await bench.run(HI, run_id=RUN)
+    paid = [item for item in bench.items if isinstance(item, Usage | Effect)]
+    recalled, usage, answer, memo = paid
+    assert (recalled.result, answer.key) == (b"null", usage.key)
+    assert memo.checkpoint_id == RUN
 
 
 async def test_who_streams_usage_sees_each_call_and_others_none():
