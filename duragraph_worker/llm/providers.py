@@ -120,6 +120,20 @@ def unregister_provider(name: str) -> None:
     _registered.pop(name, None)
 
 
+@contextmanager
+def replaced(providers: Iterable[str], stand_in: Provider) -> Iterator[None]:
+    """Have the models of all these asked through another provider while the block runs."""
+    before = {name: _registered.get(name) for name in providers}
+    _registered.update(dict.fromkeys(before, stand_in))
+    try:
+        yield
+    finally:
+        for name, provider in before.items():
+            unregister_provider(name)
+            if provider is not None:
+                register_provider(name, provider)
+
+
 def resolve(model: str) -> tuple[Provider, str]:
     """The provider of `provider/model`, `provider:model` or a well-known bare name, and the model.
 
@@ -131,7 +145,7 @@ def resolve(model: str) -> tuple[Provider, str]:
     if name not in _BUILT_IN:
         raise ModelError(
             f"model {model!r} needs the provider {name!r}, which is not installed; installed: "
-            f"{', '.join(_names())}. Others are added with register_provider({name!r}, …)"
+            f"{', '.join(names())}. Others are added with register_provider({name!r}, …)"
         )
     try:
         module = importlib.import_module(f"duragraph_worker.integrations.{name}")
@@ -146,7 +160,7 @@ def resolve(model: str) -> tuple[Provider, str]:
 
 def split(model: str) -> tuple[str, str]:
     """The name of its provider, and the model's own. Raises ModelError if it has none."""
-    known = _names()
+    known = names()
     for separator in "/:":
         name, _, bare = model.partition(separator)
         if bare and (name in known or name in _WELL_KNOWN):
@@ -163,5 +177,6 @@ def split(model: str) -> tuple[str, str]:
     )
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """The providers there are, built in or registered."""
     return sorted(_BUILT_IN.keys() | _registered.keys())
