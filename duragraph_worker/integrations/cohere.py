@@ -4,7 +4,8 @@ Plans and thoughts become `reasoning` blocks, citations stand in `additional_kwa
 as they came.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import cohere
@@ -26,6 +27,8 @@ from duragraph_worker.messages import (
     ToolMessage,
     Usage,
 )
+from duragraph_worker.vectors.collection import batches
+from duragraph_worker.vectors.store import Vector
 
 NAME = "cohere"
 SILENCE = 300.0
@@ -38,6 +41,8 @@ _FINISH = {
     "TOOL_CALL": "tool_calls",
 }
 _PLAN = "tool_plan"
+_MOST_TEXTS = 96
+"""That are embedded by one request."""
 
 
 class Cohere:
@@ -86,6 +91,49 @@ class Cohere:
                 if chunk is not None:
                     yield chunk
         raise cut_off(NAME)
+
+
+class CohereEmbeddings:
+    """`Embeddings` of Cohere's models. `client_options` go to `cohere.AsyncClientV2`.
+
+    `dimensions` shortens the vectors of models that can. Raises the errors of `Cohere`.
+    """
+
+    def __init__(
+        self,
+        model: str = "embed-v4.0",
+        *,
+        dimensions: int | None = None,
+        max_retries: int = 2,
+        **client_options: Any,
+    ) -> None:
+        self._clients = Clients(lambda: _client(**client_options))
+        self._retries = Retries(max_retries, (httpx.TransportError,), _refusal)
+        self._asked: dict[str, Any] = {
+            "model": model,
+            "embedding_types": ["float"],
+            "request_options": {"max_retries": 0},
+        }
+        if dimensions is not None:
+            self._asked["output_dimension"] = dimensions
+
+    async def documents(self, texts: Sequence[str]) -> list[Vector]:
+        """A vector for each text that is to be found."""
+        return await self._embedded(texts, "search_document")
+
+    async def query(self, text: str) -> Vector:
+        """The vector of a text that is to find others."""
+        return (await self._embedded([text], "search_query"))[0]
+
+    async def _embedded(self, texts: Sequence[str], purpose: str) -> list[Vector]:
+        client = await self._clients.here()
+        made: list[Vector] = []
+        for batch in batches(texts, _MOST_TEXTS):
+            ask = partial(client.embed, texts=batch, input_type=purpose, **self._asked)
+            reply = await self._retries.call(ask)
+            with reading(NAME):
+                made += reply.embeddings.float_
+        return made
 
 
 class _Checked(httpx.AsyncByteStream):

@@ -5,8 +5,9 @@ Ollama numbers no tool calls, so they get ids here; it takes images as they are,
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +30,8 @@ from duragraph_worker.messages import (
     ToolMessage,
     Usage,
 )
+from duragraph_worker.vectors.collection import batches
+from duragraph_worker.vectors.store import Vector
 
 NAME = "ollama"
 SILENCE = 600.0
@@ -38,6 +41,8 @@ _TOP_LEVEL = {"think", "keep_alive", "logprobs", "top_logprobs"}
 """Options of a request; all others are those of the model."""
 _PASSES = ("type", "items", "description", "enum")
 """Of a parameter's schema, what the SDK doesn't drop."""
+_MOST_TEXTS = 64
+"""That are embedded by one request."""
 
 
 class Ollama:
@@ -114,6 +119,34 @@ def _connecting() -> Iterator[None]:
 def _silence(request: Request) -> float:
     wished = request.parameters.request_timeout
     return SILENCE if wished is None else wished
+
+
+class OllamaEmbeddings:
+    """`Embeddings` of an Ollama server's models. `client_options` go to `ollama.AsyncClient`.
+
+    Raises the errors of `Ollama`.
+    """
+
+    def __init__(
+        self, model: str = "nomic-embed-text", *, max_retries: int = 2, **client_options: Any
+    ) -> None:
+        self._clients = Clients(lambda: ollama.AsyncClient(**client_options))
+        self._retries = Retries(max_retries, (httpx.TransportError, ConnectionError), _refusal)
+        self._model = model
+
+    async def documents(self, texts: Sequence[str]) -> list[Vector]:
+        """A vector for each text."""
+        client = await self._clients.here()
+        made: list[Vector] = []
+        for batch in batches(texts, _MOST_TEXTS):
+            ask = partial(client.embed, self._model, batch)
+            with reading(NAME):
+                made += (await self._retries.call(ask)).embeddings
+        return made
+
+    async def query(self, text: str) -> Vector:
+        """The vector of a text."""
+        return (await self.documents([text]))[0]
 
 
 def _refusal(error: Exception) -> Refusal | None:

@@ -4,7 +4,7 @@ Any server that speaks its protocol is reached by `base_url` or `OPENAI_BASE_URL
 proxy and many others.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -28,10 +28,14 @@ from duragraph_worker.messages import (
     Usage,
     tool_call,
 )
+from duragraph_worker.vectors.collection import batches
+from duragraph_worker.vectors.store import Vector
 
 NAME = "openai"
 _KEPT = ("refusal", "annotations")
 """Fields of a reply that `additional_kwargs` keeps."""
+_MOST_TEXTS = 256
+"""That are embedded by one request: OpenAI takes 2,048, and 300,000 tokens."""
 
 
 class OpenAI:
@@ -87,6 +91,39 @@ class OpenAI:
             usage_metadata=_usage(usage),
             chunk_position="last",
         )
+
+
+class OpenAIEmbeddings:
+    """`Embeddings` of OpenAI's models. `client_options` go to `openai.AsyncOpenAI`.
+
+    `dimensions` shortens the vectors of models that can. Raises `openai.APIError`, ReplyError.
+    """
+
+    def __init__(
+        self,
+        model: str = "text-embedding-3-small",
+        *,
+        dimensions: int | None = None,
+        **client_options: Any,
+    ) -> None:
+        self._clients = Clients(lambda: openai.AsyncOpenAI(**client_options))
+        self._asked: dict[str, Any] = {"model": model}
+        if dimensions is not None:
+            self._asked["dimensions"] = dimensions
+
+    async def documents(self, texts: Sequence[str]) -> list[Vector]:
+        """A vector for each text."""
+        client = await self._clients.here()
+        made: list[Vector] = []
+        for batch in batches(texts, _MOST_TEXTS):
+            reply = await client.embeddings.create(input=list(batch), **self._asked)
+            with reading(NAME):
+                made += [each.embedding for each in sorted(reply.data, key=lambda e: e.index)]
+        return made
+
+    async def query(self, text: str) -> Vector:
+        """The vector of a text."""
+        return (await self.documents([text]))[0]
 
 
 def _parameters(request: Request) -> dict[str, Any]:

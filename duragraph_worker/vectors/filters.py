@@ -65,7 +65,7 @@ def parse(where: Where | None) -> Filter:
         return ALL
     if not isinstance(where, Mapping):
         raise FilterError(f"a filter is a dict such as {{'year': {{'$gte': 2020}}}}, not {where!r}")
-    return _every(_condition(key, wanted) for key, wanted in where.items())
+    return every(_condition(key, wanted) for key, wanted in where.items())
 
 
 def kind(value: Any) -> Kind:
@@ -77,6 +77,22 @@ def kind(value: Any) -> Kind:
     if isinstance(value, str):
         return "text"
     raise FilterError(f"{value!r} is neither a text, a number nor a boolean")
+
+
+def every(parts: Iterable[Filter]) -> Filter:
+    """A filter that holds where all of these do."""
+    found = list(_flat(parts, Every))
+    if NOTHING in found:
+        return NOTHING
+    return found[0] if len(found) == 1 else Every(tuple(found))
+
+
+def some(parts: Iterable[Filter]) -> Filter:
+    """A filter that holds where one of these does."""
+    found = list(_flat(parts, Some))
+    if ALL in found:
+        return ALL
+    return found[0] if len(found) == 1 else Some(tuple(found))
 
 
 def holds(filter: Filter, metadata: Mapping[str, Scalar]) -> bool:
@@ -97,14 +113,14 @@ def _condition(key: str, wanted: Any) -> Filter:
         if not isinstance(wanted, list | tuple) or not wanted:
             raise FilterError(f"{key} takes a list of filters, at least one, not {wanted!r}")
         parts = [parse(part) for part in wanted]
-        return _every(parts) if key == "$and" else _some(parts)
+        return every(parts) if key == "$and" else some(parts)
     if key.startswith("$"):
         raise FilterError(f"{key} is no operator; known: {', '.join(_KNOWN)}")
     if not isinstance(wanted, Mapping):
         return _compared(key, "$eq", wanted)
     if not wanted:
         raise FilterError(f"the filter of {key!r} is empty: give it a value or an operator")
-    return _every(_compared(key, name, value) for name, value in wanted.items())
+    return every(_compared(key, name, value) for name, value in wanted.items())
 
 
 def _compared(key: str, name: str, value: Any) -> Filter:
@@ -115,7 +131,7 @@ def _compared(key: str, name: str, value: Any) -> Filter:
         for each in value:
             kinds.setdefault(_kind(key, each), []).append(each)
         parts = [Among(key, tuple(alike), name == "$nin") for alike in kinds.values()]
-        return _every(parts) if name == "$nin" else _some(parts)
+        return every(parts) if name == "$nin" else some(parts)
     if name not in get_args(Operator):
         raise FilterError(f"{name!r} of {key!r} is no operator; known: {', '.join(_KNOWN)}")
     if _kind(key, value) != "number" and name not in ("$eq", "$ne"):
@@ -128,20 +144,6 @@ def _kind(key: str, value: Any) -> Kind:
         return kind(value)
     except FilterError as error:
         raise FilterError(f"the filter of {key!r}: {error}") from None
-
-
-def _every(parts: Iterable[Filter]) -> Filter:
-    found = list(_flat(parts, Every))
-    if NOTHING in found:
-        return NOTHING
-    return found[0] if len(found) == 1 else Every(tuple(found))
-
-
-def _some(parts: Iterable[Filter]) -> Filter:
-    found = list(_flat(parts, Some))
-    if ALL in found:
-        return ALL
-    return found[0] if len(found) == 1 else Some(tuple(found))
 
 
 def _flat(parts: Iterable[Filter], outer: type[Every] | type[Some]) -> Iterator[Filter]:
