@@ -15,6 +15,7 @@ import attrs
 import pytest
 
 from duragraph.embedded import Servers
+from tests import npm
 from tests.clients.scripts import HERE
 from tests.conformance.conftest import NAMES, ROOT, TARGETS, serving
 from tests.conftest import TEMPLATE, database_named, statement
@@ -30,13 +31,7 @@ CHROMIUM = "apt-get install -y --no-install-recommends chromium"
 @pytest.fixture(scope="session")
 def packages() -> None:
     """Node, and the packages of `package-lock.json`."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("needs Node 20 or newer: node and npm on the PATH")
-    installed = HERE / "node_modules" / ".package-lock.json"
-    lock = HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True)
-        installed.touch()
+    npm.install(HERE)
 
 
 @pytest.fixture(scope="session")
