@@ -7,15 +7,28 @@ import pytest
 
 from duragraph import ids, pg
 from duragraph.errors import NotFound
-from duragraph.pg import Limits, waits
+from duragraph.pg import Limits, endings, runs, waits
 from duragraph.protocol import Effect
 from duragraph.waiting import TIMED_OUT
 from tests.crash.evidence import audit
-from tests.integration.patient import begin, signal, take
+from tests.integration.patient import IN_TIME, begin, signal, take
 
 pytestmark = pytest.mark.timeout(60)
 
 KEPT = "select name, payload::text from signal order by signal_id"
+
+
+@pytest.fixture
+async def pool(database_url):
+    pool = await pg.open_pool(database_url, "duragraph_engine", size=2)
+    yield pool
+    pool.terminate()
+
+
+async def give(conn, run):
+    """A signal, as part of the caller's transaction."""
+    at = pg.DEFAULT_ORGANIZATION, run.task.thread_id
+    return await waits.signal(conn, *at, name="go", payload=b"1")
 
 
 async def kept(owner):
@@ -104,6 +117,18 @@ async def test_a_wait_ends_once_also_where_its_time_was_up(plane, hand, owner):
     assert await kept(owner) == [("go", "1")]
 
 
+async def test_one_that_comes_too_late_is_kept_though_nobody_has_woken_the_run_yet(
+    hand, pool, owner
+):
+    run = await begin(hand)
+    await run.wait(run.signal(seconds=3600))
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute("update wait set due_at = now() - interval '1 s'")
+        await give(conn, run)
+    assert (await run.woken()).effects == {"signal" + TIMED_OUT: b"null"}
+    assert await kept(owner) == [("go", "1")]
+
+
 async def test_one_in_time_is_no_time_out(plane, hand):
     run = await begin(hand)
     await run.wait(run.signal(seconds=3600))
@@ -122,15 +147,14 @@ async def test_one_that_comes_to_a_run_just_woken_is_there_as_it_goes_on(plane, 
 
 async def test_users_signal_what_is_theirs(plane, hand, database_url):
     """Within the limits of `duragraph_user`, whether the run waits already or not."""
-    pool = await pg.open_pool(database_url, "duragraph_user", size=1)
+    users = await pg.open_pool(database_url, "duragraph_user", size=1)
     run = await begin(hand)
     await plane.patch(run.thread, {"metadata": {"owner": "ann"}})
 
     async def send(owner):
         limits = Limits(threads=f'{{"owner":{{"$eq":"{owner}"}}}}')
-        at = pg.DEFAULT_ORGANIZATION, run.task.thread_id
-        async with pg.limited(pool, at[0], limits) as conn, conn.transaction():
-            return await waits.signal(conn, *at, name="go", payload=b"1")
+        async with pg.limited(users, pg.DEFAULT_ORGANIZATION, limits) as conn, conn.transaction():
+            return await give(conn, run)
 
     with pytest.raises(NotFound):
         await send("bob")
@@ -142,7 +166,7 @@ async def test_users_signal_what_is_theirs(plane, hand, database_url):
         await send("bob")
     assert (await send("ann")).taken
     assert (await run.woken()).effects == {"kept": b"1", "waited for": b"1"}
-    pool.terminate()
+    users.terminate()
 
 
 # what is refused
@@ -186,6 +210,21 @@ async def test_it_is_sent_once_under_a_key(plane, hand, owner):
 
 
 # what meets
+
+
+async def test_it_meets_the_end_of_its_run_and_goes_to_the_next(plane, hand, pool):
+    run = await begin(hand)
+    following = await plane.start_run(run.task.thread_id)
+    at = pg.DEFAULT_ORGANIZATION, run.task.thread_id
+    async with pool.acquire() as conn, conn.transaction():
+        assert await endings.cancel(conn, *at, run_ids=[run.task.run_id])
+        await runs.promote(conn, [at])
+        sending = asyncio.create_task(plane.post(f"{run.thread}/signals", {"name": "go"}))
+        async with asyncio.timeout(IN_TIME):
+            while not await conn.fetchval("select count(*) from pg_locks where not granted"):
+                pass
+    sent = await sending
+    assert (sent.status, sent.json) == (202, {"run_id": following})
 
 
 async def test_it_meets_the_report_that_waits_for_it_at_another_plane(start_plane, database_url):

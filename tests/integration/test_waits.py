@@ -109,17 +109,18 @@ async def test_one_wait_that_is_over_is_enough(hand):
     assert (await run.woken()).effects == {"nap": b"null"}
 
 
-async def test_what_ends_while_the_run_is_at_work_waits_for_it(plane, hand):
+async def test_what_ends_while_the_run_is_at_work_waits_for_it(plane, hand, owner, database_url):
     run = await begin(hand)
-    nap = run.sleep(0.2, key="nap")
-    await run.wait(run.signal(), nap)
+    await run.wait(run.signal(), run.sleep())
     assert await signal(plane, run.thread) == 202
     woken = await run.woken()
-    over = await begin(hand)
-    await over.wait(over.sleep(0.3))  # it sleeps longer: the nap is over by then
-    await over.woken()
-    await woken.wait(nap, batch=1)
-    assert (await woken.woken()).effects == {"signal": b"null", "nap": b"null"}
+    await owner.execute("update wait set due_at = now()")
+    async with asyncio.timeout(IN_TIME):
+        while await owner.fetchval("select count(*) from effect") < 2:
+            pass
+    assert await audit(database_url) == 1
+    await woken.wait(woken.sleep(), batch=1)
+    assert (await woken.woken()).effects == {"signal": b"null", "sleep": b"null"}
 
 
 async def test_frames_that_come_with_a_wait_are_followed_through_it(plane, hand):
