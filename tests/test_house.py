@@ -100,7 +100,7 @@ FENCES = {
     "aiohttp_sse": r"duragraph/api/sse\.py",
     "aiohttp": (
         r"duragraph/(api/|deps\.py|app\.py|webhooks\.py|__main__\.py)"
-        r"|duragraph_worker/process/client\.py"
+        r"|duragraph_worker/(process/client|vectors/documents)\.py"
     ),
     "prometheus_client": r"duragraph/(metrics|api/system)\.py",
     "cyclopts": r"(duragraph|duragraph_worker)/__main__\.py|duragraph/demo\.py",
@@ -122,6 +122,10 @@ FENCES = {
     "qdrant_client": r"duragraph_worker/integrations/qdrant\.py",
     "weaviate": r"duragraph_worker/integrations/weaviate\.py",
     "model2vec": r"duragraph_worker/integrations/local\.py",
+    "bs4": r"duragraph_worker/vectors/documents\.py",
+    "markdownify": r"duragraph_worker/vectors/documents\.py",
+    "pypdf": r"duragraph_worker/vectors/documents\.py",
+    "semantic_text_splitter": r"duragraph_worker/vectors/documents\.py",
     "stamina": r"duragraph_worker/llm/retrying\.py|duragraph/demo\.py",
 }
 """Third parties and the only files that may know them."""
