@@ -334,7 +334,7 @@ async def test_a_run_that_cant_be_given_up_keeps_no_other_from_its_end(
     await owner.execute(REFUSE.format(refused))
     deps = plane.app[DEPS]
     async with pg.acquire(pool) as conn:
-        await Reaper(config, pool, deps.dispatcher, deps.streams).reap(conn)
+        await Reaper(config, pool, deps.dispatcher, deps.streams, deps.cancels).reap(conn)
     ended = await owner.fetch("select run_id::text from run where status = 'timeout'")
     assert [r["run_id"] for r in ended] == [doomed]
 
