@@ -43,7 +43,7 @@ def rows() -> list[str]:
     lines = []
     for name, shows in cases().items():
         keys = [(vendor, name) for vendor in VENDORS]
-        cells = [("–" if key in LACKING else "✓") + numbers.get(key, "") for key in keys]
+        cells = [("no" if key in LACKING else "✓") + numbers.get(key, "") for key in keys]
         lines.append(f"| {shows} | {' | '.join(cells)} |")
     return [*lines, "", *(f"{number}. {note}" for number, note in enumerate(NOTES.values(), 1))]
 
