@@ -31,30 +31,35 @@ class Double:
 class Parents:
     """Starts no run, but tells which it was to start."""
 
-    def __init__(self) -> None:
+    def __init__(self, bench: Bench) -> None:
         self.asked: list[Child] = []
+        self._record = bench.record
 
     async def start(self, child: Child) -> str:
+        assert self._record.snapshot(child.checkpoint_id), "what it hangs on is not on record"
         self.asked.append(child)
         return f"run-of-{child.assistant}"
 
 
-async def test_a_child_is_started_before_the_run_waits_and_its_output_is_remembered():
+@pytest.mark.parametrize("durability", ["async", "exit"])
+async def test_a_child_is_started_before_the_run_waits_and_its_output_is_remembered(
+    durability: str,
+):
     async def body(state: Any, ctx: Any) -> Any:
         return {"out": await ctx.run("double", {"n": 1}, config={"tags": ["x"]}, context={"u": 1})}
 
-    bench, parents = Bench(plan(bare("n", body))), Parents()
-    task = bench.task(input={}, run_id=RUN, stream_mode=[])
+    bench = Bench(plan(bare("n", body)))
+    parents, asked = Parents(bench), {"input": {}, "run_id": RUN, "durability": durability}
+    task = bench.task(**asked, stream_mode=[])
     first = await execute(bench.plan, task, bench, children=parents)
     (wait,), (child,) = first.waits, parents.asked
     assert (wait.kind, wait.run_id, wait.key) == ("run", "run-of-double", child.key)
     assert (child.input, child.config, child.context) == (
         b'{"n":1}', b'{"tags":["x"]}', b'{"u":1}'
     )  # fmt: skip
-    assert bench.record.snapshot(child.checkpoint_id) is not None
     ended = b'{"status":"success","output":{"n":1,"twice":2},"error":null}'
     bench.record.add(Effect(wait.checkpoint_id, wait.key, ended))
-    again = bench.task(input={}, run_id=RUN, stream_mode=[], resuming=True)
+    again = bench.task(**asked, stream_mode=[], resuming=True)
     await execute(bench.plan, again, bench, children=parents)
     assert bench.values["out"] == {"n": 1, "twice": 2}
     assert len(parents.asked) == 1

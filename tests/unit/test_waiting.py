@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import queue
 from collections.abc import Callable
 from typing import Any
 
@@ -198,13 +199,16 @@ async def test_a_subgraphs_node_waits_and_goes_on():
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 async def test_every_durability_records_where_a_run_waits(durability: str):
     async def body(state: Any, ctx: Any) -> Any:
+        await ctx.emit("napping")
         await ctx.sleep(1)
         return {"log": ["slept"]}
 
+    options = {"durability": durability, "stream_mode": "custom"}
     graph = bench(body, update(log=["beside"]))
-    first = await graph.run({}, run_id=RUN, durability=durability)
-    await wake(graph, *first.waits, durability=durability)
+    first = await graph.run({}, run_id=RUN, **options)
+    await wake(graph, *first.waits, **options)
     assert graph.values["log"] == ["slept", "beside"]
+    assert graph.frames() == [("custom", "napping")]
 
 
 async def test_a_signal_that_does_not_come_is_a_timeout_each_time():
@@ -282,15 +286,27 @@ async def test_a_cancel_from_outside_is_none_of_a_wait():
         await running
 
 
+async def test_a_cancel_that_comes_as_the_run_lets_go_of_a_body_is_heeded():
+    async def body(state: Any, ctx: Any) -> Any:
+        try:
+            await ctx.sleep(1)
+        finally:
+            running.cancel()
+
+    running = asyncio.create_task(bench(body).run({}, run_id=RUN))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_a_sync_body_waits_too():
-    ended: list[str] = []
+    ended: queue.Queue[str] = queue.Queue()
 
     def body(state: Any, ctx: Any) -> Any:
         try:
             ctx.sleep.sync(days=1)
             return {"log": [ctx.wait_for.sync("go")]}
         finally:
-            ended.append("thread")
+            ended.put("thread")
 
     async def in_thread(state: Any, ctx: Any) -> Any:
         return await asyncio.to_thread(body, state, ctx)
@@ -300,8 +316,9 @@ async def test_a_sync_body_waits_too():
         first = await graph.run({}, run_id=RUN)
         second = await wake(graph, *first.waits)
         await wake(graph, *second.waits, result="went")
+        for _ in range(3):
+            await asyncio.to_thread(ended.get)
     assert graph.values["log"] == ["went"]
-    assert len(ended) == 3
 
 
 async def test_a_sync_twin_in_an_async_body_is_refused():
