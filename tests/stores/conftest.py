@@ -18,11 +18,13 @@ from duragraph_worker.integrations.qdrant import Qdrant
 from duragraph_worker.vectors.memory import InMemory
 from tests.conftest import database_named, statement
 from tests.stores.fake_pinecone import FakePinecone
+from tests.stores.fake_qdrant import FakeQdrant
 
-STORES = ("memory", "chroma", "chroma-server", "pgvector", "qdrant", "pinecone")
+STORES = ("memory", "chroma", "chroma-server", "pgvector", "qdrant", "qdrant-server", "pinecone")
 SERVERS = {
     "chroma-server": "chroma_port",
     "pgvector": "vector_database",
+    "qdrant-server": "qdrant",
     "pinecone": "pinecone",
 }
 """The fixture that a store needs."""
@@ -47,6 +49,9 @@ def make(vendor, request, tmp_path):
         "chroma-server": lambda **options: Chroma(name, host="127.0.0.1", port=server, **options),
         "pgvector": lambda **options: PgVector(name, url=server, **options),
         "qdrant": lambda **options: Qdrant(name, location=":memory:", **options),
+        "qdrant-server": lambda **options: Qdrant(
+            name, url=server.url, check_compatibility=False, **options
+        ),
         "pinecone": lambda **options: Pinecone(
             name.lower(), api_key="the-key", host=server.url, **options
         ),
@@ -57,6 +62,14 @@ def make(vendor, request, tmp_path):
 def pinecone():
     """In a thread of its own: stores are used on loops that tests make, too."""
     fake = FakePinecone()
+    with served(fake.app) as fake.url:
+        yield fake
+
+
+@pytest.fixture
+def qdrant():
+    """In a thread of its own, as `pinecone`."""
+    fake = FakeQdrant()
     with served(fake.app) as fake.url:
         yield fake
 

@@ -1,0 +1,68 @@
+"""Servers that refuse in passing, or are gone."""
+
+import pytest
+from pinecone import PineconeError
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from duragraph_worker.integrations.chroma import Chroma
+from duragraph_worker.integrations.qdrant import Qdrant
+from duragraph_worker.vectors.store import Document
+from tests.conftest import statement
+
+TWO = [Document(id="1", vector=[1.0, 0.0]), Document(id="2", vector=[0.0, 1.0])]
+
+
+@pytest.mark.parametrize("vendor", ["pinecone", "qdrant-server"], indirect=True)
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_what_is_refused_in_passing_is_asked_again(make, request, vendor, status):
+    store = make()
+    fake = request.getfixturevalue(vendor.removesuffix("-server"))
+    fake.refusals = [status, status]
+    await store.upsert(TWO)
+    fake.refusals = [status]
+    assert len(await store.query([1.0, 0.0])) == 2
+
+
+@pytest.mark.parametrize("vendor", ["pinecone", "qdrant-server"], indirect=True)
+async def test_what_is_wrong_is_not_asked_again(make, request, vendor):
+    store = make()
+    await store.upsert(TWO)
+    fake = request.getfixturevalue(vendor.removesuffix("-server"))
+    fake.refusals, asked = [400], len(fake.asked)
+    with pytest.raises((PineconeError, UnexpectedResponse), match="400"):
+        await store.query([1.0, 0.0])
+    assert len(fake.asked) == asked + 1
+
+
+async def test_tries_run_out(qdrant):
+    store = Qdrant("Handbook", url=qdrant.url, check_compatibility=False, retries=1)
+    qdrant.refusals = [500, 500]
+    with pytest.raises(UnexpectedResponse, match="500"):
+        await store.upsert(TWO)
+    assert qdrant.refusals == []
+
+
+@pytest.mark.parametrize("vendor", ["pgvector"], indirect=True)
+async def test_lost_connections_are_made_anew(make, vector_database):
+    store = make()
+    await store.upsert(TWO)
+    await statement(
+        vector_database,
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()",
+    )
+    assert len(await store.query([1.0, 0.0])) == 2
+
+
+@pytest.mark.parametrize("vendor", ["qdrant-server"], indirect=True)
+async def test_namespaces_are_tenants_to_qdrant(make, qdrant):
+    await make().upsert(TWO)
+    (index,) = qdrant.indexed
+    assert index["field_name"] == "namespace"
+    assert index["field_schema"]["is_tenant"] is True
+
+
+async def test_a_chroma_server_that_is_not_there(unused_tcp_port):
+    store = Chroma("handbook", host="127.0.0.1", port=unused_tcp_port, retries=0)
+    with pytest.raises(ValueError, match="Could not connect to a Chroma server"):
+        await store.upsert(TWO)
