@@ -44,22 +44,22 @@ def demo(*, url: Url = None) -> None:
     """Run the bundled example and show its stream. The exit code is 0 only if it ended right."""
     stamina.instrumentation.set_on_retry_hooks([])  # waiting for the worker is no news
     try:
-        with contextlib.nullcontext(url) if url else _own_plane() as address:
+        with contextlib.nullcontext(url) if url else own_plane() as address:
             asyncio.run(_converse(get_client(url=address)))
     except (DemoError, httpx.HTTPError) as error:
         sys.exit(f"duragraph demo: {error}")
 
 
 @contextlib.contextmanager
-def _own_plane() -> Iterator[str]:
-    """`duragraph dev` on a free port with data of its own, for as long as the demo takes."""
+def own_plane(*targets: str) -> Iterator[str]:
+    """`duragraph dev` on a free port with data of its own, until the block ends; its URL."""
     with tempfile.TemporaryDirectory(prefix="duragraph-demo-") as directory:
         port = str(_free_port())
         console.print("[dim]starting PostgreSQL, NATS, the plane and a worker…[/]")
         command = [sys.executable, "-P", "-m", "duragraph", "dev", "--port", port]
         with running(
             "duragraph dev",
-            [*command, "--data-dir", f"{directory}/data"],
+            [*command, "--data-dir", f"{directory}/data", *targets],
             log=Path(directory) / "log",
             stop=(signal.SIGTERM, signal.SIGKILL),
             environ=child_environ(Config()),

@@ -1,9 +1,11 @@
-"""Answers customers and asks a person before refunds. Needs OPENAI_API_KEY to run.
+"""A person is asked before money goes: `python examples/support.py`, `--plane` through a plane.
 
-`duragraph dev examples/support.py:Support`, or `python examples/support.py`.
+The thread waits for the answer, for a second or a year, and holds nothing meanwhile.
 """
 
 from typing import Literal
+
+from stage import main, pretend
 
 from duragraph_worker import (
     END,
@@ -28,7 +30,7 @@ def look_up_order(order_id: str) -> dict:
 
 def refund(order_id: str, *, idempotency_key: str) -> dict:
     """Stands for a payment provider: it takes a key, so that paying twice is impossible."""
-    return {"refunded": order_id, "reference": idempotency_key}
+    return {"refunded": order_id}
 
 
 @Graph(id="support", version="1.0.0")
@@ -70,10 +72,21 @@ class Support:
     approve >> pay_back >> answer >> END
 
 
+async def play(stage):
+    thread = stage.thread()
+    asked = {"messages": [("user", "I want my money for A-1 back.")]}
+    scene = await stage.run(Support, asked, thread)
+    print("?", scene.questions[0]["prompt"], "- yes")
+    return await stage.run(Support, None, thread, answer={"approve": True, "order": "A-1"})
+
+
+def script(request):
+    if request.output is not None:
+        return '{"value": "refund"}'
+    return f"It is done. {request.messages[-1].text}"
+
+
+pretend("openai", script)
+
 if __name__ == "__main__":
-    app = Support()
-    result = app.run({"messages": [("user", "I want my money for A-1 back.")]}, thread_id="1")
-    if result.interrupts:
-        print(result.interrupts[0].value["prompt"])
-        result = app.resume("1", {"approve": True, "order": "A-1"})
-    print(result.output["messages"][-1].text if result.error is None else result.error)
+    main(play, Support)

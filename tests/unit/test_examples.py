@@ -5,7 +5,6 @@ import pytest
 
 from duragraph.project import Project
 from duragraph_worker.example import Demo
-from duragraph_worker.testing import scripted
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -29,16 +28,6 @@ async def test_the_bundled_example_streams_asks_and_sends():
 def test_hello_greets(capsys):
     runpy.run_path(str(EXAMPLES / "hello.py"), run_name="__main__")
     assert capsys.readouterr().out == "Hello, Ada!\nHello! Who are you?\n"
-
-
-def test_support_refunds_after_a_person_agreed():
-    app = runpy.run_path(str(EXAMPLES / "support.py"))["Support"]()
-    with scripted("openai", ['{"value": "refund"}', "It is paid."]):
-        stopped = app.run({"messages": [("user", "money back")]}, thread_id="t")
-        assert stopped.interrupts[0].value == {"node": "approve", "prompt": "Refund this order?"}
-        done = app.resume("t", {"approve": True, "order": "A-1"})
-    assert done.output["receipt"]["refunded"] == "A-1"
-    assert done.output["messages"][-1].text == "It is paid."
 
 
 def test_the_barista_asks_before_it_brews():
