@@ -215,7 +215,8 @@ class Local:
             while outcome.status == "waiting":
                 await run.recorder.settled()
                 await waits.until_one_is_over(outcome.waits)
-                outcome, error = await perform(_woken(thread, run))
+                run = _woken(thread, run)
+                outcome, error = await perform(run)
             return outcome, error
         finally:
             del self._waits[thread.thread_id]
