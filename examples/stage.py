@@ -170,7 +170,8 @@ async def _through(url, play, graphs):
 
     client = get_client(url=url)
     async with asyncio.timeout(READY_SECONDS):
-        wanted = {graph.plan.graph_id for graph in graphs}
-        while not wanted <= {each["graph_id"] for each in await client.assistants.search(limit=99)}:
-            await asyncio.sleep(0.1)  # noqa: ASYNC110 - the worker is another process
+        wanted, known = {graph.plan.graph_id for graph in graphs}, set()
+        while not wanted <= known:
+            await asyncio.sleep(0.1)
+            known = {each["graph_id"] for each in await client.assistants.search(limit=99)}
     await play(Through(client))
