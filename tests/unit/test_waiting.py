@@ -1,6 +1,7 @@
 """`ctx.sleep` and `ctx.wait_for`: what a run tells it waits for, and how it goes on."""
 
 import asyncio
+import contextlib
 import operator
 import queue
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from duragraph.protocol import Effect, Outcome
 from duragraph.waiting import TIMED_OUT, Wait
 from duragraph_worker import Graph, node
 from duragraph_worker.command import Command
+from duragraph_worker.executor.body import Body
 from duragraph_worker.local.runs import Local
 from duragraph_worker.messages import AIMessage, AIMessageChunk
 from duragraph_worker.plan import Channel, Join, Node
@@ -287,15 +289,34 @@ async def test_a_cancel_from_outside_is_none_of_a_wait():
 
 
 async def test_a_cancel_that_comes_as_the_run_lets_go_of_a_body_is_heeded():
-    async def body(state: Any, ctx: Any) -> Any:
+    async def waiting() -> Any:
+        body = Body({})
         try:
-            await ctx.sleep(1)
-        finally:
-            running.cancel()
+            await body.hold(Wait("c", "k", "sleep", seconds=1))
+        except asyncio.CancelledError:
+            return body.held()
 
-    running = asyncio.create_task(bench(body).run({}, run_id=RUN))
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    job = asyncio.create_task(waiting())
+    while not job.cancelling():  # noqa: ASYNC110 - a cancel sets no event
+        await asyncio.sleep(0)
+    job.cancel()
+    assert await job is None
+
+
+async def test_a_body_that_minds_no_cancel_goes_on_and_leaves_none_behind():
+    async def body(state: Any, ctx: Any) -> Any:
+        with contextlib.suppress(asyncio.CancelledError):
+            await ctx.sleep(1)
+        return {"log": ["on"]}
+
+    async def after(state: Any, ctx: Any) -> Any:
+        task = asyncio.current_task()
+        return {"log": [task.cancelling() if task else None]}
+
+    nodes = bare("n", body), bare("after", after)
+    graph = Bench(plan(*nodes, edges="n>after", channels=channels(log=operator.add)))
+    await graph.run({}, run_id=RUN)
+    assert graph.values["log"] == ["on", 0]
 
 
 async def test_a_sync_body_waits_too():
