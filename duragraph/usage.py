@@ -45,7 +45,12 @@ class Usage:
 
 
 dumps = msgspec.json.Encoder(decimal_format="number").encode
-"""JSON of `Totals`, costs to their last digit."""
+"""JSON, costs to their last digit."""
+
+
+def told(call: Usage, *, node: str | None) -> bytes:
+    """The data of a `usage` frame: JSON."""
+    return dumps({"node": node, **attrs.asdict(call)})
 
 
 def totals(calls: Iterable[Usage]) -> Totals:

@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from duragraph.protocol import Frame
-from duragraph.usage import Usage, dumps
+from duragraph.usage import Usage, told
 from duragraph_worker import serialize
 from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.events import Events
@@ -169,8 +169,7 @@ class Frames:
     def usage(self, usage: Usage, task: NodeTask) -> None:
         """A call of a model, whichever graph made it; without a namespace, as messages."""
         if "usage" in self._run.modes:
-            told = {"node": task.name, **attrs.asdict(usage)}
-            self._run.recorder.put(Frame("usage", dumps(told)))
+            self._run.recorder.put(Frame("usage", told(usage, node=task.name)))
 
     def error(self, error: bytes) -> None:
         self._run.recorder.put(Frame("error", error))

@@ -27,6 +27,7 @@ from langgraph_sdk.runtime import AccessContext
 from duragraph.protocol import EVENT_MODE, Frame, Outcome, Task
 from duragraph_worker.errors import NodeCancelledError, masked, trace
 from duragraph_worker.langgraph import event_parts, exits, resuming
+from duragraph_worker.langgraph.accounts import accounts
 from duragraph_worker.langgraph.event_streaming import EventFrames
 from duragraph_worker.langgraph.factories import EXECUTION
 from duragraph_worker.langgraph.frames import Frames
@@ -172,7 +173,8 @@ class Execution:
         }
         if kwargs.strict_resume and not self._saver.begun:
             configurable[_STRICT] = True
-        return {**config, "configurable": configurable}
+        callbacks = accounts(self._recorder, shown="usage" in kwargs.modes)
+        return {**config, "configurable": configurable, "callbacks": callbacks}
 
     def _input(self) -> Any:
         kwargs = self._given.kwargs

@@ -831,6 +831,7 @@ EXPLAINED = (
         why="What they took, in tokens and dollars (`docs/costs.md`).",
         where=r"\.usage$",
         reference=ONLY_REFERENCE,
+        of_any_graph=True,
     ),
 )
 
