@@ -7,7 +7,6 @@ again and finds the result on record.
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -46,7 +45,7 @@ class Body:
         self.shown: dict[str, int] = {}
         self._names: set[str] = set()
         """Of effects and waits."""
-        self._asked: Counter[str] = Counter()
+        self._asked: dict[str, int] = {}
         self._held: dict[str, tuple[Held, asyncio.Future[None]]] = {}
         self._busy = self._changes = self._cancels = 0
         self._parked = self._left = False
@@ -70,8 +69,9 @@ class Body:
 
     def ask(self, scope: str) -> int:
         """How many questions this part of it has asked before."""
-        self._asked[scope] += 1
-        return self._asked[scope] - 1
+        before = self._asked.get(scope, 0)
+        self._asked[scope] = before + 1
+        return before
 
     def sync(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` on the loop, for a sync body in its thread."""

@@ -16,8 +16,6 @@ from hashlib import blake2b
 from typing import Any, NoReturn, Self
 from uuid import UUID
 
-import attrs
-
 from duragraph.protocol import Effect
 from duragraph.usage import Usage
 from duragraph_worker import serialize
@@ -120,13 +118,31 @@ class Context:
         self._run, self._task, self._frames = run, task, frames
         self._scheduled, self._tries, self._metadata = scheduled, tries, metadata
         self._thread = threading.get_ident()
+        self._checkpoint_id, self._anchor, self._scope = checkpoint_id, anchor, ""
         self._random: random.Random | None = None
         self.body = Body(task.shown_in(run.task.run_id))
-        self._spot = Spot(
-            task.ns, task.id, checkpoint_id, self.body, run.effects, run.children, anchor
+
+    @cached_property
+    def _spot(self) -> Spot:
+        run, task = self._run, self._task
+        return Spot(
+            task.ns,
+            task.id,
+            self._checkpoint_id,
+            self.body,
+            run.effects,
+            run.children,
+            self._anchor,
+            self._scope,
         )
-        self.emit = Emit(run, frames, self.body)
-        self.effect = Effects(run, self._spot)
+
+    @cached_property
+    def emit(self) -> Emit:
+        return Emit(self._run, self._frames, self.body)
+
+    @cached_property
+    def effect(self) -> Effects:
+        return Effects(self._run, self._spot)
 
     @cached_property
     def sleep(self) -> Sleep:
@@ -142,12 +158,11 @@ class Context:
 
     def within(self, scope: str) -> Self:
         """The same for a part of the body, whose names and orders are its own."""
-        spot = attrs.evolve(self._spot, scope=f"{self._spot.scope}{scope}/")
         part = copy.copy(self)
         fields = vars(part)
-        for cached in ("sleep", "wait_for", "run"):
+        for cached in ("_spot", "effect", "sleep", "wait_for", "run"):
             fields.pop(cached, None)
-        fields.update(_spot=spot, effect=Effects(self._run, spot))
+        fields["_scope"] = f"{self._scope}{scope}/"
         return part
 
     @property
@@ -209,7 +224,7 @@ class Context:
 
         Several questions in a body are told apart by their order. What raises is no `Exception`.
         """
-        task, answers, scope = self._task, self._run.answers, self._spot.scope
+        task, answers, scope = self._task, self._run.answers, self._scope
         at, known = self.body.ask(scope), task.answers.setdefault(scope, [])
         if at < len(known):
             return known[at]
