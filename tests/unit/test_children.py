@@ -18,7 +18,7 @@ IN_TIME = 5
 RUN = "00000000-0000-7000-8000-000000000001"
 
 
-@Graph(id="double")
+@Graph(id="doubling")
 class Double:
     @node
     async def compute(self, state, ctx):
@@ -46,14 +46,16 @@ async def test_a_child_is_started_before_the_run_waits_and_its_output_is_remembe
     durability: str,
 ):
     async def body(state: Any, ctx: Any) -> Any:
-        return {"out": await ctx.run("double", {"n": 1}, config={"tags": ["x"]}, context={"u": 1})}
+        return {
+            "out": await ctx.run("doubling", {"n": 1}, config={"tags": ["x"]}, context={"u": 1})
+        }
 
     bench = Bench(plan(bare("n", body)))
     parents, asked = Parents(bench), {"input": {}, "run_id": RUN, "durability": durability}
     task = bench.task(**asked, stream_mode=[])
     first = await execute(bench.plan, task, bench, children=parents)
     (wait,), (child,) = first.waits, parents.asked
-    assert (wait.kind, wait.run_id, wait.key) == ("run", "run-of-double", child.key)
+    assert (wait.kind, wait.run_id, wait.key) == ("run", "run-of-doubling", child.key)
     assert (child.input, child.config, child.context) == (
         b'{"n":1}', b'{"tags":["x"]}', b'{"u":1}'
     )  # fmt: skip
@@ -65,13 +67,13 @@ async def test_a_child_is_started_before_the_run_waits_and_its_output_is_remembe
     assert len(parents.asked) == 1
 
 
-@Graph(id="family")
+@Graph(id="siblings")
 class Family:
     """Runs as many as it is told, each by a name or a class in turn."""
 
     @node
     async def ask(self, state, ctx):
-        targets = ["double", Double]
+        targets = ["doubling", Double]
         runs = [ctx.run(targets[n % 2], {"n": n}) for n in range(state["many"])]
         return {"out": [each["twice"] for each in await asyncio.gather(*runs)]}
 
@@ -103,7 +105,7 @@ def test_a_childs_failure_is_told_as_clients_see_it():
     assert Fails().run({}).output["told"] == [
         "error",
         {"error": "ValueError", "message": "no negative numbers"},
-        "The child run of 'double' ended with error: ValueError: no negative numbers",
+        "The child run of 'doubling' ended with error: ValueError: no negative numbers",
     ]
 
 
@@ -146,7 +148,7 @@ def test_a_graph_that_is_not_there_is_an_error_with_those_that_are():
     error = Lost().run({}).error
     assert isinstance(error, NotFound)
     assert "'nowhere'" in str(error)
-    assert "double" in str(error)
+    assert "doubling" in str(error)
 
 
 def test_what_is_no_graph_is_refused():
@@ -214,7 +216,7 @@ def test_a_child_has_children_of_its_own():
     class Grandparent:
         @node
         async def ask(self, state, ctx):
-            return {"out": (await ctx.run("family", {"many": 2}))["out"]}
+            return {"out": (await ctx.run("siblings", {"many": 2}))["out"]}
 
     assert Grandparent().run({}).output["out"] == [0, 2]
 
