@@ -84,7 +84,7 @@ def resolved(*names, python=None):
     command = [sys.executable, "-m", "uv", "pip", "compile", "setup.cfg", "--python-version"]
     quiet = ["--quiet", "--no-header", "--no-annotate"]
     done = subprocess.run(
-        [*command, version, *quiet, *options], cwd=ROOT, capture_output=True, text=True
+        [*command, version, *quiet, *options], check=False, cwd=ROOT, capture_output=True, text=True
     )
     if done.returncode and UNREACHABLE.search(done.stderr):
         raise NoIndexError(done.stderr)

@@ -43,6 +43,7 @@ def test_an_extra_alone_is_enough_for_what_needs_it(extra):
     alone = [sys.executable, "-m", "uv", "run", "--isolated", "--no-project", "--quiet"]
     done = subprocess.run(
         [*alone, "--with", f"{ROOT}[{extra}]", "python", "-P", "-c", f"import {name}"],
+        check=False,
         capture_output=True,
         text=True,
     )
