@@ -323,16 +323,15 @@ def _woken(thread: Thread, run: Run) -> Run:
 
 async def _run_child(plan: Plan, child: Child) -> bytes:
     """How a run ended that another has started, as the plane tells it."""
-    app, thread_id = Local(plan), ids.new_id()
-    result = await app.arun(
+    result = await Local(plan).arun(
         serialize.decode(child.input),
-        thread_id=thread_id,
         config=serialize.decode(child.config),
         context=serialize.decode(child.context) or None,
     )
-    state = await app.aget_state(thread_id)
     error = None if result.error is None else serialize.decode(masked(result.error))
-    return serialize.encode({"status": result.status, "output": state.values, "error": error})
+    if result.status == "interrupted":
+        error = {"error": "ChildInterrupted", "message": "The run stopped at an interrupt."}
+    return serialize.encode({"status": result.status, "output": result.output, "error": error})
 
 
 def _command(command: Command[Any] | None) -> dict[str, Any] | None:

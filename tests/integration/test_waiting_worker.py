@@ -1,7 +1,7 @@
 """Runs that sleep, wait for signals and have child runs, on workers of our own and a real plane."""
 
 import asyncio
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
@@ -34,7 +34,16 @@ class Patient:
     nap >> ask
 
 
-@Graph(id="double")
+class Numbers(TypedDict, total=False):
+    n: int
+    twice: int
+
+
+class Twice(TypedDict):
+    twice: int
+
+
+@Graph(id="double", state=Numbers, output=Twice)
 class Double:
     @node
     async def compute(self, state, ctx):
@@ -52,7 +61,7 @@ class Family:
         targets = ["double", Double]
         runs = [ctx.run(targets[i % 2], {"n": n}) for i, n in enumerate(state["numbers"])]
         try:
-            return {"out": [each["twice"] for each in await asyncio.gather(*runs)]}
+            return {"out": await asyncio.gather(*runs)}
         except ChildRunError as error:
             return {"told": error.error}
 
@@ -156,7 +165,8 @@ async def test_children_run_beside_each_other_and_their_results_are_the_parents(
     served, database_url
 ):
     _, run = await start(served, "family", input={"numbers": [1, 2, 3, 4, 5, 6]})
-    assert (await served.get(f"{run}/join")).json["out"] == [2, 4, 6, 8, 10, 12]
+    out = (await served.get(f"{run}/join")).json["out"]
+    assert out == [{"twice": 2 * n} for n in range(1, 7)]
     assert await audit(database_url) == 0
 
 

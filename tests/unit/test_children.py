@@ -135,7 +135,7 @@ def test_a_child_that_asks_a_person_has_not_succeeded():
 
     error = OfAsks().run({}).error
     assert isinstance(error, ChildRunError)
-    assert error.status == "interrupted"
+    assert str(error).endswith("interrupted: ChildInterrupted: The run stopped at an interrupt.")
 
 
 def test_a_graph_that_is_not_there_is_an_error_with_those_that_are():
