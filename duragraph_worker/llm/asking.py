@@ -114,15 +114,19 @@ class Asking:
         return reply
 
     def _tell(self, chunk: AIMessageChunk) -> None:
-        if chunk == AIMessageChunk(id=chunk.id, usage_metadata=chunk.usage_metadata):
-            return
-        self.ctx.message(chunk)
+        # What a call has taken so far is told by itself, and is no part of the conversation.
+        if chunk.content or chunk.tool_call_chunks or chunk.chunk_position or _notes(chunk):
+            self.ctx.message(chunk)
         if self.listen is not None and chunk.text:
             self._heard = True
             self.listen(chunk.text)
 
     def _message_id(self) -> str:
         return self.ctx.message_id(next(self.ids))
+
+
+def _notes(chunk: AIMessageChunk) -> bool:
+    return bool(chunk.response_metadata or chunk.additional_kwargs)
 
 
 def whole(reply: AIMessage) -> AIMessageChunk:

@@ -90,6 +90,7 @@ async def test_after_a_cut_the_next_reply_is_a_message_of_its_own():
         stream = Chain().stream(HI, stream_mode=["messages-tuple", "values"])
         parts = [part async for part in stream]
     chunks = [part.data[0] for part in parts if part.event == "messages"]
+    assert [chunk["content"] for chunk in chunks] == ["Well, ", "all ", "of ", "it", ""]
     said = {}
     for chunk in chunks:
         said[chunk["id"]] = said.get(chunk["id"], "") + chunk["content"]
