@@ -1,10 +1,8 @@
 """kill -9 of workers under LangGraph's graphs: each run ends as if nothing had happened."""
 
 import asyncio
-import os
 import random
 import signal
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
@@ -18,14 +16,12 @@ from tests.crash.acknowledged import (
 )
 from tests.crash.documented_stories import DOCUMENTED
 from tests.crash.evidence import audit
+from tests.crash.kills import KILLS, WORKERS, kill_at_random_moments
 from tests.crash.stories import OWN, Story, Told, check_customs, difference, play
 from tests.crash.witness import side_log
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-KILLS = int(os.environ.get("CRASH_KILLS", "200"))
-SECONDS_A_KILL = 1.2
-WORKERS = 6
 CLIENTS = 60
 DRAINS = 6
 REST_SECONDS = 90
@@ -56,34 +52,6 @@ async def keep_playing(client, stories: Stories, number: int, over: asyncio.Even
         durability = random.choice(["sync", "async"])
         played.append(await play(client, graph, stories[graph](), durability=durability))
     return played
-
-
-async def kill_at_random_moments(cluster) -> dict[int, float]:
-    """Returns when each process was killed, by its id.
-
-    While most are down the clock stands still: else a slow machine would kill none but those that
-    have just begun, whatever they do.
-    """
-    killed: dict[int, float] = {}
-    up = set(cluster.workers)
-
-    async def restart(victim) -> None:
-        await victim.start()
-        up.add(victim)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(KILLS):
-            while len(up) < WORKERS / 2:  # noqa: ASYNC110 - processes set no event
-                await asyncio.sleep(0.01)
-            # The moment is the experiment.
-            await asyncio.sleep(random.expovariate(1 / SECONDS_A_KILL))
-            victim = random.choice(list(up))
-            up.discard(victim)
-            pid = victim.pid
-            await victim.kill()
-            killed[pid] = time.time()
-            group.create_task(restart(victim))
-    return killed
 
 
 @STAGES

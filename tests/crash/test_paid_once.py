@@ -18,8 +18,8 @@ import pytest
 
 from duragraph import ids
 from tests.crash.evidence import audit
+from tests.crash.kills import KILLS, WORKERS, kill_at_random_moments
 from tests.crash.paid_graphs import NAP_SECONDS, Paid
-from tests.crash.test_langgraph_kills import WORKERS, kill_at_random_moments
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -31,6 +31,7 @@ BOUGHT = ["open", "first", "second", *CHILDREN]
 """What the state of a run shows as paid, in order."""
 SAID = ["question", "tool", "reply"]
 """What the messages show."""
+PARTS = {what.rpartition("/")[2] for what in [*BOUGHT, *SAID]}
 
 NOTES = """
     create table taken (
@@ -122,18 +123,17 @@ async def test_two_hundred_killed_workers_make_nothing_be_paid_twice(start_clust
         runs = [run for task in paying for run in task.result()]
         log = side_log(cluster.side_log)
         taken = first_taken(await noted.fetch("select result, at from taken order by at"))
-        report(runs, log, killed)
+        again = called_again(log)
+        print(f"\n{len(killed)} kills; {len(runs)} runs, {len(log)} calls; again: {dict(again)}")
         for run in runs:
             check_ended_rightly(run)
             assert shown(run) == {what: taken[f"{run.name}/{what}"][0] for what in shown(run)}
         check_nothing_was_paid_twice(log, taken)
+        assert len(again) >= len(PARTS) * min(1, KILLS / 200), again
         assert await audit(cluster.database_url) == 0
 
 
-def report(runs: list[Played], log: list[Paid], killed: dict[int, float]) -> None:
+def called_again(log: list[Paid]) -> Counter[str]:
+    """How often which part of a run was begun twice: its worker died before it was recorded."""
     times = Counter(paid.what for paid in log)
-    again = Counter(what.rpartition("/")[2] for what, count in times.items() if count > 1)
-    print(
-        f"\n{len(killed)} kills; {len(runs)} runs, {len(log)} calls paid; those called again, "
-        f"since their worker died before they were recorded: {dict(again)}"
-    )
+    return Counter(what.rpartition("/")[2] for what, count in times.items() if count > 1)
