@@ -116,11 +116,10 @@ async def wake(conn: Connection, run_ids: Sequence[str] | None = None) -> int:
     return len(await conn.fetch(WAKE_SOME, run_ids))
 
 
-LOCK = """
-select from thread where organization_id = $1 and thread_id = $2 and erase_at is null for update
-"""
+THERE = "select from thread where organization_id = $1 and thread_id = $2 and erase_at is null"
 
-# Between two runs, or where all are to run later, the next one takes it.
+# Between two runs, or where all are to run later, the next one takes it. Its lock keeps away who
+# ends it, or reports what it waits for.
 RECEIVER = """
 select run_id, lease_until is null as free from run
 where organization_id = $1 and thread_id = $2 and status in ('pending', 'running') and kind = 'run'
@@ -158,7 +157,7 @@ async def signal(
 
     None without one. Must run in a transaction. Raises NotFound.
     """
-    if not await conn.fetch(LOCK, organization_id, thread_id):
+    if not await conn.fetch(THERE, organization_id, thread_id):
         raise NotFound(f"Thread with ID {thread_id} not found")
     run = await conn.fetchrow(RECEIVER, organization_id, thread_id)
     if run is None:

@@ -119,7 +119,7 @@ async def test_what_ends_while_the_run_is_at_work_waits_for_it(plane, hand, owne
         while await owner.fetchval("select count(*) from effect") < 2:
             pass
     assert await audit(database_url) == 1
-    await woken.wait(woken.sleep(), batch=1)
+    assert (await woken.wait(woken.sleep(), batch=1)).verdict == "accepted"
     assert (await woken.woken()).effects == {"signal": b"null", "sleep": b"null"}
 
 
@@ -284,6 +284,19 @@ async def test_of_planes_that_wake_at_once_one_does(hand, pool, owner):
 
     assert sum(await asyncio.gather(*(wake() for _ in range(4)))) <= 1
     assert (await run.woken()).effects == {"sleep": b"null"}
+
+
+async def test_a_run_in_other_hands_holds_up_no_other(start_plane, owner, pool):
+    hand = await (await start_plane(hint_sweep_seconds=3600)).worker("g")
+    held, other = await begin(hand), await begin(hand)
+    for run in (held, other):
+        await run.wait(run.sleep())
+    await owner.execute("update wait set due_at = now()")
+    async with pool.acquire() as conn, conn.transaction(), pool.acquire() as waking:
+        await conn.execute("select from run where run_id = $1 for update", held.task.run_id)
+        assert await waits.wake(waking) == 1
+    async with pool.acquire() as conn:
+        assert await waits.wake(conn) == 1
 
 
 async def test_a_cancel_that_meets_the_wake_up_is_final(plane, hand, owner, pool, database_url):
