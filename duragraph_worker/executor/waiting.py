@@ -17,7 +17,6 @@ from duragraph_worker import serialize
 from duragraph_worker.errors import ChildRunError, Held
 from duragraph_worker.executor.agenda import digest
 from duragraph_worker.executor.body import Body, refuse_in_effect
-from duragraph_worker.plan import Plan
 
 
 @attrs.frozen
@@ -28,8 +27,8 @@ class Child:
     key: str
     assistant: str
     """Its id, or a graph's."""
-    plan: Plan | None
-    """Of a graph that was given itself, not by its name."""
+    graph: Any
+    """An app or its class, where that was given and no name."""
     input: bytes
     config: bytes
     context: bytes
@@ -172,11 +171,11 @@ class ChildRuns(_Waiting):
         if it doesn't succeed, or asks a person, and NotFound if there is no such assistant.
         Several in a body are told apart as sleeps are.
         """
-        assistant, plan = _named(target)
+        assistant, graph = _named(target)
         key, spot = self._key("run", assistant, name), self._spot
         if not self._recorded(key):
             given = (serialize.encode(each) for each in (input, config or {}, context or {}))
-            child = Child(spot.checkpoint_id, key, assistant, plan, *given)
+            child = Child(spot.checkpoint_id, key, assistant, graph, *given)
             with spot.body.at_work():
                 await spot.anchor()
                 run_id = await spot.children.start(child)
@@ -197,13 +196,13 @@ def _checked(seconds: float) -> float:
     return seconds
 
 
-def _named(target: Any) -> tuple[str, Plan | None]:
+def _named(target: Any) -> tuple[str, Any]:
     if isinstance(target, str):
         return target, None
-    plan = getattr(target, "plan", None)
-    if not isinstance(plan, Plan):
+    # Its plan has the id, too, but making one takes a while.
+    if (blueprint := getattr(target, "blueprint", None)) is None:
         raise TypeError(f"ctx.run takes an assistant, a graph's id or a graph, not {target!r:.100}")
-    return plan.graph_id, plan
+    return blueprint.shape.id, target
 
 
 def reported(held: Iterable[Held]) -> list[Wait]:

@@ -60,7 +60,7 @@ class Waits:
     async def start(self, child: Child) -> str:
         """See `executor.waiting.Children`."""
         if child.key not in self._run_ids:
-            plan = child.plan or plan_of(child.assistant)
+            plan = plan_of(child.assistant) if child.graph is None else child.graph.plan
             run_id = self._run_ids[child.key] = ids.new_id()
             job = self._children[run_id] = asyncio.create_task(self._run_child(plan, child))
             job.add_done_callback(lambda _: self._news.set())
