@@ -35,6 +35,8 @@ _PASSING = (
     asyncpg.TooManyConnectionsError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+    # Its parser, where a connection is cut in mid-answer.
+    asyncpg.InternalClientError,
 )
 
 

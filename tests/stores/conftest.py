@@ -1,10 +1,12 @@
 """A store of each vendor: real, in this process or a server of its own, or a fake of its wire."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -20,14 +22,26 @@ from tests.conftest import database_named, statement
 from tests.stores.fake_pinecone import FakePinecone
 from tests.stores.fake_qdrant import FakeQdrant
 
-STORES = ("memory", "chroma", "chroma-server", "pgvector", "qdrant", "qdrant-server", "pinecone")
+BUILT = (pytest.mark.stores, pytest.mark.timeout(3600))
+STORES = (
+    "memory",
+    "chroma",
+    "chroma-server",
+    "pgvector",
+    "qdrant",
+    "qdrant-server",
+    "pinecone",
+    pytest.param("weaviate", marks=BUILT),
+)
 SERVERS = {
     "chroma-server": "chroma_port",
     "pgvector": "vector_database",
     "qdrant-server": "qdrant",
     "pinecone": "pinecone",
+    "weaviate": "weaviate",
 }
 """The fixture that a store needs."""
+WEAVIATE = "v1.35.2"
 OF_ONE_OBJECT = ("memory", "qdrant")
 """Their documents are those of an object."""
 _numbers = count(1)
@@ -55,6 +69,7 @@ def make(vendor, request, tmp_path):
         "pinecone": lambda **options: Pinecone(
             name.lower(), api_key="the-key", host=server.url, **options
         ),
+        "weaviate": lambda **options: server(name, **options),
     }[vendor]
 
 
@@ -86,10 +101,48 @@ def chroma_port(tmp_path_factory, unused_tcp_port_factory):
     port = unused_tcp_port_factory()
     folder = tmp_path_factory.mktemp("chroma")
     command = [Path(sys.executable).with_name("chroma"), "run", "--path", folder]
-    with subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL) as server:
+    with running([*command, "--port", str(port)], f"http://127.0.0.1:{port}/api/v2/heartbeat", {}):
+        yield port
+
+
+@pytest.fixture(scope="session")
+def weaviate(request, tmp_path_factory, unused_tcp_port_factory):
+    """Makes stores on a server that Go builds, the first time in minutes."""
+    store = pytest.importorskip("duragraph_worker.integrations.weaviate").Weaviate
+    built = request.config.cache.mkdir("weaviate")
+    package = f"github.com/weaviate/weaviate/cmd/weaviate-server@{WEAVIATE}"
+    subprocess.run(["go", "install", package], env={**os.environ, "GOBIN": str(built)}, check=True)
+    port, grpc, gossip, data, raft, raft_rpc = (unused_tcp_port_factory() for _ in range(6))
+    settings = {
+        "PERSISTENCE_DATA_PATH": tmp_path_factory.mktemp("weaviate"),
+        "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "true",
+        "DISABLE_TELEMETRY": "true",
+        "GO_PROFILING_DISABLE": "true",
+        "GRPC_PORT": grpc,
+        "CLUSTER_HOSTNAME": "node1",
+        "CLUSTER_ADVERTISE_ADDR": "127.0.0.1",
+        "CLUSTER_GOSSIP_BIND_PORT": gossip,
+        "CLUSTER_DATA_BIND_PORT": data,
+        "RAFT_PORT": raft,
+        "RAFT_INTERNAL_RPC_PORT": raft_rpc,
+        "RAFT_BOOTSTRAP_EXPECT": 1,
+    }
+    command = [built / "weaviate-server", "--host", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with running([*command, "--scheme", "http"], f"{url}/v1/.well-known/ready", settings):
+        yield partial(store, url=url, grpc_url=f"http://127.0.0.1:{grpc}")
+
+
+@contextmanager
+def running(command, ready, settings):
+    """A server, from when it answers at `ready` until the end."""
+    environment = os.environ | {name: str(value) for name, value in settings.items()}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
         try:
-            asyncio.run(asyncio.wait_for(answered(f"http://127.0.0.1:{port}/api/v2/heartbeat"), 60))
-            yield port
+            asyncio.run(asyncio.wait_for(answered(ready), 60))
+            yield
         finally:
             server.terminate()
 
