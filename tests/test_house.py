@@ -46,7 +46,7 @@ FLOORS = (
 
 WORKER_FLOORS = (
     {"plan", "command", "serialize", "record", "partial_json", "extras"},
-    {"errors", "messages", "served"},
+    {"errors", "messages", "served", "prompts"},
     {"coerce"},
     {"state"},
     {"schema", "executor"},
@@ -126,6 +126,7 @@ FENCES = {
     "markdownify": r"duragraph_worker/vectors/documents\.py",
     "pypdf": r"duragraph_worker/vectors/documents\.py",
     "semantic_text_splitter": r"duragraph_worker/vectors/documents\.py",
+    "jinja2": r"duragraph_worker/prompts\.py",
     "stamina": r"duragraph_worker/llm/retrying\.py|duragraph/demo\.py",
 }
 """Third parties and the only files that may know them."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from duragraph_worker import coerce
 from duragraph_worker.authoring.calls import Call, Method
 from duragraph_worker.command import Command, Send
@@ -27,8 +29,8 @@ def llm(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> Ca
     """
 
     async def run(state: Any, injected: Mapping[str, Any]) -> Any:
-        model = Model(role, injected["ctx"], method.instance)
         before = method.before(state)
+        model = Model(role.filled(before), injected["ctx"], method.instance)
         returned = await method.returned(state, {**injected, "llm": model})
         if "llm" in method.wants:
             return _with(method.normal(returned, state, before), model.over, method)
@@ -40,7 +42,7 @@ def llm(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> Ca
         values, given = {**before, **update}, update.get(MESSAGES)
         if MESSAGES in values:
             values[MESSAGES], _ = appended(channels, before.get(MESSAGES), given, [])
-        new = await model.converse(_prompt(method.node, returned, values))
+        new = _marked(role, await model.converse(_prompt(method.node, returned, values)))
         if model.over or (role.output is None and role.into is None):
             if MESSAGES in (values if channels is None else channels):
                 _, added = appended(channels, before.get(MESSAGES), given, new)
@@ -74,6 +76,19 @@ def tools(method: Method, role: ToolRunner, channels: Mapping[str, Channel] | No
         return _with({**update, MESSAGES: added}, jumps(answered), method)
 
     return run
+
+
+def _marked(role: LLM, new: list[Message]) -> list[Message]:
+    """The messages; replies tell which version of a prompt led to them."""
+    if role.template is None:
+        return new
+    mark = {"prompt": str(role.template)}
+    return [
+        attrs.evolve(each, response_metadata=each.response_metadata | mark)
+        if isinstance(each, AIMessage)
+        else each
+        for each in new
+    ]
 
 
 def _with(update: Any, over: list[Command[Any]], method: Method) -> Any:

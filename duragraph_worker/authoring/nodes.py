@@ -14,7 +14,7 @@ from duragraph_worker.authoring.signature import Signature, read
 from duragraph_worker.authoring.wiring import Ends, Wired
 from duragraph_worker.llm.cache import Cache
 from duragraph_worker.llm.providers import Parameters
-from duragraph_worker.llm.roles import LLM, ToolRunner
+from duragraph_worker.llm.roles import LLM, Template, ToolRunner
 from duragraph_worker.llm.tools import Tool, as_tool
 from duragraph_worker.plan import Kind, Retry
 
@@ -156,8 +156,8 @@ def llm_node(
     model: str | Sequence[str] | Body = DEFAULT_MODEL,
     *,
     name: str | None = None,
-    system: str | None = None,
-    system_prompt: str | None = None,
+    system: str | Template | None = None,
+    system_prompt: str | Template | None = None,
     tools: Sequence[Tool | Body] = (),
     output: Any = None,
     into: str | None = None,
@@ -180,15 +180,20 @@ def llm_node(
     """A step that asks a model; `llm_calls.py` says what its body means.
 
     Of several models the next is asked when one can't answer. `output` is a type that the
-    reply must have; `into` is the key that the reply is written to. `system_prompt` is another
-    name of `system`. `options` are parameters that only this provider has. `request_timeout` is
-    how many seconds a provider may be silent, `timeout` what the whole node may take. A `cache`
-    is asked before the model; with `memo` equal questions of one run are asked once.
+    reply must have; `into` is the key that the reply is written to. `system` may be a `Prompt`,
+    which is filled with the state; `system_prompt` is another name of it. `options` are parameters
+    that only this provider has. `request_timeout` is how many seconds a provider may be silent,
+    `timeout` what the whole node may take. A `cache` is asked before the model; with `memo` equal
+    questions of one run are asked once.
     """
     names = DEFAULT_MODEL if callable(model) else model
+    head = system if system is not None else system_prompt
+    template = None if isinstance(head, str) else head
+    told = {} if template is None else {"prompt": str(template)}
     role = LLM(
         models=(names,) if isinstance(names, str) else tuple(names),
-        system=system if system is not None else system_prompt,
+        system=head if isinstance(head, str) else None,
+        template=template,
         tools=tuple(as_tool(item) for item in tools),
         output=output,
         into=into,
@@ -214,7 +219,7 @@ def llm_node(
         retry=retry,
         timeout=timeout,
         goto=tuple(goto),
-        metadata=metadata or {},
+        metadata={**told, **(metadata or {})},
     )
 
 

@@ -374,5 +374,6 @@ class Execution(GraphState):
 
     def _message_metadata(self, task: NodeTask, **streamed: Any) -> bytes:
         """As frames of messages carry it; those that stream say a little more."""
+        of_node = self.plan.nodes[task.name].metadata
         own = task.metadata(self.checkpoints.step)
-        return serialize.encode({**self.run.told, **own, **streamed})
+        return serialize.encode({**self.run.told, **of_node, **own, **streamed})

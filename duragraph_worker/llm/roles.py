@@ -1,6 +1,7 @@
 """What an LLM node asks of a model and which tools a tool node runs: plain data."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
 
 import attrs
 
@@ -9,12 +10,20 @@ from duragraph_worker.llm.providers import Parameters
 from duragraph_worker.llm.tools import Tool
 
 
+class Template(Protocol):
+    """A system prompt to fill with the state, as `prompts.Prompt`; `str` of it is its name."""
+
+    def render(self, /, **variables: Any) -> str: ...
+
+
 @attrs.frozen
 class LLM:
     """What an LLM node asks, and where the reply goes."""
 
     models: tuple[str, ...]
     system: str | None = None
+    template: Template | None = None
+    """What the system prompt is made of, if it is one."""
     tools: tuple[Tool, ...] = ()
     output: Any = None
     into: str | None = None
@@ -24,6 +33,12 @@ class LLM:
     cache: Cache | None = None
     memo: bool = False
     """Whether equal questions of one run are asked once."""
+
+    def filled(self, values: Mapping[str, Any]) -> Self:
+        """With the system prompt that its template makes of the state."""
+        if self.template is None:
+            return self
+        return attrs.evolve(self, system=self.template.render(**values))
 
 
 @attrs.frozen
