@@ -93,7 +93,7 @@ class Body:
     async def hold(self, wait: Wait) -> NoReturn:
         """Wait for what only another execution will see."""
         future: asyncio.Future[None] = self.loop.create_future()
-        if self._left:
+        if self._left or self._parked:
             future.cancel()
         self._held[wait.key] = Held(wait, time.monotonic()), future
         self._changed()

@@ -319,6 +319,17 @@ async def test_a_body_that_minds_no_cancel_goes_on_and_leaves_none_behind():
     assert graph.values["log"] == ["on", 0]
 
 
+async def test_a_body_that_minds_no_cancel_and_waits_again_waits_for_both():
+    async def body(state: Any, ctx: Any) -> Any:
+        with contextlib.suppress(asyncio.CancelledError):
+            await ctx.sleep(1)
+        await ctx.sleep(2)
+
+    async with asyncio.timeout(IN_TIME):
+        outcome = await bench(body).run({}, run_id=RUN)
+    assert told(outcome) == [("sleep", 1, None), ("sleep", 2, None)]
+
+
 async def test_a_sync_body_waits_too():
     ended: queue.Queue[str] = queue.Queue()
 
