@@ -12,6 +12,8 @@ Public names only. What needs a network is imported when it is first asked for.
     process/       the worker: polls, attempts, reports, leases
     langgraph/     LangGraph's graphs, and what they need around them: an extra
     llm/           models and tools; vendors are in integrations/
+    vectors/       stores of documents, embeddings, files and pages; vendors are in integrations/
+    extras.py      what is said where an extra is missing
     state.py       channels of declared types; schema.py: their JSON Schemas
     messages.py    what conversations hold; coerce.py, partial_json.py: how it is read
     command.py     what nodes return beside updates; serialize.py: how all of it is written

@@ -17,6 +17,7 @@ from duragraph_worker.integrations.chroma import Chroma
 from duragraph_worker.integrations.pgvector import PgVector
 from duragraph_worker.integrations.pinecone import Pinecone
 from duragraph_worker.integrations.qdrant import Qdrant
+from duragraph_worker.integrations.weaviate import Weaviate
 from duragraph_worker.vectors.memory import InMemory
 from tests.conftest import database_named, statement
 from tests.stores.fake_pinecone import FakePinecone
@@ -108,7 +109,6 @@ def chroma_port(tmp_path_factory, unused_tcp_port_factory):
 @pytest.fixture(scope="session")
 def weaviate(request, tmp_path_factory, unused_tcp_port_factory):
     """Makes stores on a server that Go builds, the first time in minutes."""
-    store = pytest.importorskip("duragraph_worker.integrations.weaviate").Weaviate
     built = request.config.cache.mkdir("weaviate")
     package = f"github.com/weaviate/weaviate/cmd/weaviate-server@{WEAVIATE}"
     subprocess.run(["go", "install", package], env={**os.environ, "GOBIN": str(built)}, check=True)
@@ -130,7 +130,7 @@ def weaviate(request, tmp_path_factory, unused_tcp_port_factory):
     command = [built / "weaviate-server", "--host", "127.0.0.1", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
     with running([*command, "--scheme", "http"], f"{url}/v1/.well-known/ready", settings):
-        yield partial(store, url=url, grpc_url=f"http://127.0.0.1:{grpc}")
+        yield partial(Weaviate, url=url, grpc_url=f"http://127.0.0.1:{grpc}")
 
 
 @contextmanager
