@@ -4,7 +4,7 @@ Thinking becomes `reasoning` blocks, whose signatures go back as they came; bloc
 (server tools, redacted thinking) are kept as they are.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import anthropic
@@ -74,18 +74,13 @@ class Anthropic:
             told.model, told.finish = message.model, message.stop_reason
             told.count(message.usage)
             reply = sum(chunks, start=AIMessageChunk()) + told.last()
-        whole = reply.message()
-        return structured.answer(whole, request.output) if request.output else whole
+        return structured.answer(reply.message(), request.output)
 
-    async def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+    def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
         """The reply in pieces. Raises `errors`, ReplyError if it ends before it is whole."""
-        chunks = self._chunks(request)
-        if request.output is not None:
-            chunks = structured.answers(chunks, request.output)
-        async for chunk in chunks:
-            yield chunk
+        return structured.answers(self._chunks(request), request.output)
 
-    async def _chunks(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+    async def _chunks(self, request: Request) -> AsyncGenerator[AIMessageChunk, None]:
         client = await self._clients.here()
         parameters = _parameters(request) | {"stream": True}
         told = _Told(request.model)

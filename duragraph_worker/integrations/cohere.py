@@ -5,6 +5,7 @@ as they came.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -62,18 +63,13 @@ class Cohere:
         with reading(NAME):
             chunks = [AIMessageChunk(), *_message(reply.message)]
             whole = sum(chunks, start=_last(request.model, reply.finish_reason, reply.usage))
-        message = whole.message()
-        return structured.answer(message, request.output) if request.output else message
+        return structured.answer(whole.message(), request.output)
 
-    async def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+    def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
         """The reply in pieces. Raises `errors`, ReplyError if it ends before it is whole."""
-        chunks = self._chunks(request)
-        if request.output is not None:
-            chunks = structured.answers(chunks, request.output)
-        async for chunk in chunks:
-            yield chunk
+        return structured.answers(self._chunks(request), request.output)
 
-    async def _chunks(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+    async def _chunks(self, request: Request) -> AsyncGenerator[AIMessageChunk, None]:
         client = await self._clients.here()
         parameters = _parameters(request)
 
@@ -81,16 +77,15 @@ class Cohere:
             events: AsyncGenerator[Any, None] = client.chat_stream(**parameters)
             return events
 
+        whole = False
         with reading(NAME):
-            async for event in self._retries.stream(ask):
-                if event.type == "message-end":
-                    end = event.delta
-                    yield _last(request.model, end.finish_reason, end.usage, end.error)
-                    return
-                chunk = _chunk(event)
-                if chunk is not None:
-                    yield chunk
-        raise cut_off(NAME)
+            async with aclosing(self._retries.stream(ask)) as events:
+                async for event in events:
+                    whole = whole or event.type == "message-end"
+                    for chunk in _chunks(event, request.model):
+                        yield chunk
+        if not whole:
+            raise cut_off(NAME)
 
 
 class CohereEmbeddings:
@@ -280,21 +275,24 @@ def _message(message: cohere.AssistantMessageResponse) -> Iterator[AIMessageChun
         yield AIMessageChunk(additional_kwargs={"citations": [citation.dict()]})
 
 
-def _chunk(event: Any) -> AIMessageChunk | None:
+def _chunks(event: Any, model: str) -> Iterator[AIMessageChunk]:
     match event.type:
         case "content-start" | "content-delta":
             said = event.delta.message.content
             if said.thinking:
-                return AIMessageChunk(content.thought(said.thinking, event.index))
-            return AIMessageChunk(said.text) if said.text else None
+                yield AIMessageChunk(content.thought(said.thinking, event.index))
+            if said.text:
+                yield AIMessageChunk(said.text)
         case "tool-plan-delta":
-            return _plan(event.delta.message.tool_plan)
+            yield _plan(event.delta.message.tool_plan)
         case "tool-call-start" | "tool-call-delta":
-            return _piece(event.index, event.delta.message.tool_calls)
+            yield _piece(event.index, event.delta.message.tool_calls)
         case "citation-start":
             citation = event.delta.message.citations.dict()
-            return AIMessageChunk(additional_kwargs={"citations": [citation]})
-    return None
+            yield AIMessageChunk(additional_kwargs={"citations": [citation]})
+        case "message-end":
+            end = event.delta
+            yield _last(model, end.finish_reason, end.usage, end.error)
 
 
 def _plan(text: str) -> AIMessageChunk:

@@ -92,17 +92,19 @@ class Ollama:
                         return
                     yield part
 
-        calls = 0
+        calls, whole = 0, False
         with reading(NAME):
-            async for part in self._retries.stream(ask):
-                chunk = _chunk(part, first_call=calls)
-                calls += len(chunk.tool_call_chunks)
-                if chunk.content or chunk.tool_call_chunks:
-                    yield chunk
-                if part.done:
-                    yield _last(part, called=calls > 0)
-                    return
-        raise cut_off(NAME)
+            async with aclosing(self._retries.stream(ask)) as parts:
+                async for part in parts:
+                    chunk = _chunk(part, first_call=calls)
+                    calls += len(chunk.tool_call_chunks)
+                    if chunk.content or chunk.tool_call_chunks:
+                        yield chunk
+                    if part.done:
+                        whole = True
+                        yield _last(part, called=calls > 0)
+        if not whole:
+            raise cut_off(NAME)
 
 
 @contextmanager

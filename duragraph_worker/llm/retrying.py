@@ -45,7 +45,7 @@ class Retries:
                 return await ask()
         raise AssertionError("the last attempt returns or raises")
 
-    async def stream(self, ask: Callable[[], AsyncGenerator[T, None]]) -> AsyncIterator[T]:
+    async def stream(self, ask: Callable[[], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
         """What `ask()` yields at the first try that yields something, else at the last."""
         async for attempt in self._attempts():
             with attempt:

@@ -4,7 +4,8 @@ Providers without such a mode, or without it beside tools, get the schema as one
 arguments are the reply.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import attrs
@@ -78,8 +79,10 @@ def as_tool(output: Output) -> Declaration:
     return Declaration(output.name, "Give your final answer by calling this.", output.schema)
 
 
-def answer(reply: AIMessage, output: Output) -> AIMessage:
-    """The reply with the call of `as_tool(output)` as its text."""
+def answer(reply: AIMessage, output: Output | None) -> AIMessage:
+    """The reply with the call of `as_tool(output)`, if it has one, as its text."""
+    if output is None:
+        return reply
     given = [call for call in reply.tool_calls if call["name"] == output.name]
     broken = [call for call in reply.invalid_tool_calls if call["name"] == output.name]
     if not given and not broken:
@@ -94,16 +97,17 @@ def answer(reply: AIMessage, output: Output) -> AIMessage:
 
 
 async def answers(
-    chunks: AsyncIterator[AIMessageChunk], output: Output
-) -> AsyncIterator[AIMessageChunk]:
-    """The same for a stream of chunks."""
+    chunks: AsyncGenerator[AIMessageChunk, None], output: Output | None
+) -> AsyncGenerator[AIMessageChunk, None]:
+    """The same for a stream of chunks; without an `output`, they pass."""
     ours: set[int | None] = set()
-    async for chunk in chunks:
-        pieces = chunk.tool_call_chunks
-        ours |= {piece["index"] for piece in pieces if piece["name"] == output.name}
-        text = "".join(piece["args"] or "" for piece in pieces if piece["index"] in ours)
-        if not pieces:
-            yield chunk
-        else:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            pieces = chunk.tool_call_chunks
+            if output is None or not pieces:
+                yield chunk
+                continue
+            ours |= {piece["index"] for piece in pieces if piece["name"] == output.name}
+            text = "".join(piece["args"] or "" for piece in pieces if piece["index"] in ours)
             others = [piece for piece in pieces if piece["index"] not in ours]
             yield attrs.evolve(chunk, content=text or chunk.content, tool_call_chunks=others)

@@ -47,18 +47,19 @@ def system(body: dict[str, Any]) -> str | None:
     return first["content"] if first["role"] == "system" else None
 
 
-def asked_calls(body: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Name and arguments of all tool calls that a request repeats."""
+def asked_calls(body: dict[str, Any]) -> list[tuple[str | None, str, Any]]:
+    """Id, name and arguments of all tool calls that a request repeats."""
     found = []
     for message in body["messages"]:
         if message["role"] != "assistant":
             continue
         for call in message.get("tool_calls") or ():
             args = call["function"]["arguments"]
-            found.append((call["function"]["name"], _read(args)))
+            found.append((call.get("id"), call["function"]["name"], _read(args)))
         if isinstance(message.get("content"), list):
             blocks = message["content"]
-            found += [(b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"]
+            uses = [block for block in blocks if block["type"] == "tool_use"]
+            found += [(use["id"], use["name"], use["input"]) for use in uses]
     return found
 
 
