@@ -156,22 +156,24 @@ def test_what_a_retry_pays_counts_and_what_it_recalls_does_not():
     assert (usage["calls"], usage["failed_calls"], usage["total_tokens"]) == (3, 1, 30)
 
 
-def test_bodies_account_for_calls_of_their_own():
+def test_bodies_account_for_calls_of_their_own_once_for_each_effect():
     counted = {"input_tokens": 1000, "output_tokens": 0, "total_tokens": 1000}
 
-    @Graph(id="g")
     class G:
         @node
-        def threaded(self, state, ctx):
+        def plain(self, state, ctx):
             ctx.usage(spent("openai:gpt-4o-mini", counted))
 
-        @node
-        async def awaited(self, state, ctx):
-            ctx.usage(spent("gpt-4o-mini", counted))
+        @node(retry=Retry(times=1, first=0))
+        async def retried(self, state, ctx):
+            await ctx.effect("ask", lambda: ctx.usage(spent("gpt-4o-mini", counted)))
+            if ctx.attempt == 1:
+                raise OSError
 
-        threaded >> awaited
+        plain >> retried
 
-    assert G().run({}).usage["models"]["openai/gpt-4o-mini"]["cost_usd"] == 0.0003
+    usage = Graph(id="g")(G)().run({}, raise_error=True).usage
+    assert usage["models"]["openai/gpt-4o-mini"]["cost_usd"] == 0.0003
 
 
 async def test_the_account_of_a_call_goes_before_the_effect_that_it_paid_for():
