@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from duragraph.errors import Conflict
-from duragraph.protocol import Effect, Outcome
+from duragraph.event_names import EventName
+from duragraph.protocol import EVENT_MODE, Effect, Outcome
 from duragraph.waiting import TIMED_OUT, Wait
 from duragraph_worker import Graph, node
 from duragraph_worker.command import Command
@@ -448,6 +449,27 @@ async def test_another_run_shows_what_the_one_before_it_has_shown():
     await graph.run({}, run_id="r0", stream_mode="custom")
     await graph.run(None, command={"resume": 1}, run_id="r1", stream_mode="custom")
     assert graph.frames("custom") == [("custom", "napping")] * 2
+
+
+async def test_followers_of_events_see_no_wait():
+    def nesting(*, waits: bool) -> Bench:
+        async def body(state: Any, ctx: Any) -> Any:
+            await ctx.emit("here")
+            if waits:
+                await ctx.sleep(1)
+            return {"log": ["done"]}
+
+        child = plan(bare("inner", body), channels=channels(log=operator.add))
+        sub = Node("sub", "subgraph", bare("sub", update()).call, subgraph=child)
+        return Bench(plan(sub, channels=channels(log=operator.add)))
+
+    waiting, straight = nesting(waits=True), nesting(waits=False)
+    first = await waiting.run({"log": []}, run_id=RUN, stream_mode=EVENT_MODE)
+    await wake(waiting, *first.waits, stream_mode=EVENT_MODE)
+    await straight.run({"log": []}, run_id=RUN, stream_mode=EVENT_MODE)
+    seen = [EventName.parse(event).method for event, _ in waiting.frames()]
+    assert seen == [EventName.parse(event).method for event, _ in straight.frames()]
+    assert seen.count("lifecycle") == 2
 
 
 @pytest.mark.parametrize("limit", [3, 5])
