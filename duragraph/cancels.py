@@ -4,6 +4,8 @@ Answers after COMMIT; then whoever follows a run and whoever holds its lease is 
 """
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import structlog
 
@@ -42,7 +44,12 @@ class Cancels:
         action: CancelAction,
     ) -> list[Ended]:
         """End those of these runs that are open; returns them. Raises Unavailable."""
-        ended = await self._cancel(organization_id, thread_id, run_ids, action)
+        async with pg.acquire(self._pool) as conn, conn.transaction():
+            ended = await endings.cancel(
+                conn, organization_id, thread_id, run_ids=run_ids, action=action
+            )
+            await runs.promote(conn, [(organization_id, thread_id)])
+        self.tell(ended)
         if any(run.tied for run in ended):
             try:
                 await self.end_children()
@@ -55,21 +62,16 @@ class Cancels:
         while True:
             async with pg.acquire(self._pool) as conn:
                 found = await waits.abandoned(conn)
-            for organization_id, thread_id, run_id in found:
-                await self._cancel(organization_id, thread_id, [run_id], "interrupt")
+                for organization_id, children in groupby(found, key=itemgetter(0)):
+                    _, threads, run_ids = zip(*children, strict=True)
+                    async with conn.transaction():
+                        ended = await endings.cancel_many(
+                            conn, organization_id, threads, run_ids=run_ids
+                        )
+                    await runs.promote(conn, [(organization_id, thread) for thread in threads])
+                    self.tell(ended)
             if not found:
                 return
-
-    async def _cancel(
-        self, organization_id: str, thread_id: str, run_ids: Sequence[str], action: CancelAction
-    ) -> list[Ended]:
-        async with pg.acquire(self._pool) as conn, conn.transaction():
-            ended = await endings.cancel(
-                conn, organization_id, thread_id, run_ids=run_ids, action=action
-            )
-            await runs.promote(conn, [(organization_id, thread_id)])
-        self.tell(ended)
-        return ended
 
     async def cancel_all(
         self, organization_id: str, *, status: OpenStatus, action: CancelAction

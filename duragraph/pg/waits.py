@@ -238,7 +238,7 @@ async def next_due(conn: Connection) -> float | None:
 ABANDONED = """
 select c.organization_id, c.thread_id, c.run_id from wait w join run c on c.run_id = w.child_id
 where w.abandoned and c.status in ('pending', 'running')
-order by w.child_id limit 100
+order by c.organization_id, w.child_id limit 100
 """
 
 

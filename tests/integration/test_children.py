@@ -225,6 +225,14 @@ async def test_cancelled_with_their_parent_before_that_is_answered(plane, hand, 
     assert await audit(database_url) == 0
 
 
+async def test_so_do_more_than_are_cancelled_at_once(plane, hand, database_url):
+    run, many = await begin(hand), 120
+    await asyncio.gather(*(start(run, str(n)) for n in range(many)))
+    assert await audit(database_url) == 1 + many
+    assert (await plane.post(f"{run.path}/cancel")).status == 202
+    assert await audit(database_url) == 0
+
+
 @pytest.mark.parametrize(
     "end",
     [
