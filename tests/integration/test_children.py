@@ -1,6 +1,7 @@
 """Child runs: started once, told of as they end, cancelled as their parents do."""
 
 import asyncio
+import json
 import random
 
 import attrs
@@ -71,6 +72,29 @@ async def test_a_child_is_a_run_like_any_other_that_names_its_parent(plane, hand
     assert kwargs["config"]["configurable"].items() >= parent.items()
     assert (await next_task(hand)).run_id == child.run_id
     assert await audit(database_url) == 2
+
+
+ANN = """
+update run set kwargs = jsonb_set(kwargs::jsonb, '{config,configurable}',
+    '{"langgraph_auth_user_id": "ann", "langgraph_auth_permissions": ["p"], "k": "v"}')::json
+"""
+
+
+async def test_a_child_runs_in_its_parents_name_and_belongs_to_whom_that_does(hand, owner):
+    run = await begin(hand)
+    await owner.execute(ANN)
+    await owner.execute("""update thread set metadata = '{"owner": "ann", "graph_id": "other"}'""")
+    child = await start(run, keep=True)
+    found = await owner.fetchrow(
+        "select r.kwargs #> '{config,configurable}' as asker, t.metadata from run r"
+        " join thread t using (organization_id, thread_id) where run_id = $1",
+        child.run_id,
+    )
+    configurable, metadata = map(json.loads, found)
+    assert configurable["langgraph_auth_user_id"] == "ann"
+    assert configurable["langgraph_auth_permissions"] == ["p"]
+    assert "k" not in configurable
+    assert (metadata["owner"], metadata["graph_id"]) == ("ann", "g")
 
 
 async def test_a_child_is_started_once_under_each_key(hand, start_plane, database_url):
