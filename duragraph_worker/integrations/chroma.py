@@ -5,7 +5,7 @@ That client's calls block; they are made in threads, and one client serves every
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 from duragraph_worker.extras import needs
@@ -57,9 +57,17 @@ class Chroma(Collection):
         again = Retries(retries, lost=_PASSING, refusal=lambda _: None)
         super().__init__(name, embeddings=embeddings, metric=metric, retries=again)
         self._path, self._host, self._options = path, host, client_options
+        self._opened: ClientAPI | None = None
+        self._opening = Lock()
 
-    @cached_property
+    @property
     def _client(self) -> ClientAPI:
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def _open(self) -> ClientAPI:
         quiet = Settings(anonymized_telemetry=False)
         if self._host is not None:
             return chromadb.HttpClient(self._host, settings=quiet, **self._options)

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+import attrs
+
 Client = TypeVar("Client")
 
 
@@ -34,24 +36,38 @@ class Closing(AbstractAsyncContextManager[Closed]):
         await self._client.close()
 
 
+@attrs.define(eq=False)
+class _Place(Generic[Client]):
+    opening: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    lifetime: AsyncGenerator[Client, None] | None = None
+    client: Client | None = None
+
+
 class Clients(Generic[Client]):
     """Makes a client when a loop first needs it, and closes it as the loop ends."""
 
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[Client]]) -> None:
         self._make = make
-        self._open: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, tuple[AsyncGenerator[Client, None], Client]
-        ] = WeakKeyDictionary()
+        self._places: WeakKeyDictionary[asyncio.AbstractEventLoop, _Place[Client]] = (
+            WeakKeyDictionary()
+        )
 
     async def here(self) -> Client:
-        """The running loop's client."""
+        """The running loop's client; whoever asks while it opens waits for it."""
         loop = asyncio.get_running_loop()
-        if loop not in self._open:
-            lifetime = self._lifetime()
-            self._open[loop] = (lifetime, await anext(lifetime))
-        return self._open[loop][1]
+        place = self._places.setdefault(loop, _Place())
+        if place.client is None:
+            async with place.opening:
+                if place.client is None:
+                    place.lifetime = self._lifetime(loop)
+                    place.client = await anext(place.lifetime)
+        return place.client
 
-    async def _lifetime(self) -> AsyncGenerator[Client, None]:
+    async def _lifetime(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Client, None]:
         # A loop that ends closes its async generators, and this one its client.
         async with self._make() as client:
-            yield client
+            try:
+                yield client
+            finally:
+                # Clients know their loops, which nobody could forget otherwise.
+                self._places.pop(loop, None)

@@ -56,10 +56,9 @@ class Collection(ABC):
         if not items:
             return []
         vectors = await self._embedded(items)
-        if await self._known() is None:
-            await self._asked(self._create, len(vectors[0]))
+        dimension = await self._known() or await self._begun(len(vectors[0]))
         for vector in vectors:
-            await self._check(vector)
+            self._check(vector, dimension)
         # A server refuses two of one id at once; the last one counts.
         latest = {item.id: (item, vector) for item, vector in zip(items, vectors, strict=True)}
         for batch in batches(list(latest.values()), self.batch_size):
@@ -73,10 +72,11 @@ class Collection(ABC):
         if k < 1:
             raise ValueError(f"k is how many documents to find, at least 1, not {k}")
         condition = parse(where)
-        if condition == NOTHING or await self._known() is None:
+        dimension = await self._known()
+        if condition == NOTHING or dimension is None:
             return []
         vector = await self._vector(question)
-        await self._check(vector)
+        self._check(vector, dimension)
         wanted = None if condition == ALL else condition
         return await self._asked(self._nearest, vector, k, wanted, namespace)
 
@@ -149,9 +149,13 @@ class Collection(ABC):
             self._dimension = await self._asked(self._find)
         return self._dimension
 
-    async def _check(self, vector: Vector) -> None:
-        dimension = await self._known()
-        if dimension is not None and len(vector) != dimension:
+    async def _begun(self, dimension: int) -> int:
+        """The length of its vectors once it is there, by whomever."""
+        await self._asked(self._create, dimension)
+        return await self._known() or dimension
+
+    def _check(self, vector: Vector, dimension: int) -> None:
+        if len(vector) != dimension:
             raise DimensionError(
                 f"{self.name!r} holds vectors of {dimension} numbers, this one has {len(vector)}: "
                 "ask with the embeddings it was filled with, or fill another collection"
@@ -159,13 +163,13 @@ class Collection(ABC):
 
     async def _vector(self, question: str | Vector) -> Vector:
         if not isinstance(question, str):
-            return question
+            return _numbers(question)
         return await self._model().query(question)
 
     async def _embedded(self, items: Sequence[Document]) -> list[Vector]:
         bare = [item.text for item in items if item.vector is None]
         made = iter(await self._model().documents(bare) if bare else ())
-        return [next(made) if item.vector is None else item.vector for item in items]
+        return [next(made) if item.vector is None else _numbers(item.vector) for item in items]
 
     def _model(self) -> Embeddings:
         if self._embeddings is None:
@@ -174,6 +178,11 @@ class Collection(ABC):
                 "`embeddings=`, or vectors"
             )
         return self._embeddings
+
+
+def _numbers(vector: Vector) -> Vector:
+    # Arrays of numpy, say, which not every client takes.
+    return vector if isinstance(vector, list) else [float(number) for number in vector]
 
 
 Item = TypeVar("Item")

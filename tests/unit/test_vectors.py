@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+import numpy as np
 import pytest
 
 from duragraph_worker import Graph, GraphError, HumanMessage, vector_node
@@ -127,3 +128,12 @@ async def test_a_store_keeps_what_it_was_given():
     known["n"] = vector[0] = 9
     (kept,) = await store.get("1")
     assert (kept.metadata, kept.vector) == ({"n": 1}, [1.0, 2.0])
+
+
+async def test_vectors_may_be_arrays():
+    store = InMemory()
+    await store.upsert(Document(id="1", vector=np.array([1, 0], dtype="float32")))
+    (found,) = await store.query(np.array([1, 0], dtype="float32"))
+    assert found.id == "1"
+    (kept,) = await store.get("1")
+    assert [type(number) for number in kept.vector] == [float, float]
