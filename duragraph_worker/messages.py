@@ -4,7 +4,7 @@ Owns the shapes and the merging of streamed chunks. Messages are values: they ar
 in place, so a copy of a state may share them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NotRequired, Self, TypedDict
 
 import attrs
@@ -153,12 +153,12 @@ class AIMessageChunk(Message):
     def __add__(self, other: "AIMessageChunk") -> "AIMessageChunk":
         return AIMessageChunk(
             _joined(self.content, other.content),
-            additional_kwargs=_grown(self.additional_kwargs, other.additional_kwargs),
+            additional_kwargs=merged(self.additional_kwargs, other.additional_kwargs),
             response_metadata=self.response_metadata | other.response_metadata,
             name=self.name or other.name,
             id=self.id or other.id,
             usage_metadata=other.usage_metadata or self.usage_metadata,
-            tool_call_chunks=_merged_calls(self.tool_call_chunks, other.tool_call_chunks),
+            tool_call_chunks=_merged_calls([*self.tool_call_chunks, *other.tool_call_chunks]),
             chunk_position=other.chunk_position or self.chunk_position,
         )
 
@@ -196,6 +196,14 @@ class AIMessageChunk(Message):
         return calls
 
 
+def added_up(chunks: Sequence[AIMessageChunk]) -> AIMessage:
+    """The message of all its chunks. `+` would read a call's arguments anew with every piece."""
+    pieces = [piece for chunk in chunks for piece in chunk.tool_call_chunks]
+    bare = (attrs.evolve(c, tool_call_chunks=[]) if c.tool_call_chunks else c for c in chunks)
+    whole = sum(bare, start=AIMessageChunk())
+    return attrs.evolve(whole, tool_call_chunks=_merged_calls(pieces)).message()
+
+
 def tool_call(
     calls: list[ToolCall],
     invalid: list[dict[str, Any]],
@@ -224,7 +232,7 @@ def _joined(left: Content, right: Content) -> Content:
         if at < 0:
             joined.append(block)
         else:
-            joined[at] = _grown(joined[at], block)
+            joined[at] = merged(joined[at], block)
     return list(joined)
 
 
@@ -241,37 +249,38 @@ def _continues(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
     return same and (index is not None or piece.get("type") == "text")
 
 
-def _grown(left: dict[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+def merged(left: dict[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
     """What pieces add up to: texts, lists and mappings grow; names and the like stay."""
     grown = dict(left)
     for key, piece in right.items():
         known = grown.get(key)
         if isinstance(known, dict) and isinstance(piece, Mapping):
-            grown[key] = _grown(known, piece)
+            grown[key] = merged(known, piece)
         elif isinstance(known, list) and isinstance(piece, list):
             grown[key] = [*known, *piece]
         elif isinstance(known, str) and isinstance(piece, str) and key not in _NAMES:
             grown[key] = known + piece
-        elif piece is not None:
+        elif known is None or piece not in (None, ""):
             grown[key] = piece
     return grown
 
 
-def _merged_calls(left: list[ToolCallChunk], right: list[ToolCallChunk]) -> list[ToolCallChunk]:
-    merged = list(left)
-    for piece in right:
+def _merged_calls(pieces: Iterable[ToolCallChunk]) -> list[ToolCallChunk]:
+    """One piece a call; those without an index are calls of their own."""
+    calls: dict[object, list[ToolCallChunk]] = {}
+    for piece in pieces:
         index = piece["index"]
-        at = next(
-            (i for i, m in enumerate(merged) if index is not None and m["index"] == index), -1
-        )
-        if at < 0:
-            merged.append(piece)
-            continue
-        merged[at] = {
-            "name": merged[at]["name"] or piece["name"],
-            "args": (merged[at]["args"] or "") + (piece["args"] or ""),
-            "id": merged[at]["id"] or piece["id"],
-            "index": index,
-            "type": "tool_call_chunk",
-        }
-    return merged
+        calls.setdefault(object() if index is None else index, []).append(piece)
+    return [_merged_call(pieces) for pieces in calls.values()]
+
+
+def _merged_call(pieces: list[ToolCallChunk]) -> ToolCallChunk:
+    if len(pieces) == 1:
+        return pieces[0]
+    return {
+        "name": next((piece["name"] for piece in pieces if piece["name"]), None),
+        "args": "".join(piece["args"] or "" for piece in pieces),
+        "id": next((piece["id"] for piece in pieces if piece["id"]), None),
+        "index": pieces[0]["index"],
+        "type": "tool_call_chunk",
+    }

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from duragraph_worker.messages import AIMessageChunk, Usage, tool_call
+from duragraph_worker.messages import AIMessageChunk, Usage, merged, tool_call
 
 Event = dict[str, Any]
 Key = tuple[str, Any]
@@ -76,7 +76,7 @@ class ContentBlocks:
             )
             yield {"event": "content-block-start", "index": block.index, "content": content}
         else:
-            block.fields |= {name: value for name, value in piece.items() if value is not None}
+            block.fields = merged(block.fields, piece)
         if grown:
             block.grown.append(grown)
             delta = _delta(piece["type"], grown)

@@ -42,6 +42,8 @@ _FINISH = {
     "refusal": "content_filter",
 }
 _TEXT = ("type", "text", "citations", "cache_control")
+_ELSEWHERE = {"text", "tool_use", "input_json_delta", "tool_call", "invalid_tool_call"}
+"""Blocks of LangChain's messages that say what stands in their fields, too."""
 
 
 class Anthropic:
@@ -304,7 +306,7 @@ def _blocks(message: Message) -> Iterator[dict[str, Any]]:
             yield _text(block)
         elif thought is not None and thought.signature:
             yield {"type": "thinking", "thinking": thought.text, "signature": thought.signature}
-        elif thought is None and block["type"] != "text" and ours:
+        elif thought is None and block["type"] not in _ELSEWHERE and ours:
             yield {key: value for key, value in block.items() if key != "index"}
     for call in message.tool_calls:
         yield _use(call["id"], call["name"], call["args"])

@@ -16,7 +16,7 @@ from duragraph_worker.llm.providers import Provider, Request, resolve
 from duragraph_worker.llm.roles import LLM
 from duragraph_worker.llm.toolbox import Context
 from duragraph_worker.llm.usage import spared, spent
-from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
+from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, added_up
 
 PASSING = frozenset({404, 408, 409, 413, 425, 429})
 """Of HTTP's statuses from 400 to 499, those that say nothing against asking another model."""
@@ -100,7 +100,7 @@ class Asking:
                     tokens = piece.usage_metadata or tokens
                     chunks.append(attrs.evolve(piece, id=chunks[0].id))
                     self._tell(chunks[-1])
-                reply = sum(chunks[1:], start=chunks[0]).message()
+                reply = added_up(chunks)
             else:
                 reply = attrs.evolve(await provider.complete(request), id=self._message_id())
                 tokens = reply.usage_metadata

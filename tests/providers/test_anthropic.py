@@ -87,6 +87,24 @@ async def test_blocks_of_its_own_go_back_as_they_came(fake):
     ]
 
 
+async def test_messages_of_langchain_go_on(fake):
+    call = {"type": "tool_use", "id": "a", "name": "weather", "input": {"city": "Ulm"}, "index": 1}
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": "sig", "index": 0}
+    asks = {
+        "type": "ai",
+        "content": [thought, call],
+        "tool_calls": [{"name": "weather", "args": {"city": "Ulm"}, "id": "a"}],
+        "response_metadata": {"model_provider": "anthropic"},
+    }
+    told = {"role": "tool", "content": "20 C", "tool_call_id": "a"}
+    fake.script = [says("Warm.")]
+    await said("anthropic", {"messages": [{"role": "user", "content": "hi"}, asks, told]})
+    assert fake.asked[0]["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "sig"},
+        {"type": "tool_use", "id": "a", "name": "weather", "input": {"city": "Ulm"}},
+    ]
+
+
 async def test_a_citation_that_comes_late_belongs_to_the_text_before_it(fake):
     citation = {"type": "citations_delta", "citation": CITED}
     blocks = [({"type": "text", "text": ""}, [text("It is "), citation, text("warm.")])]

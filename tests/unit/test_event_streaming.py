@@ -250,6 +250,15 @@ def test_reasoning_and_what_comes_whole_are_blocks_of_their_own():
     ]
 
 
+def test_what_stands_beside_a_block_adds_up_too():
+    told = fed(
+        AIMessageChunk([{"type": "text", "text": "So", "index": 0, "citations": [1]}]),
+        AIMessageChunk([{"type": "text", "index": 0, "citations": [2]}], chunk_position="last"),
+    )
+    (finish,) = (event for event in told if event["event"] == "content-block-finish")
+    assert finish["content"] == {"type": "text", "text": "So", "citations": [1, 2]}
+
+
 def test_where_a_message_comes_from_is_told_at_its_start():
     origin = {"model_provider": "openai", "model_name": "gpt", "id": 1}
     start, *_ = fed(AIMessageChunk("x", response_metadata=origin))

@@ -13,6 +13,7 @@ from duragraph_worker import (
     ToolMessage,
 )
 from duragraph_worker.coerce import message
+from duragraph_worker.messages import added_up
 from duragraph_worker.partial_json import parse_partial
 
 BARE = {"additional_kwargs": {}, "response_metadata": {}, "name": None, "id": None}
@@ -155,6 +156,22 @@ def test_tool_calls_arrive_in_pieces():
     assert early.message().invalid_tool_calls[0]["id"] == "1"
     whole = early + piece('y"}')
     assert [call["args"] for call in whole.message().tool_calls] == [{"a": "hey"}, {}]
+
+
+def test_chunks_add_up_at_once_as_they_do_one_by_one():
+    def piece(args, index, name=None, id=None):
+        return {"name": name, "args": args, "id": id, "index": index}
+
+    chunks = [
+        AIMessageChunk("He", id="m", response_metadata={"model_name": "x"}),
+        AIMessageChunk("y", tool_call_chunks=[piece('{"a": ', 0, "f", "1")]),
+        AIMessageChunk(tool_call_chunks=[piece("1}", 0), piece("{}", None, "g", "2")]),
+        AIMessageChunk(tool_call_chunks=[piece("{", None, "h", "3")], chunk_position="last"),
+    ]
+    whole = added_up(chunks)
+    assert whole == sum(chunks[1:], start=chunks[0]).message()
+    assert [call["name"] for call in whole.tool_calls] == ["f", "g"]
+    assert [call["name"] for call in whole.invalid_tool_calls] == ["h"]
 
 
 @pytest.mark.parametrize(
