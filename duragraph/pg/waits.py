@@ -122,7 +122,8 @@ THERE = "select from thread where organization_id = $1 and thread_id = $2 and er
 # ends it, or reports what it waits for.
 RECEIVER = """
 select run_id, lease_until is null as free from run
-where organization_id = $1 and thread_id = $2 and status in ('pending', 'running') and kind = 'run'
+where organization_id = $1 and thread_id = $2 and kind = 'run'
+    and (active or status = 'pending' and not active) -- as two indexes have them
 order by active desc, coalesce(not_before, created_at), run_id limit 1
 for update
 """
