@@ -147,8 +147,10 @@ async def test_a_run_sleeps_and_waits_for_a_word_holding_no_slot(served, databas
     assert await audit(database_url) == 0
 
 
-async def test_a_word_may_come_before_it_is_waited_for(served):
-    path, run = await start(served, "patient", input={"seconds": 0.3})
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_word_may_come_before_it_is_waited_for(served, durability):
+    given = {"input": {"seconds": 0.3}, "durability": durability}
+    path, run = await start(served, "patient", **given)
     await served.post(f"{path}/signals", {"name": "go", "value": 1})
     assert (await served.get(f"{run}/join")).json["said"] == 1
 
