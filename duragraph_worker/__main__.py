@@ -16,6 +16,8 @@ from duragraph import project as projects
 from duragraph.errors import DuraGraphError, Invalid
 from duragraph.logs import LogFormat, LogLevel
 from duragraph_worker.authoring.blueprint import GraphError
+from duragraph_worker.authoring.hosted import Hosted
+from duragraph_worker.extras import MissingExtraError
 from duragraph_worker.process.loading import langgraph, load
 from duragraph_worker.process.worker import DEFAULT_SLOTS, DEFAULT_URL, Worker
 from duragraph_worker.served import Authority, Served
@@ -82,6 +84,9 @@ def validate(*targets: Targets, config: ProjectFile = None) -> None:
     """Load graphs, and say what is wrong with them."""
     logs.configure(level="warning", format="auto")
     for graph in _load(targets, config)[0]:
+        if isinstance(graph, Hosted) and (problems := graph.problems()):
+            lines = "\n".join(f"  - {problem}" for problem in problems)
+            raise Invalid(f"graph {graph.graph_id} can't run here:\n{lines}")
         spec = asyncio.run(graph.spec())
         nodes = [node for node in json.loads(spec.drawing)["nodes"] if node["id"] not in ENDS]
         sys.stdout.write(f"{graph.graph_id} {graph.version}: {len(nodes)} nodes, all in order\n")
@@ -115,7 +120,7 @@ def _load(targets: Sequence[str], config: Path | None) -> tuple[list[Served], Au
 def main() -> None:
     try:
         app()
-    except GraphError as error:
+    except (GraphError, MissingExtraError) as error:
         sys.exit(f"duragraph-worker: {error}")
     except DuraGraphError as error:
         sys.exit(f"duragraph-worker: {error.message}" + (f"; {error.hint}" if error.hint else ""))

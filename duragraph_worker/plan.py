@@ -71,6 +71,8 @@ class Node:
     """Where Command or Send may jump to: declared, for drawings and checks."""
     retry: Retry | None = None
     timeout: float | None = None
+    models: tuple[str, ...] = ()
+    """What an LLM node asks: declared, for checks."""
     prompt: Any = None
     """A human node's prompt: a value, or a callable of the state."""
     subgraph: "Plan | None" = None

@@ -47,6 +47,7 @@ def _node(name: str, spec: NodeSpec, blueprint: Blueprint, instance: Any) -> Nod
         goto=blueprint.goto[name],
         retry=spec.retry,
         timeout=spec.timeout,
+        models=role.models if isinstance(role, LLM) else (),
         prompt=role.prompt if isinstance(role, Human) else None,
         subgraph=subgraph.graph().plan if subgraph else None,
         input=subgraph.input if subgraph else None,

@@ -14,7 +14,6 @@ _SHAPES = {
     "tool": ("[[", "]]"),
     "vector": ("[\\", "\\]"),
     "knowledge": ("[\\", "\\]"),
-    "subgraph": ("[(", ")]"),
 }
 
 
@@ -63,16 +62,25 @@ def drawing(plan: Plan, *, depth: int = 0) -> Drawing:
 
 
 def mermaid(plan: Plan) -> str:
-    """The plan as a Mermaid flowchart."""
-    ids = {name: f"n{at}" for at, name in enumerate((START, *plan.nodes, END))}
-    lines = ["graph TD", f"  {ids[START]}([start])"]
-    lines += [f"  {ids[name]}{_shape(node)}" for name, node in plan.nodes.items()]
-    lines.append(f"  {ids[END]}([end])")
+    """The plan as a Mermaid flowchart, each subgraph in a frame of its own."""
+    return "\n".join(["graph TD", *_flowchart(plan, "n")]) + "\n"
+
+
+def _flowchart(plan: Plan, prefix: str) -> Iterable[str]:
+    ids = {name: f"{prefix}{at}" for at, name in enumerate((START, *plan.nodes, END))}
+    yield f"  {ids[START]}([start])"
+    for name, node in plan.nodes.items():
+        if node.subgraph is None:
+            yield f"  {ids[name]}{_shape(node)}"
+            continue
+        yield f'  subgraph {ids[name]}["{_escaped(name)}"]'
+        yield from (f"  {line}" for line in _flowchart(node.subgraph, f"{ids[name]}_"))
+        yield "  end"
+    yield f"  {ids[END]}([end])"
     for edge in drawing(plan).edges:
         arrow = "-.->" if edge.conditional else "-->"
         text = f'|"{_escaped(edge.data)}"|' if edge.data is not None else ""
-        lines.append(f"  {ids[edge.source]} {arrow}{text} {ids[edge.target]}")
-    return "\n".join(lines) + "\n"
+        yield f"  {ids[edge.source]} {arrow}{text} {ids[edge.target]}"
 
 
 def _edges(plan: Plan) -> Iterable[Edge]:

@@ -1,5 +1,7 @@
 """A plan as a worker serves it; see `served.py`."""
 
+from collections.abc import Iterator
+
 import attrs
 
 from duragraph.protocol import GraphSpec, Outcome, Task
@@ -8,6 +10,7 @@ from duragraph_worker.authoring.draw import mermaid
 from duragraph_worker.authoring.spec import to_spec
 from duragraph_worker.executor.execute import execute
 from duragraph_worker.executor.waiting import Child
+from duragraph_worker.llm.providers import ModelError, resolve
 from duragraph_worker.plan import Plan
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
@@ -54,6 +57,21 @@ class Hosted:
     async def mermaid(self) -> str:
         return mermaid(self.plan)
 
+    def problems(self) -> list[str]:
+        """A sentence for each model that no provider installed here can ask."""
+        return list(_unknown_models(self.plan))
+
     async def execute(self, task: Task, recorder: Recorder, plane: Reach) -> Outcome:
         children = _Children(task, plane)
         return await execute(self.plan, task, recorder, children=children, plane=plane)
+
+
+def _unknown_models(plan: Plan, prefix: str = "") -> Iterator[str]:
+    for name, node in plan.nodes.items():
+        for model in node.models:
+            try:
+                resolve(model)
+            except ModelError as error:
+                yield f"{prefix}{name}: {error}"
+        if node.subgraph is not None:
+            yield from _unknown_models(node.subgraph, f"{prefix}{name}:")

@@ -1,14 +1,28 @@
 import json
 import operator
+import textwrap
 from datetime import datetime
 from typing import Annotated, Literal, TypedDict
 
 import attrs
 from pydantic import BaseModel
 
-from duragraph_worker import END, Command, Graph, Message, add_messages, node, router_node
+from duragraph_worker import (
+    END,
+    Command,
+    Graph,
+    Message,
+    add_messages,
+    human_node,
+    llm_node,
+    node,
+    router_node,
+    tool_node,
+    vector_node,
+)
 from duragraph_worker.authoring.draw import mermaid
 from duragraph_worker.authoring.spec import to_spec
+from duragraph_worker.vectors.memory import InMemory
 
 
 class State(TypedDict, total=False):
@@ -155,3 +169,50 @@ def test_mermaid_quotes_names_and_labels():
     assert 'n2["say &quot;hi&quot;"]' in text
     assert 'n1 -.->|"&lt;b>"| n2' in text
     assert "n2 --> n3" in text
+
+
+def test_mermaid_draws_every_kind_of_node_and_frames_subgraphs():
+    @Graph(id="inner")
+    class Inner:
+        @llm_node
+        def ask(self, state): ...
+
+    @Graph(id="all")
+    class All:
+        @vector_node(InMemory())
+        def find(self, state): ...
+
+        @tool_node
+        def use(self, state): ...
+
+        @human_node
+        def approve(self, state): ...
+
+        @node
+        def plain(self, state): ...
+
+        inner = Inner.as_subgraph()
+        find >> use >> approve >> plain >> inner
+
+    assert mermaid(All.plan) == textwrap.dedent("""\
+        graph TD
+          n0([start])
+          n1[\\"find"\\]
+          n2[["use"]]
+          n3[/"approve"/]
+          n4["plain"]
+          subgraph n5["inner"]
+            n5_0([start])
+            n5_1("ask")
+            n5_2([end])
+            n5_0 --> n5_1
+            n5_1 --> n5_2
+          end
+          n6([end])
+          n0 --> n1
+          n3 --> n4
+          n1 --> n2
+          n4 --> n5
+          n2 --> n3
+          n5 --> n6
+        """)
