@@ -34,6 +34,8 @@ _SPACES: dict[Metric, Literal["cosine", "ip", "l2"]] = {
     "euclidean": "l2",
 }
 _PASSING = (httpx.TransportError, RateLimitError, InternalError)
+_opening = Lock()
+"""Clients of one folder share what the first of them makes, and Chroma doesn't guard that."""
 
 
 class Chroma(Collection):
@@ -58,11 +60,10 @@ class Chroma(Collection):
         super().__init__(name, embeddings=embeddings, metric=metric, retries=again)
         self._path, self._host, self._options = path, host, client_options
         self._opened: ClientAPI | None = None
-        self._opening = Lock()
 
     @property
     def _client(self) -> ClientAPI:
-        with self._opening:
+        with _opening:
             if self._opened is None:
                 self._opened = self._open()
             return self._opened

@@ -53,16 +53,14 @@ class Collection(ABC):
         """See `VectorStore`. Raises DimensionError, and what the embeddings and server do."""
         given = [documents] if isinstance(documents, str | Document) else documents
         items = [Document(item) if isinstance(item, str) else item for item in given]
-        if not items:
-            return []
-        vectors = await self._embedded(items)
-        dimension = await self._known() or await self._begun(len(vectors[0]))
-        for vector in vectors:
-            self._check(vector, dimension)
         # A server refuses two of one id at once; the last one counts.
-        latest = {item.id: (item, vector) for item, vector in zip(items, vectors, strict=True)}
+        latest = {item.id: item for item in items}
         for batch in batches(list(latest.values()), self.batch_size):
-            await self._asked(self._write, batch, namespace)
+            vectors = await self._embedded(batch)
+            dimension = await self._known() or await self._begun(len(vectors[0]))
+            for vector in vectors:
+                self._check(vector, dimension)
+            await self._asked(self._write, list(zip(batch, vectors, strict=True)), namespace)
         return [item.id for item in items]
 
     async def query(

@@ -182,11 +182,12 @@ async def test_ids_of_contents(store):
 
 
 async def test_batches(make):
-    """More documents than a server takes at once"""
+    """More documents than a server takes at once, and more than a few found"""
     store = make()
     many = [str(number) for number in range(2 * store.batch_size + 1)]
     await store.upsert(Document(id=each, vector=NORTH_EAST) for each in many)
     assert ids(await store.get(many)) == many
+    assert len(await store.query(NORTH_EAST, k=60)) == 60
     await store.delete(many[1:])
     assert ids(await store.query(NORTH_EAST, k=9)) == ["0"]
 
