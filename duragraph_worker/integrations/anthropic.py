@@ -65,8 +65,9 @@ class Anthropic:
         """The whole reply. Raises `errors`, once the retries are used up."""
         client = await self._clients.here()
         parameters = _parameters(request)
-        with reading(NAME):
+        with reading(NAME, (ValueError,)):
             message = await self._retries.call(lambda: client.messages.create(**parameters))
+        with reading(NAME):
             told = _Told(request.model)
             chunks = [
                 chunk

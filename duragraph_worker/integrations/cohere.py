@@ -164,7 +164,10 @@ def _client(
     plain = {"accept-encoding": "identity"}
     http = httpx_client or httpx.AsyncClient(timeout=timeout, headers=plain)
     http.event_hooks["response"].append(_check)
-    return cohere.AsyncClientV2(httpx_client=http, timeout=timeout, **options)
+    try:
+        return cohere.AsyncClientV2(httpx_client=http, timeout=timeout, **options)
+    except ApiError as error:
+        raise ValueError("Cohere wants a key: give api_key=, or set CO_API_KEY") from error
 
 
 def _refusal(error: Exception) -> Refusal | None:

@@ -50,8 +50,9 @@ class OpenAI:
         """The whole reply. Raises `errors`: what the SDK does once its retries are used up."""
         client = await self._clients.here()
         parameters = _parameters(request)
-        with reading(NAME):
+        with reading(NAME, (ValueError,)):
             completion = await client.chat.completions.create(**parameters)
+        with reading(NAME):
             choice = completion.choices[0]
             message = choice.message
             calls: list[ToolCall] = []

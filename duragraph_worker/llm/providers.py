@@ -60,11 +60,14 @@ class ReplyError(ConnectionError):
 
 
 @contextmanager
-def reading(provider: str) -> Iterator[None]:
+def reading(
+    provider: str,
+    wrong: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, AttributeError),
+) -> Iterator[None]:
     """Around what reads a reply: raises ReplyError where that has not its provider's shape."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except wrong as error:
         raise ReplyError(f"{provider}'s reply can't be read: {error!r}") from error
 
 

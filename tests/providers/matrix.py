@@ -18,10 +18,8 @@ BEGIN, END = "<!-- matrix: begin -->", "<!-- matrix: end -->"
 NOTES = {
     ("anthropic", "test_seed"): "Anthropic has none; it is left out.",
     ("ollama", "test_usage"): "Ollama tells no cached tokens.",
-    (
-        "ollama",
-        "test_broken_calls",
-    ): "Ollama reads the arguments itself; these are of a wrong type.",
+    ("ollama", "test_broken_calls"): "Ollama reads JSON itself; here its type is wrong.",
+    ("ollama", "test_no_key"): "A server of one's own needs none.",
     ("cohere", "test_types_and_tools"): "By a tool that the model must call.",
     ("ollama", "test_types_and_tools"): "By a sentence in the prompt: a format excludes tools.",
     ("ollama", "test_image_urls"): "Refused, with what to do instead.",

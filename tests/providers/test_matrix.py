@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from duragraph_worker import Graph, HumanMessage, llm_node, tool
 from duragraph_worker.llm import structured
-from duragraph_worker.llm.providers import Request, register_provider, resolve
+from duragraph_worker.llm.providers import Request, register_provider, resolve, unregister_provider
 from duragraph_worker.testing import scripted
 from tests.providers.asking import HI, PIXEL, answers, asked_calls, run, said, system, tools
 from tests.providers.fake import Breaks, Drops, Fails, Garbles, Hangs, Refuses, Waits
@@ -364,6 +364,20 @@ async def test_refused(fake, vendor, stream, status):
     result = await run(vendor, stream=stream)
     assert result.error.status_code == status
     assert len(fake.asked) == 1
+
+
+async def test_no_key(fake, vendor, stream, monkeypatch):
+    """A missing key is an error that asks for it, and no other model is asked"""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "CO_API_KEY", "OLLAMA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    if vendor == "ollama":
+        fake.script = [says("Hello")]
+        assert (await run(vendor, stream=stream)).status == "success"
+        return
+    unregister_provider(vendor)
+    with scripted("spare", ["Hello from the spare"]):
+        result = await run(vendor, model=[f"{vendor}/m", "spare/m"], stream=stream)
+    assert "api_key" in str(result.error).lower()
 
 
 @pytest.mark.parametrize("clean", [False, True], ids=["reset", "closed"])
