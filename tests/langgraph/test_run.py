@@ -129,10 +129,17 @@ async def test_questions_below_are_answered_from_above(client, serve, thread_id)
 
 
 async def test_a_late_answer_is_refused_and_the_thread_stays(client, serve, thread_id):
-    await serve(g=chain(asks("x"), asks("y")))
+    both_are_there = asyncio.Event()
+
+    async def waits(_state: Sum) -> dict[str, Any]:
+        await both_are_there.wait()
+        return {}
+
+    await serve(g=chain(asks("x"), ("waits", waits), asks("y")))
     await client.runs.wait(thread_id, "g", input={"n": 0})
     first = await client.runs.create(thread_id, "g", command={"resume": 1})
     late = await client.runs.create(thread_id, "g", command={"resume": 2})
+    both_are_there.set()
     await client.runs.join(thread_id, first["run_id"])
     refused = await client.runs.join(thread_id, late["run_id"])
     assert refused["__error__"]["error"] == "UnknownInterruptError"
