@@ -33,7 +33,7 @@ from duragraph_worker.authoring.nodes import (
     router_node,
     tool_node,
 )
-from duragraph_worker.authoring.store_nodes import vector_node
+from duragraph_worker.authoring.store_nodes import knowledge_node, vector_node
 from duragraph_worker.authoring.teams import handoff
 from duragraph_worker.command import Command, Send
 from duragraph_worker.llm.cache import Cache
@@ -78,6 +78,7 @@ __all__ = [
     "entrypoint",
     "handoff",
     "human_node",
+    "knowledge_node",
     "llm_node",
     "node",
     "register_provider",

@@ -127,6 +127,9 @@ FENCES = {
     "pypdf": r"duragraph_worker/vectors/documents\.py",
     "semantic_text_splitter": r"duragraph_worker/vectors/documents\.py",
     "jinja2": r"duragraph_worker/prompts\.py",
+    "neo4j": r"duragraph_worker/integrations/neo4j\.py",
+    "boto3": r"duragraph_worker/integrations/neptune\.py",
+    "botocore": r"duragraph_worker/integrations/neptune\.py",
     "stamina": r"duragraph_worker/llm/retrying\.py|duragraph/demo\.py",
 }
 """Third parties and the only files that may know them."""

@@ -3,15 +3,16 @@
 What their bodies return is the question; the answer is written to one key of the state.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from duragraph_worker import coerce
 from duragraph_worker.authoring.nodes import Lookup, NodeSpec
 from duragraph_worker.errors import InvalidUpdateError
+from duragraph_worker.knowledge.graph import Direction, Entity, KnowledgeGraph, Node
 from duragraph_worker.messages import HumanMessage, Message
 from duragraph_worker.plan import Retry
-from duragraph_worker.serialize import encode
+from duragraph_worker.serialize import decode, encode
 from duragraph_worker.state import MESSAGES
 from duragraph_worker.vectors.filters import Where
 from duragraph_worker.vectors.store import Vector, VectorStore
@@ -49,6 +50,55 @@ def vector_node(
 
     return NodeSpec(
         "vector",
+        role=Lookup(ask, into),
+        given_name=name,
+        retry=retry,
+        timeout=timeout,
+        metadata=metadata or {},
+    )
+
+
+def knowledge_node(
+    graph: KnowledgeGraph,
+    *,
+    cypher: str | None = None,
+    depth: int = 1,
+    types: Iterable[str] | str = (),
+    direction: Direction = "both",
+    limit: int = 100,
+    into: str = "knowledge",
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: float | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> NodeSpec:
+    """A step that asks a knowledge graph what its body returns.
+
+    That is a statement, or one and its parameters: `into` gets a list of rows. With `cypher` it
+    is the parameters. An `Entity`, a `Node` or a list of these: `into` gets what is around them,
+    `{"nodes": […], "edges": […]}`, as `depth`, `types`, `direction` and `limit` say.
+    """
+
+    async def ask(node: str, returned: Any, values: Values) -> Any:  # noqa: ARG001 - a Lookup's
+        asked = (cypher, {} if returned in (None, ...) else returned) if cypher else returned
+        match asked:
+            case str(statement):
+                found: Any = await graph.query(statement)
+            case (str(statement), Mapping() as parameters):
+                found = await graph.query(statement, parameters)
+            case Entity() | Node() | [Entity() | Node(), *_] | []:
+                found = await graph.neighbours(
+                    asked, depth=depth, types=types, direction=direction, limit=limit
+                )
+            case _:
+                raise InvalidUpdateError(
+                    f"knowledge node {node} returned {returned!r:.100}: return a statement, one "
+                    "with its parameters, or entities to look around"
+                )
+        return decode(encode(found))
+
+    return NodeSpec(
+        "knowledge",
         role=Lookup(ask, into),
         given_name=name,
         retry=retry,
