@@ -5,16 +5,23 @@ import importlib
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from langgraph_sdk import get_client
 
+from duragraph_worker.integrations import age as integration
+from duragraph_worker.integrations.age import ApacheAGE
 from duragraph_worker.testing import scripted
 from tests.integration.talking import serving
+from tests.stores.knowledge.conftest import PGLITE, age
+
+__all__ = ["age"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLAYED = ("chat_agent", "team", "support", "batch", "report", "rag")
+WITH_AGE = "graphrag"
 IN_TIME = 30
 
 pytestmark = pytest.mark.timeout(60)
@@ -50,17 +57,30 @@ def comparable(found):
 
 def test_all_that_can_be_played_are(example):
     found = {file.stem for file in EXAMPLES.glob("*.py") if "async def play(" in file.read_text()}
-    assert found == {*PLAYED}
+    assert found == {*PLAYED, WITH_AGE}
 
 
-@pytest.mark.parametrize("name", PLAYED)
-async def test_an_example_does_the_same_here_and_through_a_plane(example, plane, name):
-    module, stage = example(name), example("stage")
+async def played_twice(module, stage, plane):
     here = await module.play(stage.Here())
     async with serving(plane, *graphs_of(module)), get_client(url=plane.url) as client:
         there = await module.play(stage.Through(client))
     assert comparable(there.values) == comparable(here.values)
     assert there.questions == here.questions == []
+    return there.values
+
+
+@pytest.mark.parametrize("name", PLAYED)
+async def test_an_example_does_the_same_here_and_through_a_plane(example, plane, name):
+    await played_twice(example(name), example("stage"), plane)
+
+
+@pytest.mark.stores
+@pytest.mark.timeout(300)
+async def test_the_example_of_a_graph_of_facts_does_so_too(example, plane, age, monkeypatch):
+    monkeypatch.setenv("AGE_URL", age)
+    monkeypatch.setattr(integration, "ApacheAGE", partial(ApacheAGE, **PGLITE))
+    values = await played_twice(example(WITH_AGE), example("stage"), plane)
+    assert values["messages"][-1]["content"] == "Matcha and Sencha."
 
 
 async def test_the_scheduled_report_is_the_one_that_is_made_by_hand(example, plane, owner):
