@@ -180,11 +180,18 @@ class AIMessageChunk(Message):
 
         A tool call whose arguments are no JSON object lands in `invalid_tool_calls`.
         """
+        # Content blocks are LangChain's own: without the mark it would read them as a vendor's.
+        mark = {"output_version": "v1"} if isinstance(self.content, list) else {}
         calls: list[ToolCall] = []
         invalid: list[dict[str, Any]] = []
         for piece in self.tool_call_chunks:
             tool_call(calls, invalid, name=piece["name"], args=piece["args"], id=piece["id"])
-        return attrs.evolve(self.so_far(), tool_calls=calls, invalid_tool_calls=invalid)
+        return attrs.evolve(
+            self.so_far(),
+            response_metadata=self.response_metadata | mark,
+            tool_calls=calls,
+            invalid_tool_calls=invalid,
+        )
 
     def _whole_calls(self) -> list[ToolCall]:
         calls: list[ToolCall] = []

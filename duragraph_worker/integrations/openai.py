@@ -23,10 +23,9 @@ from duragraph_worker.messages import (
     AIMessageChunk,
     Content,
     Message,
-    ToolCall,
+    ToolCallChunk,
     ToolMessage,
     Usage,
-    tool_call,
 )
 from duragraph_worker.vectors.collection import batches
 from duragraph_worker.vectors.store import Vector
@@ -54,21 +53,18 @@ class OpenAI:
             completion = await client.chat.completions.create(**parameters)
         with reading(NAME):
             choice = completion.choices[0]
-            message = choice.message
-            calls: list[ToolCall] = []
-            invalid: list[dict[str, Any]] = []
-            for each in message.tool_calls or ():
-                if each.type == "function":
-                    name, args = each.function.name, each.function.arguments
-                    tool_call(calls, invalid, name=name, args=args, id=each.id)
-            return AIMessage(
-                _content(message),
-                additional_kwargs=_kept(message),
+            whole = AIMessageChunk(
+                _content(choice.message),
+                additional_kwargs=_kept(choice.message),
                 response_metadata=_metadata(completion.model, choice.finish_reason),
-                tool_calls=calls,
-                invalid_tool_calls=invalid,
+                tool_call_chunks=[
+                    _piece(index, each.id, each.function)
+                    for index, each in enumerate(choice.message.tool_calls or ())
+                    if each.type == "function"
+                ],
                 usage_metadata=_usage(completion.usage),
             )
+            return whole.message()
 
     async def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
         """The reply in pieces. Raises `errors`, ReplyError if it ends before it is whole."""
@@ -217,16 +213,19 @@ def _chunk(event: ChatCompletionChunk) -> AIMessageChunk:
         _content(delta),
         additional_kwargs=_kept(delta),
         tool_call_chunks=[
-            {
-                "name": piece.function.name if piece.function else None,
-                "args": piece.function.arguments if piece.function else None,
-                "id": piece.id,
-                "index": piece.index,
-                "type": "tool_call_chunk",
-            }
-            for piece in delta.tool_calls or ()
+            _piece(each.index, each.id, each.function) for each in delta.tool_calls or ()
         ],
     )
+
+
+def _piece(index: int, call_id: str | None, function: Any) -> ToolCallChunk:
+    return {
+        "name": function.name if function else None,
+        "args": function.arguments if function else None,
+        "id": call_id,
+        "index": index,
+        "type": "tool_call_chunk",
+    }
 
 
 def _content(said: ChatCompletionMessage | ChoiceDelta) -> Content:

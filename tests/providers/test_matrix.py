@@ -9,7 +9,9 @@ from contextlib import aclosing
 from typing import Literal
 
 import attrs
+import msgspec
 import pytest
+from langchain_core.messages import AIMessage as LangChain
 from pydantic import BaseModel
 
 from duragraph_worker import Graph, HumanMessage, llm_node, tool
@@ -293,6 +295,10 @@ async def test_reasoning(fake, vendor, stream):
         if block["type"] == "reasoning"
     ]
     assert thoughts == ["I should look.", "Easy."]
+    kinds = [
+        block["type"] for block in LangChain(**msgspec.to_builtins(messages[-1])).content_blocks
+    ]
+    assert kinds == ["reasoning", "text"]
     back = json.dumps(fake.asked[1]["messages"])
     assert ("I should look." in back) == (vendor != "openai")
     assert ('"signature": "sig"' in back) == (vendor == "anthropic")
