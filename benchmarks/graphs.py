@@ -2,9 +2,20 @@
 
 import asyncio
 import operator
+import time
+from collections.abc import AsyncIterator
 from typing import Annotated, TypedDict
 
-from duragraph_worker import END, Command, Graph, add_messages, node
+from duragraph_worker import (
+    END,
+    Command,
+    Graph,
+    add_messages,
+    llm_node,
+    node,
+    register_provider,
+)
+from duragraph_worker.llm.providers import Request
 from duragraph_worker.messages import AIMessageChunk
 
 
@@ -111,6 +122,31 @@ class chat:  # noqa: N801
             ctx.message(AIMessageChunk(content="x", id=reply))
             await asyncio.sleep(0)
         return {"messages": [{"role": "assistant", "content": "x" * 200, "id": reply}]}
+
+
+class Paced:
+    """A provider whose tokens are the times at which they were sent, in ns, every 10 ms."""
+
+    errors = ()
+    seconds = 0.01
+
+    async def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+        begun = time.monotonic()
+        for at in range(1, int(request.messages[-1].text) + 1):
+            await asyncio.sleep(begun + at * self.seconds - time.monotonic())
+            yield AIMessageChunk(f"{time.monotonic_ns()} ")
+        yield AIMessageChunk(chunk_position="last")
+
+
+register_provider("paced", Paced())
+
+
+@Graph(id="paced", state=Chat)
+class paced:  # noqa: N801
+    """As many tokens as its message says."""
+
+    @llm_node(model="paced/x")
+    def say(self, state): ...
 
 
 class Sleep(TypedDict, total=False):

@@ -64,7 +64,8 @@ class System:
 
 
 @asynccontextmanager
-async def system(home: Path) -> AsyncIterator[System]:
+async def system(home: Path, *targets: str) -> AsyncIterator[System]:
+    """`targets` are the worker's graphs, as its command takes them."""
     with ExitStack() as stack:
         servers = stack.enter_context(embedded.start(home))
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -73,8 +74,7 @@ async def system(home: Path) -> AsyncIterator[System]:
         serve = ["duragraph", "serve", "--port", str(port), "--nats-url", servers.nats_url]
         serve += ["--database-url", servers.database_url]
         plane = stack.enter_context(serving(home / "plane.log", *serve))
-        graphs = [f"benchmarks.hosted:{name}" for name in ("five", "chat")]
-        work = ["duragraph_worker", *graphs, "--url", url, "--slots", "256"]
+        work = ["duragraph_worker", *targets, "--url", url, "--slots", "256"]
         worker = stack.enter_context(serving(home / "worker.log", *work))
         async with aiohttp.ClientSession() as http:
             database = servers.children[0].pid
@@ -207,7 +207,8 @@ def get_state(system: System, threads: dict[str, str]) -> dict[tuple[str, str], 
 
 async def measure(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as home:
-        async with system(Path(home)) as started:
+        hosted = [f"benchmarks.hosted:{name}" for name in ("five", "chat")]
+        async with system(Path(home), *hosted) as started:
             if options.what == "growth":
                 await growth(started)
                 return
