@@ -85,7 +85,9 @@ def _node(node: graph.Node) -> Node:
 
 
 def _edge(edge: graph.Relationship) -> Edge:
-    start, end = (end.element_id if end else "" for end in (edge.start_node, edge.end_node))
+    # An end that a row doesn't return has its id only, and is falsy.
+    ends = (edge.start_node, edge.end_node)
+    start, end = ("" if each is None else each.element_id for each in ends)
     return Edge(edge.element_id, edge.type, start, end, _ours(dict(edge)))
 
 

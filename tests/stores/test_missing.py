@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 EXTRAS = {
+    "duragraph_worker.integrations.age": ("stamina", "age"),
+    "duragraph_worker.integrations.neo4j": ("neo4j", "neo4j"),
+    "duragraph_worker.integrations.neptune": ("boto3", "neptune"),
     "duragraph_worker.integrations.chroma": ("chromadb", "chroma"),
     "duragraph_worker.integrations.local": ("model2vec", "local"),
     "duragraph_worker.integrations.pgvector": ("stamina", "pgvector"),

@@ -27,6 +27,13 @@ CREDENTIALS = {
 PGLITE = {"ssl": False, "max_size": 1, "statement_cache_size": 0}
 # A server may have those of an earlier run.
 _numbers = count(int(time.time()))
+_kept = []
+
+
+def kept(graph):
+    """The same, which outlives its loop: that closes its connections in good order."""
+    _kept.append(graph)
+    return graph
 
 
 @pytest.fixture(params=STORES)
@@ -39,12 +46,13 @@ def make(vendor, request):
     """Makes objects of one empty graph."""
     server = request.getfixturevalue(vendor.replace("-", "_"))
     name = f"people{next(_numbers)}"
-    return {
+    of = {
         "age": lambda: ApacheAGE(name, url=server, **PGLITE),
         "age-postgresql": lambda: ApacheAGE(name, url=server),
         "neo4j": lambda: Neo4j(server),
         "neptune": lambda: Neptune(server.url, **CREDENTIALS),
     }[vendor]
+    return lambda: kept(of())
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ def neo4j_server(request):
 @pytest.fixture
 async def neo4j(neo4j_server):
     """Emptied: its community edition has one database."""
-    await Neo4j(neo4j_server).query("MATCH (n) DETACH DELETE n")
+    await kept(Neo4j(neo4j_server)).query("MATCH (n) DETACH DELETE n")
     return neo4j_server
 
 
@@ -99,7 +107,7 @@ def wire():
 
 @pytest.fixture
 def neptune(wire, neo4j):
-    wire.engine = Neo4j(neo4j, constraints=False)
+    wire.engine = kept(Neo4j(neo4j, constraints=False))
     return wire
 
 
