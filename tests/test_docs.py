@@ -1,4 +1,4 @@
-"""What the documentation shows: all its Python compiles, that of some pages runs from top to end."""
+"""All Python that the documentation shows compiles; that of some pages runs from top to end."""
 
 import ast
 import inspect
