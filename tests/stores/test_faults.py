@@ -1,13 +1,16 @@
 """Servers that refuse in passing, or are gone."""
 
+import asyncio
+
+import asyncpg
 import pytest
 from pinecone import PineconeError
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from duragraph_worker.integrations.chroma import Chroma
+from duragraph_worker.integrations.pgvector import PgVector
 from duragraph_worker.integrations.qdrant import Qdrant
 from duragraph_worker.vectors.store import Document
-from tests.conftest import statement
 
 TWO = [Document(id="1", vector=[1.0, 0.0]), Document(id="2", vector=[0.0, 1.0])]
 
@@ -42,16 +45,20 @@ async def test_tries_run_out(qdrant):
     assert qdrant.refusals == []
 
 
-@pytest.mark.parametrize("vendor", ["pgvector"], indirect=True)
-async def test_lost_connections_are_made_anew(make, vector_database):
-    store = make()
-    await store.upsert(TWO)
-    await statement(
-        vector_database,
-        "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where datname = current_database() and pid <> pg_backend_pid()",
-    )
-    assert len(await store.query([1.0, 0.0])) == 2
+@pytest.mark.parametrize("retries", [0, 2])
+async def test_a_database_that_hangs_up_is_asked_again(retries):
+    calls = []
+
+    async def hang_up(reader, writer):
+        calls.append(await reader.read(1))
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"postgresql://somebody@127.0.0.1:{port}/vectors?sslmode=disable"
+        with pytest.raises((OSError, asyncpg.PostgresConnectionError)):
+            await PgVector("handbook", url=url, retries=retries).get("1")
+    assert len(calls) == retries + 1
 
 
 @pytest.mark.parametrize("vendor", ["qdrant-server"], indirect=True)
