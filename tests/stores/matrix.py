@@ -104,6 +104,25 @@ MATRICES = {
             ("pinecone", "test_any_text"): "Ids and namespaces are quoted to ASCII there.",
         },
     ),
+    "knowledge": Matrix(
+        "knowledge.md",
+        "tests.stores.knowledge.test_contract",
+        {
+            "age": Store("Apache AGE 1.7", "asyncpg", "PostgreSQL 18 in WebAssembly"),
+            "age-postgresql": Store("Apache AGE 1.5", "asyncpg", "PostgreSQL 17 of Debian 13"),
+            "neo4j": Store("Neo4j", "neo4j", "Neo4j 5.26"),
+            "neptune": Store(
+                "Neptune", "boto3", "a fake of the wire of its data API 2023-08-01 before Neo4j"
+            ),
+        },
+        {
+            ("age", "test_at_once"): "Over one connection: there PostgreSQL has one session.",
+            ("age-postgresql", "test_names_that_are_words"): (
+                "Not properties: Apache AGE 1.5 can't read them, 1.7 can."
+            ),
+            ("neptune", "test_lists"): "Neptune keeps none: they are refused, with its error.",
+        },
+    ),
 }
 
 
