@@ -104,6 +104,13 @@ def test_a_graph_as_a_tool_is_a_child_run_and_nothing_is_asked_twice(cast):
     assert len(played.asked("boss")) == 2
 
 
+def test_messages_of_one_wait_and_of_the_next_are_told_apart(cast):
+    task = [calls(("researcher", {"task": "t"}))]
+    cast(boss=[*task, *task, *task, "Done."], researcher=["a", "b", "c"])
+    said_then = ["My teapot leaks.", "", "a", "", "b", "", "c", "Done."]
+    assert said(Boss().run(ASK)) == said_then
+
+
 def test_a_tool_node_gives_tasks_too(cast):
     @Graph(id="by-hand")
     class ByHand:
