@@ -60,7 +60,8 @@ class PgVector(Collection):
     ) -> None:
         again = Retries(retries, lost=_PASSING, refusal=lambda _: None)
         super().__init__(name, embeddings=embeddings, metric=metric, retries=again)
-        options = {"min_size": 0, "init": _prepared, **pool_options}
+        # Not "reset all", which would undo what a connection is prepared with.
+        options = {"min_size": 0, "init": _prepared, "reset": _as_it_is, **pool_options}
         self._pools = Clients(lambda: asyncpg.create_pool(url, **options))
         self._table = _quoted(name)
 
@@ -197,6 +198,10 @@ def _condition(filter: Filter, values: list[Any]) -> str:
 
 async def _prepared(connection: Any) -> None:
     await connection.execute("set hnsw.iterative_scan = strict_order")
+
+
+async def _as_it_is(_: Any) -> None:
+    """No reset of a connection."""
 
 
 def _quoted(name: str) -> str:

@@ -73,3 +73,12 @@ async def test_a_chroma_server_that_is_not_there(unused_tcp_port):
     store = Chroma("handbook", host="127.0.0.1", port=unused_tcp_port, retries=0)
     with pytest.raises(ValueError, match="Could not connect to a Chroma server"):
         await store.upsert(TWO)
+
+
+@pytest.mark.parametrize("vendor", ["pgvector"], indirect=True)
+async def test_connections_stay_prepared(make):
+    store = make()
+    await store.upsert(TWO)
+    await store.query([1.0, 0.0])
+    pool = await store._pools.here()
+    assert await pool.fetchval("show hnsw.iterative_scan") == "strict_order"
