@@ -169,9 +169,25 @@ class Recorded:
         return join_object(changed) if changed else None
 
     def _pending(self, serde: SerializerProtocol) -> list[PendingWrite]:
-        """In the order in which a superstep applies them."""
+        """In the order in which a superstep applies them.
+
+        LangGraph would run the handler of an error once more, whatever it wrote: what one that
+        has finished put out counts as the failed task's own.
+        """
         tasks = sorted(self.writes.values(), key=lambda writes: (writes.path, writes.task_id))
-        return [write for task in tasks for write in task.pending(serde)]
+        by_path = {task.path: task.task_id for task in tasks}
+        instead = {
+            by_path[task.handles]: task
+            for task in tasks
+            if task.finished and task.handles in by_path
+        }
+        ended = {task.task_id for task in instead.values()}
+        return [
+            (task.task_id, channel, value)
+            for task in tasks
+            if task.task_id not in ended
+            for channel, value in instead.get(task.task_id, task).pending(serde)
+        ]
 
 
 def record(

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.types import Interrupt
 
 from duragraph.protocol import Write
-from duragraph_worker.langgraph import serialize
+from duragraph_worker.langgraph import raised, serialize
 from duragraph_worker.langgraph.terms import INTERRUPT
 
 ERROR, RETURN = "__error__", "__return__"
@@ -24,6 +24,8 @@ _CONTROL = frozenset({ERROR, INTERRUPT, "__resume__", "__error_source_node__"})
 """Channels that say what happened to a task, not what it produced."""
 _CALLED = re.compile("~__pregel_push, .*, 0000000001")
 """The path of a task that another has called; where it was sent, the last number is 0."""
+_HANDLES = re.compile("(.*), node_error_handler, .*")
+"""The path of a task that handles another's error begins with that one's."""
 
 Shown = str | Callable[[str], bool]
 """Which channels clients see: one that is the whole state, or a rule."""
@@ -76,7 +78,12 @@ class TaskWrites:
             index = WRITES_IDX_MAP.get(channel, place)
             if index >= 0 and index in self.slots:
                 continue
-            self.slots[index] = _Slot(index, channel, *serde.dumps_typed(value), path)
+            dumped = (
+                raised.dump(value, serde)
+                if isinstance(value, BaseException)
+                else serde.dumps_typed(value)
+            )
+            self.slots[index] = _Slot(index, channel, *dumped, path)
             if channel == INTERRUPT:
                 self.interrupts = _questions(value)
             elif channel == ERROR:
@@ -85,10 +92,21 @@ class TaskWrites:
         if output := [write for write in writes if write[0] not in _CONTROL]:
             self.result = _result(output, shown)
 
-    def pending(self, serde: SerializerProtocol) -> list[tuple[str, str, Any]]:
-        """As LangGraph takes them, in order."""
+    def pending(self, serde: SerializerProtocol) -> list[tuple[str, Any]]:
+        """Channels and values as LangGraph takes them, in order."""
         slots = [self.slots[index] for index in sorted(self.slots)]
-        return [(self.task_id, s.channel, serde.loads_typed((s.kind, s.data))) for s in slots]
+        return [(slot.channel, _value(slot, serde)) for slot in slots]
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has put out all it will."""
+        return bool(self.slots) and _CONTROL.isdisjoint(s.channel for s in self.slots.values())
+
+    @property
+    def handles(self) -> str | None:
+        """The path of the task whose error it handles."""
+        found = _HANDLES.fullmatch(self.path)
+        return None if found is None else found[1]
 
     @property
     def answered(self) -> bool:
@@ -119,6 +137,12 @@ class TaskWrites:
             interrupts=self.interrupts,
             opaque=msgspec.msgpack.encode(_Kept(self.run_id, list(self.slots.values()))),
         )
+
+
+def _value(slot: _Slot, serde: SerializerProtocol) -> Any:
+    if slot.kind == raised.KIND:
+        return raised.load(slot.data, serde)
+    return serde.loads_typed((slot.kind, slot.data))
 
 
 def _questions(interrupts: Any) -> bytes:

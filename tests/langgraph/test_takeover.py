@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import attrs
 import pytest
 from langgraph.config import get_config
+from langgraph.errors import NodeError
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.managed import RemainingSteps
@@ -51,6 +52,20 @@ def ask(_state: Sum) -> dict[str, Any]:
 def in_a_row() -> Any:
     builder = StateGraph(Sum).add_sequence([("a", work), ("b", work), ("c", work)])
     return builder.add_edge(START, "a").compile(interrupt_before=["c"])
+
+
+async def fails(_state: Sum) -> dict[str, Any]:
+    raise LookupError("nothing", 3)
+
+
+async def rescues(_state: Sum, error: NodeError) -> dict[str, Any]:
+    of = type(error.error).__name__
+    return {"log": [f"{ran_here()} {error.node} {of} {error.error!r}"]}
+
+
+def rescued() -> Any:
+    builder = StateGraph(Sum).add_node("fails", fails, error_handler=rescues)
+    return builder.add_edge(START, "fails").compile()
 
 
 def fan() -> Any:
@@ -204,6 +219,7 @@ STORIES: dict[str, tuple[Callable[[], Any], list[dict[str, Any]]]] = {
     "beside": (asking_beside, [{"input": {"n": 1}}, {"answer": "p"}]),
     "counting": (counting, [{"input": {"n": 1}, "config": {"recursion_limit": 6}}] * 2),
     "endless": (endless, [{"input": {"n": 1}, "config": {"recursion_limit": 3}}] * 2),
+    "rescued": (rescued, [{"input": {"n": 1}}]),
     "functional": (functional, [{"input": {"n": 1}}, *({"command": {"resume": v}} for v in "pq")]),
 }
 
