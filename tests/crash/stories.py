@@ -4,7 +4,7 @@ What is told is comparable: of two tellings only ids, times and attempts may dif
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
 from typing import Any
@@ -148,9 +148,12 @@ def masked(value: Any) -> Any:
     return value
 
 
-def difference(undisturbed: Told, told: Told) -> str | None:
+ENDS, FRAMES = ("states", "history"), ("frames",)
+
+
+def difference(undisturbed: Told, told: Told, parts: Sequence[str] = ENDS + FRAMES) -> str | None:
     """The first, in words; None if there is none."""
-    for part in ("frames", "states", "history"):
+    for part in parts:
         expected, got = getattr(undisturbed, part), getattr(told, part)
         if found := _difference(expected, got, part):
             return f"{told.graph} {told.durability} {told.thread_id} {told.run_ids} {found}"

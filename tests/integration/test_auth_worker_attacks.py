@@ -81,6 +81,7 @@ def bodies(ids):
         ],
         "PATCH /threads/{thread_id}": [mine, {"ttl": {"ttl": 1}}],
         "POST /threads/{thread_id}/copy": [None],
+        "POST /threads/{thread_id}/signals": [{"name": "approved", "value": SECRET}],
         "POST /threads/{thread_id}/stream/events": [{"channels": ["values", "lifecycle"]}],
         "POST /threads/{thread_id}/commands": [
             command("run.start", assistant_id="owned", input={"x": 1}),
