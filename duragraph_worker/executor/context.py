@@ -9,11 +9,11 @@ import copy
 import inspect
 import random
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
 from duragraph.protocol import Effect
@@ -29,6 +29,7 @@ from duragraph_worker.executor.waiting import ChildRuns, Sleep, Spot, WaitFor
 from duragraph_worker.messages import Message
 from duragraph_worker.served import Reach
 
+T = TypeVar("T")
 Anchor = Callable[[], Awaitable[None]]
 """Waits until the checkpoint that the task starts at is recorded."""
 
@@ -99,6 +100,10 @@ def _takes_key(fn: Callable[..., Any]) -> bool:
         return False
 
 
+_OF_SCOPE = ("_spot", "effect", "sleep", "wait_for", "run", "random")
+"""What a part of a body has of its own, once it is asked for."""
+
+
 class Context:
     """`now()` and the seeds of `random` and `uuid()` are the same on every execution."""
 
@@ -119,7 +124,6 @@ class Context:
         self._scheduled, self._tries, self._metadata = scheduled, tries, metadata
         self._thread = threading.get_ident()
         self._checkpoint_id, self._anchor, self._scope = checkpoint_id, anchor, ""
-        self._random: random.Random | None = None
         self.body = Body(task.shown_in(run.task.run_id))
 
     @cached_property
@@ -156,11 +160,15 @@ class Context:
     def run(self) -> ChildRuns:
         return ChildRuns(self._spot)
 
+    def sync(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` on the run's loop, for a sync body."""
+        return self.body.sync(work)
+
     def within(self, scope: str) -> Self:
         """The same for a part of the body, whose names and orders are its own."""
         part = copy.copy(self)
         fields = vars(part)
-        for cached in ("_spot", "effect", "sleep", "wait_for", "run"):
+        for cached in _OF_SCOPE:
             fields.pop(cached, None)
         fields["_scope"] = f"{self._scope}{scope}/"
         return part
@@ -187,7 +195,10 @@ class Context:
 
     @property
     def attempt(self) -> int:
-        """1 at first; grows with every retry of the node and every takeover of the run."""
+        """1 at first; grows with every retry of the node and every takeover of the run.
+
+        A wait begins the count anew.
+        """
         return self._run.task.attempt + self._tries
 
     @property
@@ -208,12 +219,11 @@ class Context:
         """The time of the checkpoint that scheduled the task."""
         return self._scheduled
 
-    @property
+    @cached_property
     def random(self) -> random.Random:
-        """A generator seeded by the task."""
-        if self._random is None:
-            self._random = random.Random(UUID(self._task.id).int)  # noqa: S311 - repeatable on purpose
-        return self._random
+        """A generator seeded by the task, and by the part of its body that draws."""
+        seed = digest(self._task.id, self._scope) if self._scope else self._task.id
+        return random.Random(UUID(seed).int)  # noqa: S311 - repeatable on purpose
 
     def uuid(self) -> UUID:
         """A UUIDv4 of the task's generator."""

@@ -38,7 +38,6 @@ class Model:
     instance: Any
     over: list[Command[Any]] = attrs.field(factory=list, init=False)
     """Where tools have handed over to."""
-    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
     _calls: Iterator[int] = attrs.field(factory=itertools.count)
     _ids: Iterator[int] = attrs.field(factory=itertools.count)
 
@@ -74,7 +73,7 @@ class Model:
 
     def sync(self, messages: Any, **options: Any) -> Any:
         """The same as awaiting it, for a sync body."""
-        return asyncio.run_coroutine_threadsafe(self(messages, **options), self._loop).result()
+        return self.ctx.sync(self(messages, **options))
 
     async def converse(
         self,

@@ -4,8 +4,8 @@ Every call is an effect of its own, so that a retried node pays for none of them
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from duragraph_worker.executor.memos import Memos
 from duragraph_worker.llm.cache import Store
 from duragraph_worker.llm.tools import Tool, ToolInputError
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, ToolCall, ToolMessage
+
+T = TypeVar("T")
 
 
 class Context(Protocol):
@@ -31,6 +33,8 @@ class Context(Protocol):
     def tool(self, event: str, call_id: str, /, **fields: Any) -> None: ...
 
     def usage(self, usage: Usage, /) -> None: ...
+
+    def sync(self, work: Coroutine[Any, Any, T], /) -> T: ...
 
     def within(self, scope: str, /) -> Self: ...
 

@@ -153,6 +153,20 @@ async def test_what_a_body_takes_for_chance_is_the_same_every_time(what: str):
     assert (seen[0][0] == seen[0][1]) is (what == "now")
 
 
+async def test_each_part_of_a_body_draws_chance_of_its_own():
+    seen: list[Any] = []
+
+    def body(state: Any, ctx: Any) -> Any:
+        seen.append([ctx.uuid(), ctx.within("a").uuid(), ctx.within("b").uuid()])
+        ctx.interrupt("again")
+
+    bench = Bench(plan(node("n", body)))
+    await bench.run({})
+    await bench.run(None, attempt=2)
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) == 3
+
+
 async def test_message_ids_differ_between_tries_attempts_and_runs():
     seen: list[str] = []
 

@@ -306,6 +306,17 @@ def test_a_sync_body_asks_with_sync(run):
     assert run(G, ["hello"])[0]["answer"] == "hello"
 
 
+def test_an_async_body_is_told_to_await_instead(run):
+    class G:
+        @llm_node
+        async def process(self, state, llm):
+            with pytest.raises(RuntimeError, match="await it"):
+                llm.sync(state["messages"])
+            return {"answer": "none"}
+
+    assert run(G, [])[0]["answer"] == "none"
+
+
 def test_a_body_in_charge_may_run_tools_itself(run):
     @tool
     def add(a: int) -> int:
