@@ -7,15 +7,13 @@ Thinking becomes `reasoning` blocks, whose signatures go back as they came; bloc
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Any
 
-import anthropic
 import attrs
-import httpx2
 import msgspec
 
+from duragraph_worker.extras import needs
 from duragraph_worker.llm import content, structured
 from duragraph_worker.llm.clients import Clients
 from duragraph_worker.llm.providers import Output, ReplyError, Request, cut_off, reading
-from duragraph_worker.llm.retrying import Refusal, Retries
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
@@ -26,6 +24,12 @@ from duragraph_worker.messages import (
     ToolMessage,
     Usage,
 )
+
+with needs("anthropic"):
+    import anthropic
+    import httpx2
+
+    from duragraph_worker.llm.retrying import Refusal, Retries
 
 NAME = "anthropic"
 SILENCE = 600.0

@@ -9,16 +9,12 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-import cohere
-import httpx
 import msgspec
-from cohere.core.api_error import ApiError
-from cohere.core.parse_error import ParsingError
 
+from duragraph_worker.extras import needs
 from duragraph_worker.llm import content, structured
 from duragraph_worker.llm.clients import Clients
 from duragraph_worker.llm.providers import ReplyError, Request, cut_off, reading
-from duragraph_worker.llm.retrying import Refusal, Retries
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
@@ -30,6 +26,14 @@ from duragraph_worker.messages import (
 )
 from duragraph_worker.vectors.collection import batches
 from duragraph_worker.vectors.store import Vector
+
+with needs("cohere"):
+    import cohere
+    import httpx
+    from cohere.core.api_error import ApiError
+    from cohere.core.parse_error import ParsingError
+
+    from duragraph_worker.llm.retrying import Refusal, Retries
 
 NAME = "cohere"
 SILENCE = 300.0

@@ -11,14 +11,12 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import msgspec
-import ollama
 
+from duragraph_worker.extras import needs
 from duragraph_worker.llm import content
 from duragraph_worker.llm.clients import Clients
 from duragraph_worker.llm.providers import Request, cut_off, reading
-from duragraph_worker.llm.retrying import Refusal, Retries
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
@@ -32,6 +30,12 @@ from duragraph_worker.messages import (
 )
 from duragraph_worker.vectors.collection import batches
 from duragraph_worker.vectors.store import Vector
+
+with needs("ollama"):
+    import httpx
+    import ollama
+
+    from duragraph_worker.llm.retrying import Refusal, Retries
 
 NAME = "ollama"
 SILENCE = 600.0

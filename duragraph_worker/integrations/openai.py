@@ -8,11 +8,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import openai
-from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessage
-from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
+from duragraph_worker.extras import needs
 from duragraph_worker.llm import content
 from duragraph_worker.llm.clients import Clients
 from duragraph_worker.llm.providers import Output, ReplyError, Request, cut_off, reading
@@ -29,6 +26,12 @@ from duragraph_worker.messages import (
 )
 from duragraph_worker.vectors.collection import batches
 from duragraph_worker.vectors.store import Vector
+
+with needs("openai"):
+    import openai
+    from openai.types import CompletionUsage
+    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessage
+    from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 NAME = "openai"
 _KEPT = ("refusal", "annotations")

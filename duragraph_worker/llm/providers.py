@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from duragraph_worker.extras import MissingExtraError
 from duragraph_worker.llm.tools import Tool
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message
 
@@ -152,10 +153,8 @@ def resolve(model: str) -> tuple[Provider, str]:
         )
     try:
         module = importlib.import_module(f"duragraph_worker.integrations.{name}")
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"model {model!r} needs the package {error.name!r}: pip install 'duragraph[{name}]'"
-        ) from error
+    except MissingExtraError as error:
+        raise ModelError(f"model {model!r}: {error}") from error
     provider: Provider = getattr(module, _BUILT_IN[name])()
     _registered[name] = provider
     return provider, bare

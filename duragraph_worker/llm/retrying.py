@@ -13,6 +13,8 @@ from typing import TypeVar
 import attrs
 import stamina
 
+from duragraph_worker.llm.providers import ReplyError
+
 T = TypeVar("T")
 
 LONGEST_WAIT = 120.0
@@ -71,6 +73,8 @@ class Retries:
 
     def _wait(self, error: Exception) -> float | bool:
         """Seconds to wait before the next try; True: as long as usual; False: there is none."""
+        if isinstance(error, ReplyError):  # the reply was made, and is paid for
+            return False
         refusal = self.refusal(error)
         if refusal is None:
             return isinstance(error, self.lost)

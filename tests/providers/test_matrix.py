@@ -402,6 +402,7 @@ async def test_garbage(fake, vendor, stream):
     result = await run(vendor, stream=stream)
     assert result.status == "error"
     assert isinstance(result.error, resolve(f"{vendor}/x")[0].errors)
+    assert len(fake.asked) == 1
 
 
 async def test_errors_in_streams(fake, vendor):
