@@ -160,15 +160,16 @@ async def signal(
     """
     if not await conn.fetch(THERE, organization_id, thread_id):
         raise NotFound(f"Thread with ID {thread_id} not found")
-    run = await conn.fetchrow(RECEIVER, organization_id, thread_id)
+    of = organization_id, thread_id
+    # The first may have ended while we waited for its lock: who is next then takes it.
+    run = await conn.fetchrow(RECEIVER, *of) or await conn.fetchrow(RECEIVER, *of)
     if run is None:
         return None
     run_id = run["run_id"]
     if run["free"] and rows(await conn.execute(DELIVER, run_id, name, payload)):
         await wake(conn, [run_id])
         return Receiver(run_id, taken=True)
-    ids = organization_id, thread_id, run_id
-    kept = rows(await conn.execute(KEEP, *ids, name, payload, MOST_KEPT))
+    kept = rows(await conn.execute(KEEP, *of, run_id, name, payload, MOST_KEPT))
     return Receiver(run_id, taken=bool(kept))
 
 

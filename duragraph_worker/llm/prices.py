@@ -39,7 +39,8 @@ class Price:
     def of(self, tokens: Usage) -> Decimal:
         details = tokens.get("input_token_details", {})
         read, written = details.get("cache_read", 0), details.get("cache_creation", 0)
-        fresh = tokens["input_tokens"] - read - written
+        # Not every server counts what its cache held within the input.
+        fresh = max(0, tokens["input_tokens"] - read - written)
         return (
             fresh * self.input
             + read * (self.input if self.cached_input is None else self.cached_input)

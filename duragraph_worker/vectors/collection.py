@@ -166,7 +166,10 @@ class Collection(ABC):
 
     async def _embedded(self, items: Sequence[Document]) -> list[Vector]:
         bare = [item.text for item in items if item.vector is None]
-        made = iter(await self._model().documents(bare) if bare else ())
+        vectors = await self._model().documents(bare) if bare else []
+        if len(vectors) != len(bare):
+            raise DimensionError(f"{len(bare)} texts were embedded as {len(vectors)} vectors")
+        made = iter(vectors)
         return [next(made) if item.vector is None else _numbers(item.vector) for item in items]
 
     def _model(self) -> Embeddings:
