@@ -59,7 +59,9 @@ class Cancels:
 
     async def end_children(self) -> None:
         """Cancel the child runs whose parents have ended, and theirs. Raises Unavailable."""
-        while True:
+        many = 1
+        while many:
+            many = 0
             async with pg.acquire(self._pool) as conn:
                 found = await waits.abandoned(conn)
                 for organization_id, children in groupby(found, key=itemgetter(0)):
@@ -70,8 +72,7 @@ class Cancels:
                         )
                     await runs.promote(conn, [(organization_id, thread) for thread in threads])
                     self.tell(ended)
-            if not found:
-                return
+                    many += len(ended)
 
     async def cancel_all(
         self, organization_id: str, *, status: OpenStatus, action: CancelAction

@@ -7,11 +7,11 @@ MATCHED = Counter(
     "duragraph_runs_matched_total", "Of those, leased at creation to a waiting worker."
 )
 CLAIMED = Counter("duragraph_runs_claimed_total", "Runs leased by a claim.")
-FINISHED = Counter("duragraph_runs_finished_total", "Runs that ended by report.", ["outcome"])
+FINISHED = Counter("duragraph_runs_finished_total", "Attempts that ended by report.", ["outcome"])
 TICKS = Counter(
     "duragraph_cron_ticks_total", "Ticks of crons, by what became of them.", ["outcome"]
 )
-WOKEN = Counter("duragraph_runs_woken_total", "Runs whose wait was over, made claimable.")
+WOKEN = Counter("duragraph_runs_woken_total", "Runs woken by a look for what is due.")
 EXPIRED = Counter("duragraph_leases_expired_total", "Leases that ran out.")
 BATCH = Histogram(
     "duragraph_flush_items",

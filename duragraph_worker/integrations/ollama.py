@@ -38,6 +38,7 @@ with needs("ollama"):
     from duragraph_worker.llm.retrying import Refusal, Retries
 
 NAME = "ollama"
+_LOST = (httpx.TransportError, ConnectionError, TimeoutError)
 SILENCE = 600.0
 """Seconds that Ollama may be silent, unless the request says otherwise: it may load a model."""
 
@@ -61,8 +62,7 @@ class Ollama:
 
     def __init__(self, *, max_retries: int = 2, **client_options: Any) -> None:
         self._clients = Clients(lambda: ollama.AsyncClient(**client_options))
-        lost = (httpx.TransportError, ConnectionError, TimeoutError)
-        self._retries = Retries(max_retries, lost, _refusal)
+        self._retries = Retries(max_retries, _LOST, _refusal)
 
     async def complete(self, request: Request) -> AIMessage:
         """The whole reply. Raises `errors`, once the retries are used up."""
@@ -137,7 +137,7 @@ class OllamaEmbeddings:
         self, model: str = "nomic-embed-text", *, max_retries: int = 2, **client_options: Any
     ) -> None:
         self._clients = Clients(lambda: ollama.AsyncClient(**client_options))
-        self._retries = Retries(max_retries, (httpx.TransportError, ConnectionError), _refusal)
+        self._retries = Retries(max_retries, _LOST, _refusal)
         self._model = model
 
     async def documents(self, texts: Sequence[str]) -> list[Vector]:
@@ -145,10 +145,13 @@ class OllamaEmbeddings:
         client = await self._clients.here()
         made: list[Vector] = []
         for batch in batches(texts, _MOST_TEXTS):
-            ask = partial(client.embed, self._model, batch)
-            with reading(NAME):
-                made += (await self._retries.call(ask)).embeddings
+            made += await self._retries.call(partial(self._embedded, client, batch))
         return made
+
+    async def _embedded(self, client: ollama.AsyncClient, batch: Sequence[str]) -> list[Vector]:
+        with reading(NAME):
+            async with asyncio.timeout(SILENCE):
+                return list((await client.embed(self._model, batch)).embeddings)
 
     async def query(self, text: str) -> Vector:
         """The vector of a text."""
