@@ -64,6 +64,11 @@ def test_input_without_a_price_of_its_own_costs_as_all_input(listed):
     assert prices.cost("p/m", tokens(read=300_000, written=300_000), day=DAY) == 6
 
 
+def test_a_cache_beside_the_input_makes_no_cost_less_than_its_own(listed):
+    listed("p/m,10,1,,4,,2026-01-01")
+    assert prices.cost("p/m", tokens(given=10, said=0, read=1_000_000), day=DAY) == 1
+
+
 def test_a_price_holds_from_its_day_on(listed):
     listed("p/m,2,,,4,,2026-11-01", "p/m,1,,,2,,2026-12-01", "p/m,0,,,0,,2027-01-01")
     costs = [prices.cost("p/m", tokens(), day=date(2026, m, 30)) for m in (6, 11, 12)]

@@ -9,7 +9,7 @@ from duragraph_worker import Graph, GraphError, HumanMessage, vector_node
 from duragraph_worker.authoring.draw import mermaid
 from duragraph_worker.vectors.embeddings import Words
 from duragraph_worker.vectors.memory import InMemory
-from duragraph_worker.vectors.store import Document, DocumentError
+from duragraph_worker.vectors.store import DimensionError, Document, DocumentError
 
 
 @pytest.fixture
@@ -18,6 +18,18 @@ async def store():
     await store.upsert([Document("green tea", id="tea"), Document("black coffee", id="coffee")])
     await store.upsert(Document("rooibos tea", id="acme"), namespace="acme")
     return store
+
+
+class Forgetful(Words):
+    async def documents(self, texts):
+        return (await super().documents(texts))[1:]
+
+
+async def test_too_few_vectors_are_told():
+    with pytest.raises(DimensionError, match="2 texts were embedded as 1 vectors"):
+        await InMemory(embeddings=Forgetful()).upsert(
+            [Document("a", id="a"), Document("b", id="b")]
+        )
 
 
 async def found(node, state):
