@@ -326,7 +326,7 @@ class Execution:
         """Where a node has failed, that is the outcome."""
         try:
             await self._record_pending(config)
-        except Exception:
+        except Exception:  # whatever went wrong here may not take the place of the node's error
             run_id = self._given.task.run_id
             log.exception(
                 "what finished beside a failed node is not shown", extra={"run_id": run_id}
