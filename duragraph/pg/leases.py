@@ -105,6 +105,7 @@ async def unheard(conn: Connection, worker_ids: Sequence[str], *, seconds: float
     return [_claimed(r) for r in await conn.fetch(UNHEARD, worker_ids, seconds)]
 
 
+# Nothing is on record of a run without frames: any version may begin it.
 RELEASE = """
 with x as (
     select r.run_id
@@ -112,7 +113,7 @@ with x as (
     where r.status = 'running' order by r.run_id for update of r
 )
 update run r set status = 'pending', worker_id = null, lease_until = null, attempt = attempt - 1,
-    epoch = epoch + 1
+    epoch = epoch + 1, graph_version = case when last_seq > 0 then graph_version end
 from x where r.run_id = x.run_id
 """
 

@@ -7,7 +7,7 @@ from duragraph.pg import Connection
 from duragraph.protocol import Control, RunKind
 
 # A run's lease is judged by the database's clock alone. The run goes back in its thread's one
-# place, under a new epoch at its next claim.
+# place, under a new epoch at its next claim. Before its first frame any version may begin it.
 EXPIRE = """
 with x as (
     select run_id, worker_id, epoch from run
@@ -16,6 +16,7 @@ with x as (
     order by run_id limit 500 for update skip locked
 )
 update run r set status = 'pending', worker_id = null, epoch = r.epoch + 1, lease_until = null,
+    graph_version = case when r.last_seq > 0 then r.graph_version end,
     updated_at = clock_timestamp()
 from x where r.run_id = x.run_id
 returning x.worker_id, x.run_id, x.epoch

@@ -47,6 +47,7 @@ class Recorded:
 # The fence names no status: that would walk the partial index of all active runs. The
 # finishing report bumps the epoch and keeps its own number, so that a resend is a duplicate.
 # One that waits stays active, without a worker; the leases that it lost before are forgiven.
+# One given back before its first frame has not begun: a worker of any version may begin it.
 # Who is `apart`, an update or a run that was refused, leaves its thread as it was when it fails.
 RECORD = f"""
 with x as materialized (
@@ -69,6 +70,8 @@ with x as materialized (
         active = x.outcome is null or x.outcome in ('pending', 'running'),
         worker_id = case when x.outcome = 'running' then null else r.worker_id end,
         epoch = r.epoch + (x.outcome is not null)::int,
+        graph_version = case when x.outcome = 'pending' and r.last_seq + x.n = 0 then null
+            else r.graph_version end,
         attempt = case x.outcome when 'running' then 0 when 'pending' then r.attempt - 1
             else r.attempt end,
         finished_epoch = case when x.outcome is null then r.finished_epoch else x.epoch end,
