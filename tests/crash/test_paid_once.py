@@ -1,7 +1,8 @@
 """kill -9 of workers during calls of models, effects, child runs and sleeps: nothing is paid twice.
 
 Twice means: a call whose result the database has taken is made again. What was under way when its
-worker died is called again, and that is all that may be.
+worker died is called again, and that is all that may be. A run's usage counts the calls of its
+model alike: each that the database has taken once, none twice.
 """
 
 import asyncio
@@ -48,6 +49,7 @@ class Played:
     name: str
     status: str
     values: dict
+    usage: dict
 
 
 @contextlib.asynccontextmanager
@@ -69,8 +71,8 @@ async def keep_paying(client, over: asyncio.Event) -> list[Played]:
         word = {"name": "word", "value": name}
         await client.http.post(f"/threads/{thread_id}/signals", json=word)
         values = await client.runs.join(thread_id, run["run_id"])
-        status = (await client.runs.get(thread_id, run["run_id"]))["status"]
-        played.append(Played(name, status, values))
+        ended = await client.runs.get(thread_id, run["run_id"])
+        played.append(Played(name, ended["status"], values, ended["usage"]))
     return played
 
 
@@ -91,6 +93,17 @@ def check_ended_rightly(run: Played) -> None:
     assert list(shown(run)) == [*BOUGHT, *SAID], run
     assert run.values["word"] == run.name
     assert run.values["slept"] >= NAP_SECONDS * 0.98, run
+    check_usage_counts_each_call_once(run)
+
+
+def check_usage_counts_each_call_once(run: Played) -> None:
+    usage, results = run.usage, shown(run)
+    counted = usage["input_token_details"]
+    assert {results["question"], results["reply"]} <= counted.keys(), run
+    assert set(counted.values()) == {1}, run
+    assert usage["total_tokens"] == len(counted), run
+    assert usage["calls"] == len(counted) + usage.get("failed_calls", 0), run
+    assert usage["models"] == {"ledger/dear": {k: usage[k] for k in usage if k != "models"}}, run
 
 
 def check_nothing_was_paid_twice(log: list[Paid], taken: dict[str, tuple[str, float]]) -> None:
@@ -125,8 +138,10 @@ async def test_two_hundred_killed_workers_make_nothing_be_paid_twice(start_clust
         taken = first_taken(await noted.fetch("select result, at from taken order by at"))
         again = called_again(log)
         print(f"\n{len(killed)} kills; {len(runs)} runs, {len(log)} calls; again: {dict(again)}")
+        begun = {paid.result for paid in log}
         for run in runs:
             check_ended_rightly(run)
+            assert run.usage["input_token_details"].keys() <= begun
             assert shown(run) == {what: taken[f"{run.name}/{what}"][0] for what in shown(run)}
         check_nothing_was_paid_twice(log, taken)
         assert len(again) >= len(PARTS) * min(1, KILLS / 200), again
