@@ -177,13 +177,16 @@ class Fake:
 
 
 @asynccontextmanager
-async def serving(fake: Fake) -> AsyncIterator[Fake]:
-    """The fake at `fake.url`. Handlers are cancelled as their clients leave."""
+async def serving(fake: Fake, *, port: int = 0) -> AsyncIterator[Fake]:
+    """The fake at `fake.url`, on a free port unless told one.
+
+    Handlers are cancelled as their clients leave.
+    """
     app = web.Application()
     app.router.add_post(fake.wire.path, fake.answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield fake
