@@ -12,7 +12,7 @@ import attrs
 import msgspec
 from msgspec import Meta
 
-Tokens: TypeAlias = Annotated[int, Meta(ge=0)]
+Tokens: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Totals: TypeAlias = dict[str, Any]
 """Numbers by name, zeros left out but for tokens; under `models` the same for each of them.
 

@@ -1,14 +1,19 @@
 """Calls of models as they are accounted for: tokens as their provider says, and the price."""
 
+import logging
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import cast
+
+import attrs
+import msgspec
 
 from duragraph.usage import Usage
 from duragraph_worker import messages
 from duragraph_worker.llm.prices import cost
 from duragraph_worker.llm.providers import split
 
-NOTHING: messages.Usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+log = logging.getLogger(__name__)
 
 
 def spent(
@@ -16,18 +21,21 @@ def spent(
 ) -> Usage:
     """A call of `provider/model`, for `ctx.usage`. `tokens` is a message's `usage_metadata`.
 
-    Without tokens there is nothing to pay, as far as is known.
+    Without tokens, or where those are no counts, there is nothing to pay, as far as is known.
     """
     provider, bare = split(model)
+    named = {"provider": provider, "model": bare, "key": key, "failed": failed}
+    try:
+        call = msgspec.convert({**(tokens or {}), **named}, Usage)
+    except msgspec.ValidationError as error:
+        # The reply is as good without: its run must not fail for what the provider says of it.
+        log.warning("tokens can't be read", extra={"model": model, "why": str(error)})
+        return msgspec.convert(named, Usage)
+    if tokens is None:
+        return call
+    counted = cast("messages.Usage", attrs.asdict(call))
     today = datetime.now(UTC).date()
-    return Usage(
-        provider=provider,
-        model=bare,
-        key=key,
-        failed=failed,
-        cost_usd=None if tokens is None else cost(f"{provider}/{bare}", tokens, day=today),
-        **(tokens or NOTHING),
-    )
+    return attrs.evolve(call, cost_usd=cost(f"{provider}/{bare}", counted, day=today))
 
 
 def spared(model: str, *, key: str = "") -> Usage:

@@ -249,6 +249,9 @@ class Reporter:
         except UnicodeEncodeError as error:
             self._divide(batch, weight, Invalid(f"It holds what is no text: {error}."))
             return
+        except OverflowError as error:
+            self._divide(batch, weight, Invalid(f"It holds a number that is too large: {error}."))
+            return
         self._room = min(REQUEST_BYTES, self._room * 2)
         for recording, verdict in zip(batch, verdicts, strict=True):
             if not recording.over:

@@ -7,6 +7,7 @@ import pytest
 
 from duragraph.errors import Invalid, TooLarge
 from duragraph.protocol import Checkpoint, Frame, Lease, Outcome, Report, Verdict, pack
+from duragraph.usage import Usage
 from duragraph_worker.process import report
 from duragraph_worker.process.report import Reporter
 from duragraph_worker.record import Fenced
@@ -174,17 +175,25 @@ async def test_a_run_that_the_plane_refuses_whatever_it_says_ends_alone():
     assert Lease("even", 1) not in lost
 
 
-async def test_a_report_that_is_no_text_fails_its_run_and_no_other():
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        (Frame("custom|\ud800", b"1"), b"no text"),
+        (Usage(provider="p", model="m", input_tokens=1 << 64), b"a number that is too large"),
+    ],
+    ids=["no text", "a large number"],
+)
+async def test_what_can_not_be_sent_fails_its_run_and_no_other(item, told):
     desk = Desk()
     async with reporting(desk) as (reporter, lost):
         odd, even = reporter.open(Lease("odd", 1)), reporter.open(Lease("even", 1))
-        odd.put(Frame("custom|\ud800", b"1"))
+        odd.put(item)
         even.put(frame())
         await even.settled()
         await odd.close(None)
     assert lost == [Lease("odd", 1)]
     (outcome,) = [each.outcome for request in desk.requests for each in request if each.outcome]
-    assert b"no text" in outcome.error
+    assert told in outcome.error
 
 
 @pytest.fixture

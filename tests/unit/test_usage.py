@@ -107,6 +107,29 @@ def test_our_table_is_whole():
             assert (row.cached_input or 0) <= row.input <= row.output, name
 
 
+@pytest.mark.parametrize(
+    "counted",
+    [
+        {"input_tokens": None, "output_tokens": 1},
+        {"input_tokens": -1},
+        {"input_tokens": 1.5},
+        {"input_tokens": "many"},
+        {"total_tokens": 1 << 64},
+        {"input_token_details": {"cache_read": None}},
+        {"input_token_details": 3},
+    ],
+)
+def test_tokens_that_are_no_counts_are_left_out(listed, counted, caplog):
+    listed("p/m,2,,,4,,2026-01-01")
+    assert spent("p/m", counted, key="k") == Usage(provider="p", model="m", key="k")
+    assert "tokens can't be read" in caplog.text
+
+
+def test_what_else_a_provider_counts_is_no_matter(listed):
+    listed("p/m,2,,,4,,2026-01-01")
+    assert spent("p/m", tokens() | {"carbon": 3}).cost_usd == 6
+
+
 def test_calls_add_up_by_model_and_altogether():
     one = Usage(model="m", provider="p", total_tokens=3, cost_usd=Decimal("0.1"))
     two = Usage(model="n", provider="p", total_tokens=4, output_token_details={"reasoning": 2})
