@@ -76,7 +76,7 @@ class Ask:
         MATCH (asked:Thing)-[*0..2]-(near:Thing) WHERE asked.name IN $things
         WITH DISTINCT near MATCH (near)-[fact]->(other:Thing)
         RETURN near.name AS subject, type(fact) AS relation, other.name AS object
-        ORDER BY subject, relation, object
+        ORDER BY near.name, type(fact), other.name
         """,
         into="facts",
     )
