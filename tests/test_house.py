@@ -45,7 +45,7 @@ FLOORS = (
 """A file imports only from floors below its own."""
 
 WORKER_FLOORS = (
-    {"plan", "command", "serialize", "record", "partial_json", "extras"},
+    {"plan", "command", "serialize", "record", "partial_json", "extras", "threads"},
     {"errors", "messages", "served", "prompts"},
     {"coerce"},
     {"state"},

@@ -3,7 +3,6 @@
 Owns plain, router and human nodes; `llm_calls.py` has the others.
 """
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import InvalidUpdateError
 from duragraph_worker.plan import END
 from duragraph_worker.state import as_dict, changes, private_copy
+from duragraph_worker.threads import in_thread
 
 Call = Callable[[Any, Mapping[str, Any]], Awaitable[Any]]
 
@@ -36,7 +36,7 @@ class Method:
         chosen = {name: injected[name] for name in self.wants}
         if inspect.iscoroutinefunction(self.body):
             return await self.body(self.instance, state, **chosen)
-        result = await asyncio.to_thread(self.body, self.instance, state, **chosen)
+        result = await in_thread(self.body, self.instance, state, **chosen)
         return await result if inspect.isawaitable(result) else result
 
     async def update(self, state: Any, injected: Mapping[str, Any]) -> Any:

@@ -4,7 +4,6 @@ In an async body `emit`, `effect`, `sleep`, `wait_for` and `run` are awaited; in
 runs in a thread, call `ctx.emit.sync(value)` and so on. The rest is the same in both.
 """
 
-import asyncio
 import copy
 import inspect
 import random
@@ -28,6 +27,7 @@ from duragraph_worker.executor.run import Run
 from duragraph_worker.executor.waiting import ChildRuns, Sleep, Spot, WaitFor
 from duragraph_worker.messages import Message
 from duragraph_worker.served import Reach
+from duragraph_worker.threads import in_thread
 
 T = TypeVar("T")
 Anchor = Callable[[], Awaitable[None]]
@@ -89,7 +89,7 @@ async def _called(fn: Callable[..., Any], key: str) -> Any:
     args = (key,) if _takes_key(fn) else ()
     if inspect.iscoroutinefunction(fn):
         return await fn(*args)
-    result = await asyncio.to_thread(fn, *args)
+    result = await in_thread(fn, *args)
     return await result if inspect.isawaitable(result) else result
 
 

@@ -1,6 +1,5 @@
 """`@tool`: functions that a model may call, with a schema from signature and docstring."""
 
-import asyncio
 import copy
 import inspect
 import typing
@@ -13,6 +12,7 @@ import docstring_parser
 import msgspec
 
 from duragraph_worker import schema
+from duragraph_worker.threads import in_thread
 
 Function = Callable[..., Any]
 CTX = "ctx"
@@ -89,7 +89,7 @@ class Tool:
         call = partial(self.function, *self._self(), **kwargs)
         if inspect.iscoroutinefunction(self.function):
             return await call()
-        result = await asyncio.to_thread(call)
+        result = await in_thread(call)
         return await result if inspect.isawaitable(result) else result
 
     def _self(self) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from duragraph.errors import Invalid, NotFound
 from duragraph.protocol import Register, Registered
+from duragraph_worker import threads
 from duragraph_worker.process.client import Plane
 from duragraph_worker.process.loading import served
 from duragraph_worker.process.session import Session
@@ -30,7 +31,6 @@ except ImportError:
 
 DEFAULT_URL = "http://localhost:8123"
 DEFAULT_SLOTS = 64
-MOST_THREADS = 4096
 AGAIN_SECONDS = 1.0
 """Between being forgotten and registering anew: no storm, should it be forgotten each time."""
 
@@ -46,7 +46,7 @@ class _Threads(ThreadPoolExecutor):
     """
 
     def __init__(self) -> None:
-        super().__init__(max_workers=MOST_THREADS, thread_name_prefix="node")
+        super().__init__(max_workers=threads.MOST, thread_name_prefix="node")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         super().shutdown(wait=False, cancel_futures=True)

@@ -26,6 +26,9 @@ from duragraph_worker import (
     tool_node,
 )
 
+MANY = 40
+"""More than a loop's own pool has threads."""
+
 
 def app(cls, **options):
     return Graph(id="g", **options)(cls)()
@@ -168,6 +171,30 @@ def test_only_some_nodes_are_given_llm_and_decision():
 
     with pytest.raises(GraphError, match="make it a @human_node"):
         app(G)
+
+
+class Counted(TypedDict, total=False):
+    n: int
+    paid: Annotated[list[int], operator.add]
+
+
+@pytest.mark.timeout(20)
+def test_many_sync_bodies_may_wait_for_sync_effects_at_once():
+    begun = threading.Barrier(MANY, timeout=10)
+
+    class Fan:
+        @entrypoint
+        @node(goto=["pay"])
+        async def fan(self, state):
+            return [Send("pay", {"n": n}) for n in range(MANY)]
+
+        @node
+        def pay(self, state, ctx):
+            begun.wait()
+            return {"paid": [ctx.effect.sync("pay", lambda: state["n"])]}
+
+    fanned = app(Fan, state=Counted).run({}, raise_error=True).output
+    assert sorted(fanned["paid"]) == list(range(MANY))
 
 
 async def test_sync_bodies_run_in_threads_with_the_context_of_the_run():
