@@ -6,7 +6,8 @@ Names that clients see are LangGraph's. Signals that a node must not swallow der
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,15 @@ class ParentCommand(BaseException):
     def __init__(self, command: Command[Any]) -> None:
         super().__init__(command)
         self.command = command
+
+
+@contextmanager
+def no_exit(what: str) -> Iterator[None]:
+    """Around what users wrote: raises RuntimeError where that would end the process."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"{what} called sys.exit({error.code!r})") from error
 
 
 _TELLING = (

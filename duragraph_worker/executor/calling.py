@@ -15,6 +15,7 @@ from duragraph_worker.errors import (
     NodeCancelledError,
     NodeTimeoutError,
     ParentCommand,
+    no_exit,
 )
 from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.channels import Channels
@@ -71,7 +72,8 @@ async def _try(node: Node, seen: Any, ctx: Context) -> Any:
         prompt = node.prompt(seen) if callable(node.prompt) else node.prompt
         injected["decision"] = ctx.interrupt({"node": node.name, "prompt": prompt})
     try:
-        return await _within(node, seen, injected)
+        with no_exit(f"Node {node.name!r}"):
+            return await _within(node, seen, injected)
     except asyncio.CancelledError:
         if (held := ctx.body.held()) is None:
             raise
@@ -101,9 +103,7 @@ async def _within(node: Node, seen: Any, injected: Mapping[str, Any]) -> Any:
         raise NodeCancelledError(f"Node {node.name!r} raised asyncio.CancelledError") from error
     except BaseExceptionGroup as group:
         raise _unwrapped(group) from group
-    except SystemExit as error:
-        raise RuntimeError(f"Node {node.name!r} called sys.exit({error.code!r})") from error
-    except (Exception, *_PASSING):
+    except (Exception, SystemExit, *_PASSING):
         raise
     except BaseException as error:
         raise RuntimeError(f"Node {node.name!r} raised {error!r}, no Exception") from error

@@ -18,7 +18,7 @@ from uuid import UUID
 from duragraph.protocol import Effect
 from duragraph.usage import Usage
 from duragraph_worker import serialize
-from duragraph_worker.errors import GraphInterrupt, Interrupt
+from duragraph_worker.errors import GraphInterrupt, Interrupt, no_exit
 from duragraph_worker.executor.agenda import NodeTask, dashed, digest
 from duragraph_worker.executor.body import Body
 from duragraph_worker.executor.frames import Frames
@@ -72,7 +72,7 @@ class Effects:
         run, spot = self._run, self._spot
         key = spot.key(name, f"effect {name!r}")
         if key not in run.effects:
-            with spot.body.at_work(name):
+            with spot.body.at_work(name), no_exit(f"effect {name!r}"):
                 await spot.anchor()
                 result = serialize.encode(await _called(fn, key))
                 run.effects[key] = result

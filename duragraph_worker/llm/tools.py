@@ -12,6 +12,7 @@ import docstring_parser
 import msgspec
 
 from duragraph_worker import schema
+from duragraph_worker.errors import no_exit
 from duragraph_worker.threads import in_thread
 
 Function = Callable[..., Any]
@@ -87,10 +88,11 @@ class Tool:
         if self.waits:
             kwargs[CTX] = ctx
         call = partial(self.function, *self._self(), **kwargs)
-        if inspect.iscoroutinefunction(self.function):
-            return await call()
-        result = await in_thread(call)
-        return await result if inspect.isawaitable(result) else result
+        with no_exit(f"tool {self.name}"):
+            if inspect.iscoroutinefunction(self.function):
+                return await call()
+            result = await in_thread(call)
+            return await result if inspect.isawaitable(result) else result
 
     def _self(self) -> tuple[Any, ...]:
         return (self.instance,) if _is_method(self.function) and self.instance is not None else ()

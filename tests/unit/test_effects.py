@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import sys
 import time
 from typing import Any
 
@@ -206,3 +207,19 @@ async def test_a_context_that_does_not_fit_is_the_runs_error():
     error = told((await Bench(graph).run({}, context={"user": "x"})).error)
     assert error["error"] == "ValueError"
     assert "context" in error["message"]
+
+
+async def exits() -> None:
+    sys.exit(3)
+
+
+@pytest.mark.parametrize("leave", [lambda: sys.exit(3), exits], ids=["sync", "async"])
+async def test_an_effect_that_ends_the_process_fails_its_node_alone(leave):
+    async def body(state: Any, ctx: Any) -> Any:
+        await asyncio.gather(ctx.effect("leave", leave))
+
+    outcome = await Bench(plan(node("n", body))).run({})
+    assert told(outcome.error) == {
+        "error": "RuntimeError",
+        "message": "effect 'leave' called sys.exit(3)",
+    }

@@ -237,6 +237,19 @@ def test_a_tool_that_raises_fails_the_node_with_its_own_exception(run):
         run(G, [asks(call("burn"))])
 
 
+def test_a_tool_that_ends_the_process_fails_its_node_alone(run):
+    @tool
+    async def leave(ctx) -> str:
+        sys.exit(3)
+
+    class G:
+        @llm_node(tools=[leave])
+        def process(self, state): ...
+
+    with pytest.raises(RuntimeError, match=r"tool leave called sys.exit\(3\)"):
+        run(G, [asks(call("leave"))])
+
+
 def test_tool_rounds_have_a_limit(run):
     @tool
     def again() -> str:
