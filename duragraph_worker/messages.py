@@ -222,7 +222,7 @@ def tool_call(
     """Append the call to `calls`, or to `invalid` if its `args` are no JSON object."""
     try:
         parsed = msgspec.json.decode(args or "{}", type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         invalid.append(
             {"name": name, "args": args, "id": id, "error": str(error), "type": "invalid_tool_call"}
         )

@@ -189,3 +189,26 @@ def test_chunks_add_up_at_once_as_they_do_one_by_one():
 )
 def test_json_is_read_while_it_arrives(text, value):
     assert parse_partial(text) == value
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("<tool>" + "x" * 300_000, None),
+        ('{"a": "' + "x" * 300_000 + '"} and so on ' + "y" * 300_000, {"a": "x" * 300_000}),
+        ('{"a": 1, "' + "k" * 300_000, {"a": 1}),
+        ('{"a": 1,' + " " * 300_000, {"a": 1}),
+        ('{"a": ' * 300_000, None),
+        ('{"a": ' + "1" * 300_000, None),
+    ],
+    ids=["no JSON", "more than JSON", "half a key", "blanks", "deep", "a long number"],
+)
+def test_arguments_that_go_wrong_are_read_in_a_moment(text, known):
+    assert parse_partial(text) == known
+
+
+def test_arguments_nested_too_deeply_are_told_as_invalid():
+    piece = {"name": "f", "args": '{"a":' * 100_000, "id": "1", "index": 0}
+    whole = added_up([AIMessageChunk(tool_call_chunks=[piece])])
+    assert [call["id"] for call in whole.invalid_tool_calls] == ["1"]
