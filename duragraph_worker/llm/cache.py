@@ -71,7 +71,12 @@ class Cache:
             found = await _fetched(store, key)
         else:
             found = self._remembered(key)
-        reply = None if found is None else message(decode(found))
+        try:
+            reply = None if found is None else message(decode(found))
+        except ValueError as error:
+            # Others may write to the plane's store, too.
+            log.warning("no answer of a model is kept there", extra={"why": str(error)})
+            return None
         return reply if isinstance(reply, AIMessage) else None
 
     async def put(self, key: str, reply: AIMessage, store: Store | None) -> None:

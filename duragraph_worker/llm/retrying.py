@@ -94,5 +94,5 @@ def _retry_after(said: str) -> float | None:
         pass
     try:
         return max(parsedate_to_datetime(said).timestamp() - time.time(), 0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

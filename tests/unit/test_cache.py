@@ -219,6 +219,15 @@ async def test_a_plane_that_is_away_costs_no_answer():
     assert await kept.get("k", Away()) is None
 
 
+@pytest.mark.parametrize("value", [{}, {"role": "boss", "content": "x"}, [1], {"role": "user"}])
+async def test_what_is_no_answer_in_the_plane_s_store_is_none(value):
+    plane, kept = Plane(), Cache(60, shared=True)
+    await kept.put("k", reply("one"), plane)
+    (item,) = plane.items.values()
+    item["value"] = value
+    assert await kept.get("k", plane) is None
+
+
 def test_without_a_plane_a_shared_cache_is_in_memory():
     app = chat(cache=Cache(60, shared=True))
     with scripted("openai", ["one"]):

@@ -30,6 +30,8 @@ def refused(status, retry_after=None):
         (refused(529, "0.5"), 0.5),
         (refused(500), True),
         (refused(429, "soon"), True),
+        (refused(429, f"Mon, 01 Jan {10**20} 00:00:00 GMT"), True),
+        (refused(429, "nan"), False),
         (refused(429, str(LONGEST_WAIT + 1)), False),
         (refused(400, "1"), False),
         (ConnectionError(), True),
