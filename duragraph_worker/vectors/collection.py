@@ -4,6 +4,7 @@ A vendor's store adds the few methods that speak with its server, and is asked o
 checked here: nobody sends it an empty batch, a filter without effect or a vector of wrong length.
 """
 
+import math
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -162,7 +163,7 @@ class Collection(ABC):
     async def _vector(self, question: str | Vector) -> Vector:
         if not isinstance(question, str):
             return _numbers(question)
-        return await self._model().query(question)
+        return _numbers(await self._model().query(question))
 
     async def _embedded(self, items: Sequence[Document]) -> list[Vector]:
         bare = [item.text for item in items if item.vector is None]
@@ -170,7 +171,8 @@ class Collection(ABC):
         if len(vectors) != len(bare):
             raise DimensionError(f"{len(bare)} texts were embedded as {len(vectors)} vectors")
         made = iter(vectors)
-        return [next(made) if item.vector is None else _numbers(item.vector) for item in items]
+        given = [next(made) if item.vector is None else item.vector for item in items]
+        return [_numbers(vector) for vector in given]
 
     def _model(self) -> Embeddings:
         if self._embeddings is None:
@@ -182,8 +184,11 @@ class Collection(ABC):
 
 
 def _numbers(vector: Vector) -> Vector:
-    # Arrays of numpy, say, which not every client takes.
-    return vector if isinstance(vector, list) else [float(number) for number in vector]
+    """The vector as a list: not every client takes arrays of numpy, say. Raises ValueError."""
+    numbers = vector if isinstance(vector, list) else [float(number) for number in vector]
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"a vector has finite numbers, at least one, not {numbers!r:.100}")
+    return numbers
 
 
 Item = TypeVar("Item")

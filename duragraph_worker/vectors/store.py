@@ -36,7 +36,8 @@ class Document:
 
     Keys of `metadata` are names of letters, digits and `_`; values are texts, numbers, booleans.
     Without an `id` it gets one of its text and metadata, so that writing it again changes nothing.
-    Without a `vector` the store's embeddings make one of its text.
+    Without a `vector` the store's embeddings make one of its text. Raises DocumentError for what
+    not every store can hold.
     """
 
     text: str = ""
@@ -45,6 +46,11 @@ class Document:
     vector: Vector | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
+        if not self.id:
+            raise DocumentError("a document's id is empty: leave it out, and it gets one")
+        texts = (self.id, self.text, *self.metadata.values())
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise DocumentError(f"document {self.id!r} holds a NUL, which PostgreSQL can't keep")
         for key, value in self.metadata.items():
             if not _KEY.fullmatch(key):
                 raise DocumentError(
@@ -53,7 +59,7 @@ class Document:
                 )
             try:
                 finite = kind(value) != "number" or math.isfinite(value)  # type: ignore[arg-type]
-            except FilterError as error:
+            except (FilterError, OverflowError) as error:
                 raise DocumentError(f"document {self.id!r}: {key!r} is {error}") from None
             if not finite:
                 raise DocumentError(f"document {self.id!r}: {key!r} is {value}, no finite number")

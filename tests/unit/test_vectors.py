@@ -1,5 +1,6 @@
 """Documents, and the nodes that find them."""
 
+import math
 from typing import TypedDict
 
 import numpy as np
@@ -122,11 +123,49 @@ def test_it_has_a_shape_of_its_own():
         ({"a": ["x"]}, r"'a' is \['x'\] is neither a text"),
         ({"a": None}, "neither a text, a number nor a boolean"),
         ({"a": float("nan")}, "'a' is nan, no finite number"),
+        ({"a": 10**400}, "too large"),
+        ({"a": "x\0"}, "holds a NUL"),
     ],
 )
 def test_metadata_are_what_every_store_can_hold(metadata, told):
     with pytest.raises(DocumentError, match=told):
         Document("x", metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [({"text": "a\0b"}, "holds a NUL"), ({"id": "a\0b"}, "holds a NUL"), ({"id": ""}, "is empty")],
+)
+def test_texts_and_ids_are_what_every_store_can_hold(fields, told):
+    with pytest.raises(DocumentError, match=told):
+        Document(**{"text": "x", **fields})
+
+
+class Sick(Words):
+    async def documents(self, texts):
+        return [[math.nan] * self.dimension for _ in texts]
+
+    async def query(self, text):
+        return [math.inf] * self.dimension
+
+
+@pytest.mark.parametrize("vector", [[math.nan, 1.0], [math.inf, 1.0], [], np.array([np.nan, 1])])
+async def test_vectors_are_finite_numbers(vector):
+    store = InMemory()
+    with pytest.raises(ValueError, match="finite numbers, at least one"):
+        await store.upsert(Document("x", vector=vector))
+    await store.upsert(Document("x", id="1", vector=[1.0, 0.0]))
+    with pytest.raises(ValueError, match="finite numbers, at least one"):
+        await store.query(vector)
+
+
+async def test_embeddings_that_are_no_numbers_are_told():
+    store = InMemory(embeddings=Sick(2))
+    with pytest.raises(ValueError, match="finite numbers, at least one"):
+        await store.upsert("x")
+    await store.upsert(Document("x", vector=[1.0, 0.0]))
+    with pytest.raises(ValueError, match="finite numbers, at least one"):
+        await store.query("x")
 
 
 async def test_no_text_without_embeddings():
