@@ -10,6 +10,8 @@ from msgspec import Meta
 
 MOST_SECONDS = 100 * 366 * 86400.0
 """The longest that a run may wait at a time."""
+LONGEST_NAME = 255
+"""Characters that the name of a signal has at most."""
 TIMED_OUT = ":timed-out"
 """What the key of an effect ends with that tells of a signal which did not come in time."""
 

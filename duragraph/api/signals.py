@@ -10,11 +10,12 @@ from duragraph.api.io import Call
 from duragraph.errors import Conflict
 from duragraph.models import NULL, Json
 from duragraph.pg import waits
+from duragraph.waiting import LONGEST_NAME
 
 
 @attrs.frozen
 class Signal:
-    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
     value: Json = NULL
 
 

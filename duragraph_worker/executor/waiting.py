@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import attrs
 import msgspec
 
-from duragraph.waiting import MOST_SECONDS, TIMED_OUT, Wait
+from duragraph.waiting import LONGEST_NAME, MOST_SECONDS, TIMED_OUT, Wait
 from duragraph_worker import serialize
 from duragraph_worker.errors import ChildRunError, Held
 from duragraph_worker.executor.agenda import digest
@@ -131,9 +131,13 @@ class WaitFor(_Waiting):
     ) -> Any:  # fmt: skip
         """The signal's payload, JSON. Raises TimeoutError after `timeout` seconds without it.
 
+        Raises ValueError for a name that no signal can have, of 1 to 255 characters.
+
         Each signal ends all waits of its name that are open, and one that came too early the
         next. Several waits in a body are told apart as sleeps are.
         """
+        if not (isinstance(event, str) and 0 < len(event) <= LONGEST_NAME):
+            raise ValueError(f"no signal is named {event!r:.100}: 1 to {LONGEST_NAME} characters")
         key, spot = self._key("signal", event, name), self._spot
         if not self._recorded(key):
             if self._recorded(key + TIMED_OUT):

@@ -214,6 +214,15 @@ async def test_every_durability_records_where_a_run_waits(durability: str):
     assert graph.frames() == [("custom", "napping")]
 
 
+@pytest.mark.parametrize("name", ["", "x" * 256, 5, None])
+async def test_a_name_that_no_signal_can_have_is_told(name):
+    async def body(state: Any, ctx: Any) -> Any:
+        await ctx.wait_for(name)
+
+    outcome = await bench(body).run({})
+    assert b"no signal is named" in (outcome.error or b"")
+
+
 async def test_a_signal_that_does_not_come_is_a_timeout_each_time():
     seen: list[str] = []
 
