@@ -75,6 +75,18 @@ class Recorded:
         """Whether a run's command has changed the state here, or is about to."""
         return RUN_TASK in self.writes and bool(self.writes[RUN_TASK].slots)
 
+    @property
+    def run_id(self) -> str | None:
+        """The run that made it."""
+        made_by: str | None = orjson.loads(self.metadata).get("run_id")
+        return made_by
+
+    @property
+    def above(self) -> Collection[str]:
+        """The checkpoints of the graphs above from which its own was started."""
+        parents: dict[str, str] = orjson.loads(self.metadata).get("parents", {})
+        return parents.values()
+
     @classmethod
     def load(cls, snapshot: Snapshot, serde: SerializerProtocol) -> "Recorded":
         """From the record."""

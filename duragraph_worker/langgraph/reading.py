@@ -21,6 +21,8 @@ from duragraph_worker.langgraph.upkeep import Upkeep
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
 
+_RESUMING = "__pregel_resuming"
+
 
 class Reading(Upkeep):
     """What an attempt knows of its thread."""
@@ -72,6 +74,7 @@ class Reading(Upkeep):
                 recorded = found[0] if found else None
         else:
             recorded = await self._find_newest(ns)
+            self._keep_input(config, recorded)
         if recorded is None:
             return None
         self._at.setdefault(ns, recorded)
@@ -133,6 +136,22 @@ class Reading(Upkeep):
         asked = CheckpointQuery(self._task.run_id, self._task.epoch, **query)
         found = await self._reach.checkpoints(asked)
         return [self._take(each) if keep else Recorded.load(each, self.serde) for each in found]
+
+    def _keep_input(self, config: RunnableConfig, newest: Recorded | None) -> None:
+        """Have a subgraph begin that an earlier attempt had not begun yet.
+
+        LangGraph takes all below the superstep that a run goes on with as begun, and leaves out
+        the input of one that remembers earlier runs.
+        """
+        configurable = config["configurable"]
+        above = [*configurable.get("checkpoint_map", {}).values()]
+        if not (above and configurable.get(_RESUMING)) or above[-1] in self._put:
+            return
+        parent = self._known.get(above[-1])
+        if parent is None or parent.run_id != self._task.run_id:
+            return
+        if newest is None or parent.checkpoint_id not in newest.above:
+            configurable[_RESUMING] = False
 
     def _address(self, config: RunnableConfig) -> tuple[str, str | None]:
         """Raises ValueError for another thread than the run's."""

@@ -12,8 +12,9 @@ from duragraph.protocol import Checkpoint, Outcome
 from duragraph_worker.langgraph.hosted import hosted
 from tests.integration.test_commands import start
 from tests.integration.test_event_protocol import Events
+from tests.langgraph.lost_graphs import in_a_row, nested
 from tests.langgraph.recorder import Kept
-from tests.langgraph.test_takeover import Played, in_a_row, nested
+from tests.langgraph.test_takeover import Played
 
 STATE = ["values", "updates", "input", "tasks", "checkpoints"]
 IDS = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
