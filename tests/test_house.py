@@ -45,8 +45,19 @@ FLOORS = (
 """A file imports only from floors below its own."""
 
 WORKER_FLOORS = (
-    {"plan", "command", "serialize", "record", "partial_json", "extras", "threads"},
-    {"errors", "messages", "served", "prompts"},
+    {
+        "plan",
+        "command",
+        "serialize",
+        "record",
+        "partial_json",
+        "extras",
+        "threads",
+        "batches",
+        "clients",
+        "replies",
+    },
+    {"errors", "messages", "served", "prompts", "retrying"},
     {"coerce"},
     {"state"},
     {"schema", "executor"},
@@ -130,7 +141,7 @@ FENCES = {
     "neo4j": r"duragraph_worker/integrations/neo4j\.py",
     "boto3": r"duragraph_worker/integrations/neptune\.py",
     "botocore": r"duragraph_worker/integrations/neptune\.py",
-    "stamina": r"duragraph_worker/llm/retrying\.py|duragraph/demo\.py",
+    "stamina": r"duragraph_worker/retrying\.py|duragraph/demo\.py",
 }
 """Third parties and the only files that may know them."""
 

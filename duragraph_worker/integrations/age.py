@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.integrations import agtype
 from duragraph_worker.knowledge.cypher import CypherGraph, Rows
@@ -23,11 +24,10 @@ from duragraph_worker.knowledge.graph import (
     Row,
     named,
 )
-from duragraph_worker.llm.clients import Clients
 from duragraph_worker.serialize import encode
 
 with needs("age"):
-    from duragraph_worker.llm.retrying import Retries
+    from duragraph_worker.retrying import Retries
 
 SHORTEST_NAME = 3
 _UNDONE = (

@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 import msgspec
 
+from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.llm import content, structured
-from duragraph_worker.llm.clients import Clients
-from duragraph_worker.llm.providers import Output, ReplyError, Request, cut_off, reading
+from duragraph_worker.llm.providers import Output, Request
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
@@ -24,12 +24,13 @@ from duragraph_worker.messages import (
     ToolMessage,
     Usage,
 )
+from duragraph_worker.replies import ReplyError, cut_off, reading
 
 with needs("anthropic"):
     import anthropic
     import httpx2
 
-    from duragraph_worker.llm.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, Retries
 
 NAME = "anthropic"
 SILENCE = 600.0

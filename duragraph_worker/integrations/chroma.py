@@ -24,7 +24,7 @@ with needs("chroma"):
     from chromadb.config import Settings
     from chromadb.errors import InternalError, NotFoundError, RateLimitError
 
-    from duragraph_worker.llm.retrying import Retries
+    from duragraph_worker.retrying import Retries
 
 T = TypeVar("T")
 

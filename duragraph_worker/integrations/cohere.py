@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
+from duragraph_worker.batches import batches
+from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.llm import content, structured
-from duragraph_worker.llm.clients import Clients
-from duragraph_worker.llm.providers import ReplyError, Request, cut_off, reading
+from duragraph_worker.llm.providers import Request
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
@@ -24,7 +25,7 @@ from duragraph_worker.messages import (
     ToolMessage,
     Usage,
 )
-from duragraph_worker.vectors.collection import batches
+from duragraph_worker.replies import ReplyError, cut_off, reading
 from duragraph_worker.vectors.store import Vector
 
 with needs("cohere"):
@@ -33,7 +34,7 @@ with needs("cohere"):
     from cohere.core.api_error import ApiError
     from cohere.core.parse_error import ParsingError
 
-    from duragraph_worker.llm.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, Retries
 
 NAME = "cohere"
 SILENCE = 300.0

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.knowledge.cypher import CypherGraph, quoted
 from duragraph_worker.knowledge.graph import Edge, Entity, Node, Path, Relation, Row
-from duragraph_worker.llm.clients import Clients
 
 with needs("neo4j"):
     from neo4j import AsyncGraphDatabase, Query, graph

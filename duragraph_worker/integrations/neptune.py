@@ -19,7 +19,7 @@ with needs("neptune"):
         HTTPClientError,
     )
 
-    from duragraph_worker.llm.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, Retries
 
 _UNREACHED = (EndpointConnectionError, ConnectTimeoutError)
 _UNDONE = frozenset({"ConcurrentModificationException", "TooManyRequestsException"})

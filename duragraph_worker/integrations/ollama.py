@@ -13,10 +13,11 @@ from uuid import uuid4
 
 import msgspec
 
+from duragraph_worker.batches import batches
+from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.llm import content
-from duragraph_worker.llm.clients import Clients
-from duragraph_worker.llm.providers import Request, cut_off, reading
+from duragraph_worker.llm.providers import Request
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
@@ -28,14 +29,14 @@ from duragraph_worker.messages import (
     ToolMessage,
     Usage,
 )
-from duragraph_worker.vectors.collection import batches
+from duragraph_worker.replies import cut_off, reading
 from duragraph_worker.vectors.store import Vector
 
 with needs("ollama"):
     import httpx
     import ollama
 
-    from duragraph_worker.llm.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, Retries
 
 NAME = "ollama"
 _LOST = (httpx.TransportError, ConnectionError, TimeoutError)

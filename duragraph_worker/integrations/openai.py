@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from duragraph_worker.batches import batches
+from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.llm import content
-from duragraph_worker.llm.clients import Clients
-from duragraph_worker.llm.providers import Output, ReplyError, Request, cut_off, reading
+from duragraph_worker.llm.providers import Output, Request
 from duragraph_worker.llm.structured import closed
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
@@ -24,7 +25,7 @@ from duragraph_worker.messages import (
     ToolMessage,
     Usage,
 )
-from duragraph_worker.vectors.collection import batches
+from duragraph_worker.replies import ReplyError, cut_off, reading
 from duragraph_worker.vectors.store import Vector
 
 with needs("openai"):

@@ -10,14 +10,14 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
-from duragraph_worker.llm.clients import Clients
 from duragraph_worker.vectors.collection import Collection
 from duragraph_worker.vectors.filters import Among, Compare, Every, Filter
 from duragraph_worker.vectors.store import Document, Embeddings, Match, Metric, Vector
 
 with needs("pgvector"):
-    from duragraph_worker.llm.retrying import Retries
+    from duragraph_worker.retrying import Retries
 
 _OPERATORS = {"cosine": "<=>", "dot": "<#>", "euclidean": "<->"}
 _CLASSES = {"cosine": "vector_cosine_ops", "dot": "vector_ip_ops", "euclidean": "vector_l2_ops"}

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
+from duragraph_worker.clients import Clients, Closing
 from duragraph_worker.extras import needs
-from duragraph_worker.llm.clients import Clients, Closing
 from duragraph_worker.vectors.collection import Collection
 from duragraph_worker.vectors.filters import Among, Compare, Every, Filter, Scalar
 from duragraph_worker.vectors.store import Document, Embeddings, Match, Metric, Vector

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from duragraph_worker.clients import Clients, Closing
 from duragraph_worker.extras import needs
-from duragraph_worker.llm.clients import Clients, Closing
 from duragraph_worker.vectors.collection import Collection, point_id
 from duragraph_worker.vectors.filters import Among, Compare, Every, Filter, kind
 from duragraph_worker.vectors.store import Document, Embeddings, Match, Metric, Vector
@@ -17,7 +17,7 @@ with needs("qdrant"):
     from qdrant_client import AsyncQdrantClient, models
     from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-    from duragraph_worker.llm.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, Retries
 
 _DISTANCES = {
     "cosine": models.Distance.COSINE,

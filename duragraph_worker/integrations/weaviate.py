@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
-from duragraph_worker.llm.clients import Clients
 from duragraph_worker.vectors.collection import Collection, point_id
 from duragraph_worker.vectors.filters import (
     ALL,
@@ -53,7 +53,7 @@ with needs("weaviate"):
         WeaviateTimeoutError,
     )
 
-    from duragraph_worker.llm.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, Retries
 
 _DISTANCES = {
     "cosine": VectorDistances.COSINE,

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
+from duragraph_worker.batches import batches
 from duragraph_worker.knowledge.graph import (
     Direction,
     Edge,
@@ -106,7 +107,7 @@ class CypherGraph(ABC):
         given = [items] if isinstance(items, Entity | Node | Edge) else list(items)
         for found, group in _grouped(given, lambda item: self._find("n", "row", item)):
             verb = "DELETE n" if isinstance(group[0], Edge) else "DETACH DELETE n"
-            for batch in _batches(group):
+            for batch in batches(group, BATCH):
                 rows = [_sought(item) for item in batch]
                 await self._ask(f"UNWIND $rows AS row {found} {verb}", {"rows": rows}, again=True)
 
@@ -138,7 +139,7 @@ class CypherGraph(ABC):
         written: list[Node] = []
         for (pattern, then), group in _grouped(_merged(entities), _node):
             await self._prepare(group[0])
-            for batch in _batches(group):
+            for batch in batches(group, BATCH):
                 rows = [
                     {"i": i, "key": each.key, "known": each.properties}
                     for i, each in enumerate(batch)
@@ -154,7 +155,7 @@ class CypherGraph(ABC):
             _merged(relations), lambda each: (self._ends(each), _edge(each))
         ):
             await self._prepare(group[0])
-            for batch in _batches(group):
+            for batch in batches(group, BATCH):
                 rows = [
                     {"i": i, "a": _sought(r.start), "b": _sought(r.end), "known": r.properties}
                     for i, r in enumerate(batch)
@@ -256,7 +257,3 @@ def _grouped(
     for item in items:
         groups[shape(item)].append(item)
     return groups.items()
-
-
-def _batches(items: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (items[at : at + BATCH] for at in range(0, len(items), BATCH))

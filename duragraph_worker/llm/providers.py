@@ -56,27 +56,6 @@ class Request:
     parameters: Parameters = attrs.field(factory=Parameters)
 
 
-class ReplyError(ConnectionError):
-    """A provider's reply broke off, or can't be read."""
-
-
-@contextmanager
-def reading(
-    provider: str,
-    wrong: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, AttributeError),
-) -> Iterator[None]:
-    """Around what reads a reply: raises ReplyError where that has not its provider's shape."""
-    try:
-        yield
-    except wrong as error:
-        raise ReplyError(f"{provider}'s reply can't be read: {error!r}") from error
-
-
-def cut_off(provider: str) -> ReplyError:
-    """What is raised when a stream ends before its reply does."""
-    return ReplyError(f"{provider}'s reply was cut off: its stream ended before the reply did")
-
-
 class Provider(Protocol):
     """Asks models. One object serves many requests at once, on any event loop."""
 

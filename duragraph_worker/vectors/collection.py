@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from duragraph_worker.batches import batches
 from duragraph_worker.vectors.filters import ALL, NOTHING, Filter, FilterError, Where, parse
 from duragraph_worker.vectors.store import (
     DimensionError,
@@ -21,7 +22,7 @@ from duragraph_worker.vectors.store import (
 )
 
 if TYPE_CHECKING:
-    from duragraph_worker.llm.retrying import Retries
+    from duragraph_worker.retrying import Retries
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -189,14 +190,6 @@ def _numbers(vector: Vector) -> Vector:
     if not numbers or not all(map(math.isfinite, numbers)):
         raise ValueError(f"a vector has finite numbers, at least one, not {numbers!r:.100}")
     return numbers
-
-
-Item = TypeVar("Item")
-
-
-def batches(items: Sequence[Item], size: int) -> Iterable[Sequence[Item]]:
-    """The items, at most so many at once."""
-    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 def point_id(namespace: str, document_id: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from duragraph_worker import tool
-from duragraph_worker.llm.providers import ReplyError
+from duragraph_worker.replies import ReplyError
 from tests.providers.asking import run, said
 from tests.providers.wires import Call, calls, says, sse
 

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from duragraph_worker.llm.clients import Clients, Closing
+from duragraph_worker.clients import Clients, Closing
 
 
 class Client:

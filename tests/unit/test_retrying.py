@@ -4,7 +4,7 @@ from email.utils import format_datetime
 import pytest
 import stamina
 
-from duragraph_worker.llm.retrying import LONGEST_WAIT, Refusal, Retries
+from duragraph_worker.retrying import LONGEST_WAIT, Refusal, Retries
 
 
 class RefusedError(Exception):

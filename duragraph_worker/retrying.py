@@ -13,7 +13,7 @@ from typing import TypeVar
 import attrs
 import stamina
 
-from duragraph_worker.llm.providers import ReplyError
+from duragraph_worker.replies import ReplyError
 
 T = TypeVar("T")
 
