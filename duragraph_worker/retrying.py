@@ -20,7 +20,7 @@ T = TypeVar("T")
 LONGEST_WAIT = 120.0
 """Seconds. A vendor that asks us to wait longer is not asked again."""
 
-_PASSING = {408, 409, 429}
+_RETRIED = {408, 409, 429}
 
 
 @attrs.frozen
@@ -32,13 +32,13 @@ class Refusal:
 
 
 @attrs.frozen
-class Retries:
+class VendorRetries:
     """How often a vendor is asked again, and how its errors are read."""
 
     times: int
     lost: tuple[type[Exception], ...]
     """What is raised when a connection is lost, or silent for too long."""
-    refusal: Callable[[Exception], Refusal | None]
+    refusal: Callable[[Exception], Refusal | None] = attrs.field(default=lambda _: None)
 
     async def call(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask()` comes to at the last try. Raises what that raises."""
@@ -78,7 +78,7 @@ class Retries:
         refusal = self.refusal(error)
         if refusal is None:
             return isinstance(error, self.lost)
-        if refusal.status not in _PASSING and refusal.status < 500:  # noqa: PLR2004 - HTTP's
+        if refusal.status not in _RETRIED and refusal.status < 500:  # noqa: PLR2004 - HTTP's
             return False
         wait = _retry_after(refusal.headers.get("retry-after", ""))
         if wait is None:

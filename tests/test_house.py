@@ -103,7 +103,7 @@ WORKER_MAY_IMPORT = {
 }
 
 FENCES = {
-    "asyncpg": r"duragraph/pg/|duragraph_worker/integrations/(pgvector|age)\.py",
+    "asyncpg": r"duragraph/pg/|duragraph_worker/integrations/(postgres|age)\.py",
     "watchfiles": r"duragraph/reload\.py",
     "cronsim": r"duragraph/schedule\.py",
     "cattrs": r"duragraph/config\.py",

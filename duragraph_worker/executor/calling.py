@@ -24,7 +24,7 @@ from duragraph_worker.executor.run import Clock
 from duragraph_worker.plan import Node, Plan, Retry
 from duragraph_worker.record import Fenced
 
-_PASSING = GraphInterrupt, GraphWait, ParentCommand, Fenced, KeyboardInterrupt, GeneratorExit
+_SIGNALS = GraphInterrupt, GraphWait, ParentCommand, Fenced, KeyboardInterrupt, GeneratorExit
 """No Exceptions, and no failures of a node: what the executor and the interpreter say."""
 
 ContextOf = Callable[[int], Context]
@@ -103,7 +103,7 @@ async def _within(node: Node, seen: Any, injected: Mapping[str, Any]) -> Any:
         raise NodeCancelledError(f"Node {node.name!r} raised asyncio.CancelledError") from error
     except BaseExceptionGroup as group:
         raise _unwrapped(group) from group
-    except (Exception, SystemExit, *_PASSING):
+    except (Exception, SystemExit, *_SIGNALS):
         raise
     except BaseException as error:
         raise RuntimeError(f"Node {node.name!r} raised {error!r}, no Exception") from error

@@ -10,9 +10,9 @@ from typing import Any
 
 import asyncpg
 
-from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.integrations import agtype
+from duragraph_worker.integrations.postgres import LOST, UNDONE, pools
 from duragraph_worker.knowledge.cypher import CypherGraph, Rows
 from duragraph_worker.knowledge.graph import (
     Direction,
@@ -27,23 +27,9 @@ from duragraph_worker.knowledge.graph import (
 from duragraph_worker.serialize import encode
 
 with needs("age"):
-    from duragraph_worker.retrying import Retries
+    from duragraph_worker.retrying import VendorRetries
 
 SHORTEST_NAME = 3
-_UNDONE = (
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-)
-"""Errors after which nothing of the statement has happened."""
-_PASSING = (
-    *_UNDONE,
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-)
 
 
 class ApacheAGE(CypherGraph):
@@ -55,15 +41,13 @@ class ApacheAGE(CypherGraph):
 
     identity = "toString(id({}))"
 
-    def __init__(self, name: str, *, url: str, retries: int = 2, **pool_options: Any) -> None:
+    def __init__(self, name: str, *, url: str, max_retries: int = 2, **pool_options: Any) -> None:
         self.name = named("graph", name)
         if len(name) < SHORTEST_NAME:
             raise KnowledgeError(f"Apache AGE wants graphs of {SHORTEST_NAME} letters: {name!r}")
-        # Not "reset all": what makes a connection AGE's is set once.
-        options = {"min_size": 0, "init": self._init, "reset": _as_it_is, **pool_options}
-        self._pools = Clients(lambda: asyncpg.create_pool(url, **options))
-        self._again = Retries(retries, lost=_PASSING, refusal=lambda _: None)
-        self._once = Retries(retries, lost=_UNDONE, refusal=lambda _: None)
+        self._pools = pools(url, self._init, pool_options)
+        self._again = VendorRetries(max_retries, lost=LOST)
+        self._once = VendorRetries(max_retries, lost=UNDONE)
         self._labels: set[str] = set()
 
     async def _ask(self, cypher: str, parameters: Mapping[str, Any], *, again: bool) -> list[Row]:
@@ -192,10 +176,6 @@ class ApacheAGE(CypherGraph):
 
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('duragraph.knowledge'), hashtext($1))"
-
-
-async def _as_it_is(_: Any) -> None:
-    """No reset of a connection."""
 
 
 def _text(parameters: Any) -> str:

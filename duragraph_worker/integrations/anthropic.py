@@ -30,7 +30,7 @@ with needs("anthropic"):
     import anthropic
     import httpx2
 
-    from duragraph_worker.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, VendorRetries
 
 NAME = "anthropic"
 SILENCE = 600.0
@@ -64,7 +64,7 @@ class Anthropic:
     def __init__(self, *, max_retries: int = 2, **client_options: Any) -> None:
         options = {"timeout": SILENCE, **client_options, "max_retries": 0}
         self._clients = Clients(lambda: anthropic.AsyncAnthropic(**options))
-        self._retries = Retries(max_retries, (anthropic.APIConnectionError,), _refusal)
+        self._retries = VendorRetries(max_retries, (anthropic.APIConnectionError,), _refusal)
 
     async def complete(self, request: Request) -> AIMessage:
         """The whole reply. Raises `errors`, once the retries are used up."""

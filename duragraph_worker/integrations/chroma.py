@@ -24,7 +24,7 @@ with needs("chroma"):
     from chromadb.config import Settings
     from chromadb.errors import InternalError, NotFoundError, RateLimitError
 
-    from duragraph_worker.retrying import Retries
+    from duragraph_worker.retrying import VendorRetries
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ _SPACES: dict[Metric, Literal["cosine", "ip", "l2"]] = {
     "dot": "ip",
     "euclidean": "l2",
 }
-_PASSING = (httpx.TransportError, RateLimitError, InternalError)
+_LOST = (httpx.TransportError, RateLimitError, InternalError)
 _opening = Lock()
 """Clients of one folder share what the first of them makes, and Chroma doesn't guard that."""
 
@@ -53,10 +53,10 @@ class Chroma(Collection):
         host: str | None = None,
         embeddings: Embeddings | None = None,
         metric: Metric = "cosine",
-        retries: int = 2,
+        max_retries: int = 2,
         **client_options: Any,
     ) -> None:
-        again = Retries(retries, lost=_PASSING, refusal=lambda _: None)
+        again = VendorRetries(max_retries, lost=_LOST)
         super().__init__(name, embeddings=embeddings, metric=metric, retries=again)
         self._path, self._host, self._options = path, host, client_options
         self._opened: ClientAPI | None = None

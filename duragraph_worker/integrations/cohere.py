@@ -34,7 +34,7 @@ with needs("cohere"):
     from cohere.core.api_error import ApiError
     from cohere.core.parse_error import ParsingError
 
-    from duragraph_worker.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, VendorRetries
 
 NAME = "cohere"
 SILENCE = 300.0
@@ -58,7 +58,7 @@ class Cohere:
 
     def __init__(self, *, max_retries: int = 2, **client_options: Any) -> None:
         self._clients = Clients(lambda: _client(**client_options))
-        self._retries = Retries(max_retries, (httpx.TransportError,), _refusal)
+        self._retries = VendorRetries(max_retries, (httpx.TransportError,), _refusal)
 
     async def complete(self, request: Request) -> AIMessage:
         """The whole reply. Raises `errors`, once the retries are used up."""
@@ -108,7 +108,7 @@ class CohereEmbeddings:
         **client_options: Any,
     ) -> None:
         self._clients = Clients(lambda: _client(**client_options))
-        self._retries = Retries(max_retries, (httpx.TransportError,), _refusal)
+        self._retries = VendorRetries(max_retries, (httpx.TransportError,), _refusal)
         self._asked: dict[str, Any] = {
             "model": model,
             "embedding_types": ["float"],

@@ -73,11 +73,8 @@ def _ours(value: Any) -> Any:
             return [_ours(each) for each in value]
         case graph.Relationship():  # of a class for each type
             return _edge(value)
-    return _OURS.get(type(value), _as_it_is)(value)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
+    read = _OURS.get(type(value))
+    return value if read is None else read(value)
 
 
 def _node(node: graph.Node) -> Node:

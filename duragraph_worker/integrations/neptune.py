@@ -19,7 +19,7 @@ with needs("neptune"):
         HTTPClientError,
     )
 
-    from duragraph_worker.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, VendorRetries
 
 _UNREACHED = (EndpointConnectionError, ConnectTimeoutError)
 _UNDONE = frozenset({"ConcurrentModificationException", "TooManyRequestsException"})
@@ -44,7 +44,7 @@ class Neptune(CypherGraph):
     `botocore.exceptions.ClientError`.
     """
 
-    def __init__(self, url: str, *, retries: int = 3, **client_options: Any) -> None:
+    def __init__(self, url: str, *, max_retries: int = 2, **client_options: Any) -> None:
         # Tried again here, where it is known which statements may be.
         config = Config(retries={"total_max_attempts": 1}).merge(
             client_options.pop("config", Config())
@@ -52,8 +52,10 @@ class Neptune(CypherGraph):
         self._client = boto3.client(
             "neptunedata", endpoint_url=url, config=config, **client_options
         )
-        self._again = Retries(retries, lost=(*_UNREACHED, HTTPClientError), refusal=_refusal)
-        self._once = Retries(retries, lost=_UNREACHED, refusal=_undone)
+        self._again = VendorRetries(
+            max_retries, lost=(*_UNREACHED, HTTPClientError), refusal=_refusal
+        )
+        self._once = VendorRetries(max_retries, lost=_UNREACHED, refusal=_undone)
 
     async def _ask(self, cypher: str, parameters: Mapping[str, Any], *, again: bool) -> list[Row]:
         given = {"openCypherQuery": cypher, "parameters": encode(parameters).decode()}

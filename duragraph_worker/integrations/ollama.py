@@ -36,7 +36,7 @@ with needs("ollama"):
     import httpx
     import ollama
 
-    from duragraph_worker.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, VendorRetries
 
 NAME = "ollama"
 _LOST = (httpx.TransportError, ConnectionError, TimeoutError)
@@ -63,7 +63,7 @@ class Ollama:
 
     def __init__(self, *, max_retries: int = 2, **client_options: Any) -> None:
         self._clients = Clients(lambda: ollama.AsyncClient(**client_options))
-        self._retries = Retries(max_retries, _LOST, _refusal)
+        self._retries = VendorRetries(max_retries, _LOST, _refusal)
 
     async def complete(self, request: Request) -> AIMessage:
         """The whole reply. Raises `errors`, once the retries are used up."""
@@ -138,7 +138,7 @@ class OllamaEmbeddings:
         self, model: str = "nomic-embed-text", *, max_retries: int = 2, **client_options: Any
     ) -> None:
         self._clients = Clients(lambda: ollama.AsyncClient(**client_options))
-        self._retries = Retries(max_retries, _LOST, _refusal)
+        self._retries = VendorRetries(max_retries, _LOST, _refusal)
         self._model = model
 
     async def documents(self, texts: Sequence[str]) -> list[Vector]:

@@ -7,17 +7,16 @@ newer: its index goes on looking until enough rows have passed a filter.
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
 import msgspec
 
-from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
+from duragraph_worker.integrations.postgres import LOST, pools
 from duragraph_worker.vectors.collection import Collection
 from duragraph_worker.vectors.filters import Among, Compare, Every, Filter
 from duragraph_worker.vectors.store import Document, Embeddings, Match, Metric, Vector
 
 with needs("pgvector"):
-    from duragraph_worker.retrying import Retries
+    from duragraph_worker.retrying import VendorRetries
 
 _OPERATORS = {"cosine": "<=>", "dot": "<#>", "euclidean": "<->"}
 _CLASSES = {"cosine": "vector_cosine_ops", "dot": "vector_ip_ops", "euclidean": "vector_l2_ops"}
@@ -25,19 +24,6 @@ _ORDERS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 MOST_INDEXED = 2000
 """Numbers of a vector that pgvector's index takes; longer ones are all compared."""
-
-_PASSING = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    # Its parser, where a connection is cut in mid-answer.
-    asyncpg.InternalClientError,
-)
 
 
 class PgVector(Collection):
@@ -55,14 +41,12 @@ class PgVector(Collection):
         url: str,
         embeddings: Embeddings | None = None,
         metric: Metric = "cosine",
-        retries: int = 2,
+        max_retries: int = 2,
         **pool_options: Any,
     ) -> None:
-        again = Retries(retries, lost=_PASSING, refusal=lambda _: None)
+        again = VendorRetries(max_retries, lost=LOST)
         super().__init__(name, embeddings=embeddings, metric=metric, retries=again)
-        # Not "reset all", which would undo what a connection is prepared with.
-        options = {"min_size": 0, "init": _prepared, "reset": _as_it_is, **pool_options}
-        self._pools = Clients(lambda: asyncpg.create_pool(url, **options))
+        self._pools = pools(url, _prepared, pool_options)
         self._table = _quoted(name)
 
     async def _find(self) -> int | None:
@@ -198,10 +182,6 @@ def _condition(filter: Filter, values: list[Any]) -> str:
 
 async def _prepared(connection: Any) -> None:
     await connection.execute("set hnsw.iterative_scan = strict_order")
-
-
-async def _as_it_is(_: Any) -> None:
-    """No reset of a connection."""
 
 
 def _quoted(name: str) -> str:

@@ -15,7 +15,7 @@ from duragraph_worker.vectors.filters import Among, Compare, Every, Filter, Scal
 from duragraph_worker.vectors.store import Document, Embeddings, Match, Metric, Vector
 
 with needs("pinecone"):
-    from pinecone import AsyncIndex, AsyncPinecone, ConflictError, NotFoundError
+    from pinecone import AsyncIndex, AsyncPinecone, ConflictError, NotFoundError, RetryConfig
     from pinecone.models.indexes.schema import DenseVectorField
 
 _METRICS = {"cosine": "cosine", "dot": "dotproduct", "euclidean": "euclidean"}
@@ -39,11 +39,13 @@ class Pinecone(Collection):
         metric: Metric = "cosine",
         cloud: str = "aws",
         region: str = "us-east-1",
+        max_retries: int = 2,
         **client_options: Any,
     ) -> None:
         super().__init__(name, embeddings=embeddings, metric=metric)
         self._deployment = {"deployment_type": "managed", "cloud": cloud, "region": region}
-        self._clients = Clients(lambda: AsyncPinecone(**client_options))
+        options = {"retry_config": RetryConfig(max_retries=max_retries), **client_options}
+        self._clients = Clients(lambda: AsyncPinecone(**options))
         self._indexes = Clients(lambda: Closing(self._open))
 
     async def _find(self) -> int | None:

@@ -17,7 +17,7 @@ with needs("qdrant"):
     from qdrant_client import AsyncQdrantClient, models
     from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-    from duragraph_worker.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, VendorRetries
 
 _DISTANCES = {
     "cosine": models.Distance.COSINE,
@@ -41,10 +41,10 @@ class Qdrant(Collection):
         *,
         embeddings: Embeddings | None = None,
         metric: Metric = "cosine",
-        retries: int = 2,
+        max_retries: int = 2,
         **client_options: Any,
     ) -> None:
-        again = Retries(retries, lost=(ResponseHandlingException,), refusal=_refusal)
+        again = VendorRetries(max_retries, lost=(ResponseHandlingException,), refusal=_refusal)
         super().__init__(name, embeddings=embeddings, metric=metric, retries=again)
         self._clients = Clients(lambda: Closing(partial(_open, client_options)))
         served = "path" not in client_options and client_options.get("location") != ":memory:"

@@ -53,7 +53,7 @@ with needs("weaviate"):
         WeaviateTimeoutError,
     )
 
-    from duragraph_worker.retrying import Refusal, Retries
+    from duragraph_worker.retrying import Refusal, VendorRetries
 
 _DISTANCES = {
     "cosine": VectorDistances.COSINE,
@@ -86,11 +86,11 @@ class Weaviate(Collection):
         api_key: str | None = None,
         embeddings: Embeddings | None = None,
         metric: Metric = "cosine",
-        retries: int = 2,
+        max_retries: int = 2,
         **client_options: Any,
     ) -> None:
         lost = (WeaviateConnectionError, WeaviateTimeoutError)
-        again = Retries(retries, lost=lost, refusal=_refusal)
+        again = VendorRetries(max_retries, lost=lost, refusal=_refusal)
         # Names of collections begin with a capital there.
         super().__init__(
             name[:1].upper() + name[1:], embeddings=embeddings, metric=metric, retries=again

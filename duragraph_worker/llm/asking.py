@@ -18,7 +18,7 @@ from duragraph_worker.llm.toolbox import Context
 from duragraph_worker.llm.usage import spared, spent
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, added_up
 
-PASSING = frozenset({404, 408, 409, 413, 425, 429})
+FOR_ANOTHER_MODEL = frozenset({404, 408, 409, 413, 425, 429})
 """Of HTTP's statuses from 400 to 499, those that say nothing against asking another model."""
 
 Listen = Callable[[str], None]
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def passing(error: Exception) -> bool:
     """Whether another model might answer: not where the question or the key is at fault."""
     status = getattr(error, "status_code", None)
-    return status in PASSING or status not in range(400, 500)
+    return status in FOR_ANOTHER_MODEL or status not in range(400, 500)
 
 
 @attrs.define(eq=False)

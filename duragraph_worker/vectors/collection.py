@@ -22,7 +22,7 @@ from duragraph_worker.vectors.store import (
 )
 
 if TYPE_CHECKING:
-    from duragraph_worker.retrying import Retries
+    from duragraph_worker.retrying import VendorRetries
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -43,7 +43,7 @@ class Collection(ABC):
         *,
         embeddings: Embeddings | None,
         metric: Metric,
-        retries: "Retries | None" = None,
+        retries: "VendorRetries | None" = None,
     ) -> None:
         self.name, self.metric = name, metric
         self._embeddings, self._retries = embeddings, retries

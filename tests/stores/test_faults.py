@@ -9,7 +9,6 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from duragraph_worker.integrations.chroma import Chroma
 from duragraph_worker.integrations.pgvector import PgVector
-from duragraph_worker.integrations.qdrant import Qdrant
 from duragraph_worker.vectors.store import Document
 
 TWO = [Document(id="1", vector=[1.0, 0.0]), Document(id="2", vector=[0.0, 1.0])]
@@ -37,12 +36,14 @@ async def test_what_is_wrong_is_not_asked_again(make, request, vendor):
     assert len(fake.asked) == asked + 1
 
 
-async def test_tries_run_out(qdrant):
-    store = Qdrant("Handbook", url=qdrant.url, check_compatibility=False, retries=1)
-    qdrant.refusals = [500, 500]
-    with pytest.raises(UnexpectedResponse, match="500"):
+@pytest.mark.parametrize("vendor", ["pinecone", "qdrant-server"], indirect=True)
+async def test_tries_run_out(make, request, vendor):
+    store = make(max_retries=1)
+    fake = request.getfixturevalue(vendor.removesuffix("-server"))
+    fake.refusals = [500, 500, 500]
+    with pytest.raises((PineconeError, UnexpectedResponse), match="500"):
         await store.upsert(TWO)
-    assert qdrant.refusals == []
+    assert fake.refusals == [500]
 
 
 @pytest.mark.parametrize("retries", [0, 2])
@@ -57,7 +58,7 @@ async def test_a_database_that_hangs_up_is_asked_again(retries):
         port = server.sockets[0].getsockname()[1]
         url = f"postgresql://somebody@127.0.0.1:{port}/vectors?sslmode=disable"
         with pytest.raises((OSError, asyncpg.PostgresConnectionError)):
-            await PgVector("handbook", url=url, retries=retries).get("1")
+            await PgVector("handbook", url=url, max_retries=retries).get("1")
     assert len(calls) == retries + 1
 
 
@@ -70,7 +71,7 @@ async def test_namespaces_are_tenants_to_qdrant(make, qdrant):
 
 
 async def test_a_chroma_server_that_is_not_there(unused_tcp_port):
-    store = Chroma("handbook", host="127.0.0.1", port=unused_tcp_port, retries=0)
+    store = Chroma("handbook", host="127.0.0.1", port=unused_tcp_port, max_retries=0)
     with pytest.raises(ValueError, match="Could not connect to a Chroma server"):
         await store.upsert(TWO)
 

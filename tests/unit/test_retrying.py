@@ -4,7 +4,7 @@ from email.utils import format_datetime
 import pytest
 import stamina
 
-from duragraph_worker.retrying import LONGEST_WAIT, Refusal, Retries
+from duragraph_worker.retrying import LONGEST_WAIT, Refusal, VendorRetries
 
 
 class RefusedError(Exception):
@@ -13,7 +13,7 @@ class RefusedError(Exception):
         self.refusal = Refusal(status, headers)
 
 
-RETRIES = Retries(2, (ConnectionError,), lambda error: getattr(error, "refusal", None))
+RETRIES = VendorRetries(2, (ConnectionError,), lambda error: getattr(error, "refusal", None))
 
 
 def refused(status, retry_after=None):
