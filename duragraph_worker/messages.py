@@ -41,7 +41,7 @@ class ToolCallChunk(TypedDict):
     type: NotRequired[Literal["tool_call_chunk"]]
 
 
-class Usage(TypedDict):
+class UsageMetadata(TypedDict):
     """Tokens that a model's reply cost."""
 
     input_tokens: int
@@ -114,7 +114,7 @@ class AIMessage(Message):
     type: Literal["ai"] = attrs.field(default="ai", init=False)
     tool_calls: list[ToolCall] = attrs.field(factory=list, kw_only=True)
     invalid_tool_calls: list[dict[str, Any]] = attrs.field(factory=list, kw_only=True)
-    usage_metadata: Usage | None = attrs.field(default=None, kw_only=True)
+    usage_metadata: UsageMetadata | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen
@@ -141,7 +141,7 @@ class AIMessageChunk(Message):
     """A piece of a model's reply. Chunks with one id add up with `+`."""
 
     type: Literal["AIMessageChunk"] = attrs.field(default="AIMessageChunk", init=False)
-    usage_metadata: Usage | None = attrs.field(default=None, kw_only=True)
+    usage_metadata: UsageMetadata | None = attrs.field(default=None, kw_only=True)
     tool_call_chunks: list[ToolCallChunk] = attrs.field(factory=list, kw_only=True)
     chunk_position: Literal["last"] | None = attrs.field(default=None, kw_only=True)
     tool_calls: list[ToolCall] = attrs.field(

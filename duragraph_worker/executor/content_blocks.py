@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from duragraph_worker.messages import AIMessageChunk, Usage, merged, tool_call
+from duragraph_worker.messages import AIMessageChunk, UsageMetadata, merged, tool_call
 
 Event = dict[str, Any]
 Key = tuple[str, Any]
@@ -33,7 +33,7 @@ class ContentBlocks:
     id: str
     _begun: bool = False
     _blocks: dict[Key, _Block] = attrs.field(factory=dict)
-    _usage: Usage | None = None
+    _usage: UsageMetadata | None = None
     _metadata: dict[str, Any] = attrs.field(factory=dict)
 
     def feed(self, chunk: AIMessageChunk) -> Iterator[Event]:

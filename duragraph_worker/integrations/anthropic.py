@@ -22,7 +22,7 @@ from duragraph_worker.messages import (
     SystemMessage,
     ToolCallChunk,
     ToolMessage,
-    Usage,
+    UsageMetadata,
 )
 from duragraph_worker.replies import ReplyError, cut_off, reading
 
@@ -214,12 +214,12 @@ def _thought(index: int, text: str, signature: str | None = None) -> AIMessageCh
     return AIMessageChunk([block | ({"extras": {"signature": signature}} if signature else {})])
 
 
-def _counted(usage: dict[str, int]) -> Usage:
+def _counted(usage: dict[str, int]) -> UsageMetadata:
     """Anthropic counts what its cache read and wrote beside the input; here it is in it."""
     read = usage.get("cache_read_input_tokens", 0)
     written = usage.get("cache_creation_input_tokens", 0)
     given, made = usage.get("input_tokens", 0) + read + written, usage.get("output_tokens", 0)
-    counted: Usage = {
+    counted: UsageMetadata = {
         "input_tokens": given,
         "output_tokens": made,
         "total_tokens": given + made,

@@ -23,7 +23,7 @@ from duragraph_worker.messages import (
     Message,
     ToolCallChunk,
     ToolMessage,
-    Usage,
+    UsageMetadata,
 )
 from duragraph_worker.replies import ReplyError, cut_off, reading
 from duragraph_worker.vectors.store import Vector
@@ -333,13 +333,17 @@ def _last(model: str, finish: str, usage: Any, error: str | None = None) -> AIMe
     )
 
 
-def _usage(usage: cohere.Usage | None) -> Usage | None:
+def _usage(usage: cohere.Usage | None) -> UsageMetadata | None:
     """What Cohere bills, which is less than what its models read."""
     counted = (usage.billed_units or usage.tokens) if usage is not None else None
     if usage is None or counted is None:
         return None
     given, made = int(counted.input_tokens or 0), int(counted.output_tokens or 0)
-    told: Usage = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
+    told: UsageMetadata = {
+        "input_tokens": given,
+        "output_tokens": made,
+        "total_tokens": given + made,
+    }
     if usage.cached_tokens:
         told["input_token_details"] = {"cache_read": int(usage.cached_tokens)}
     return told

@@ -27,7 +27,7 @@ from duragraph_worker.messages import (
     SystemMessage,
     ToolCallChunk,
     ToolMessage,
-    Usage,
+    UsageMetadata,
 )
 from duragraph_worker.replies import cut_off, reading
 from duragraph_worker.vectors.store import Vector
@@ -283,7 +283,11 @@ def _piece(index: int, call: ollama.Message.ToolCall) -> ToolCallChunk:
 
 def _last(part: ollama.ChatResponse, *, called: bool) -> AIMessageChunk:
     given, made = part.prompt_eval_count or 0, part.eval_count or 0
-    usage: Usage = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
+    usage: UsageMetadata = {
+        "input_tokens": given,
+        "output_tokens": made,
+        "total_tokens": given + made,
+    }
     return AIMessageChunk(
         response_metadata={
             "model_provider": NAME,

@@ -23,7 +23,7 @@ from duragraph_worker.messages import (
     Message,
     ToolCallChunk,
     ToolMessage,
-    Usage,
+    UsageMetadata,
 )
 from duragraph_worker.replies import ReplyError, cut_off, reading
 from duragraph_worker.vectors.store import Vector
@@ -251,10 +251,10 @@ def _metadata(model: str, finish: str | None) -> dict[str, Any]:
     return {"model_provider": NAME, "model_name": model, "finish_reason": finish}
 
 
-def _usage(usage: CompletionUsage | None) -> Usage | None:
+def _usage(usage: CompletionUsage | None) -> UsageMetadata | None:
     if usage is None:
         return None
-    counted: Usage = {
+    counted: UsageMetadata = {
         "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,

@@ -16,13 +16,13 @@ from duragraph_worker.knowledge.graph import (
     Direction,
     Edge,
     Entity,
+    KeyValue,
     MissingNodeError,
     Neighbours,
     Node,
     Properties,
     Relation,
     Row,
-    Scalar,
     named,
 )
 
@@ -46,7 +46,7 @@ class CypherGraph(ABC):
         return await self._ask(cypher, parameters or {}, again=False)
 
     async def upsert_node(
-        self, label: str, key: Mapping[str, Scalar], properties: Properties | None = None
+        self, label: str, key: Mapping[str, KeyValue], properties: Properties | None = None
     ) -> Node:
         """See `KnowledgeGraph`. Raises KnowledgeError."""
         node, *_ = await self._write_nodes([Entity(label, key, properties or {})])
@@ -229,13 +229,13 @@ def _merged(facts: Iterable[Fact]) -> list[Fact]:
     """Each fact once: what is said of it later comes over what was said before."""
     known: dict[Any, Fact] = {}
     for fact in facts:
-        told = _told(fact)
-        before = known[told].properties if told in known else {}
-        known[told] = attrs.evolve(fact, properties={**before, **fact.properties})
+        identity = _identity(fact)
+        before = known[identity].properties if identity in known else {}
+        known[identity] = attrs.evolve(fact, properties={**before, **fact.properties})
     return list(known.values())
 
 
-def _told(fact: Entity | Node | Relation) -> Any:
+def _identity(fact: Entity | Node | Relation) -> Any:
     """What tells it from others; True is no 1."""
     match fact:
         case Entity(label, key):
@@ -243,7 +243,7 @@ def _told(fact: Entity | Node | Relation) -> Any:
         case Node(id):
             return id
         case Relation(start, kind, end):
-            return _told(start), kind, _told(end)
+            return _identity(start), kind, _identity(end)
 
 
 Shape = TypeVar("Shape")

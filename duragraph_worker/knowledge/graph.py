@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 
-Scalar: TypeAlias = str | int | float | bool
+KeyValue: TypeAlias = str | int | float | bool
 Properties: TypeAlias = Mapping[str, Any]
 """Of names: texts, numbers, booleans, or lists of one kind of these. None removes a property."""
 Row: TypeAlias = dict[str, Any]
@@ -69,7 +69,7 @@ class Entity:
     """
 
     label: str
-    key: Mapping[str, Scalar]
+    key: Mapping[str, KeyValue]
     properties: Properties = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -115,7 +115,7 @@ class KnowledgeGraph(Protocol):
         """
 
     async def upsert_node(
-        self, label: str, key: Mapping[str, Scalar], properties: Properties | None = None
+        self, label: str, key: Mapping[str, KeyValue], properties: Properties | None = None
     ) -> Node:
         """Write the node of this label and key; other properties that it has stay."""
 

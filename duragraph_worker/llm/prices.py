@@ -16,7 +16,7 @@ from pathlib import Path
 import attrs
 import msgspec
 
-from duragraph_worker.messages import Usage
+from duragraph_worker.messages import UsageMetadata
 
 _MILLION = 1_000_000
 _DATED = re.compile(r"-(latest|\d{4}-\d\d-\d\d|\d\d-\d{4}|\d{8})$")
@@ -36,7 +36,7 @@ class Price:
     over: int = 0
     valid_from: date
 
-    def of(self, tokens: Usage) -> Decimal:
+    def of(self, tokens: UsageMetadata) -> Decimal:
         details = tokens.get("input_token_details", {})
         read, written = details.get("cache_read", 0), details.get("cache_creation", 0)
         # Not every server counts what its cache held within the input.
@@ -49,7 +49,7 @@ class Price:
         ) / _MILLION
 
 
-def cost(model: str, tokens: Usage, *, day: date) -> Decimal | None:
+def cost(model: str, tokens: UsageMetadata, *, day: date) -> Decimal | None:
     """What a call of `provider/model` cost on that day in US dollars; None if it isn't listed.
 
     Days before all rows of a model cost as the first of them says.

@@ -9,15 +9,15 @@ import attrs
 import msgspec
 
 from duragraph.usage import Usage
-from duragraph_worker import messages
 from duragraph_worker.llm.prices import cost
 from duragraph_worker.llm.providers import split
+from duragraph_worker.messages import UsageMetadata
 
 log = logging.getLogger(__name__)
 
 
 def spent(
-    model: str, tokens: messages.Usage | None, *, key: str = "", failed: bool = False
+    model: str, tokens: UsageMetadata | None, *, key: str = "", failed: bool = False
 ) -> Usage:
     """A call of `provider/model`, for `ctx.usage`. `tokens` is a message's `usage_metadata`.
 
@@ -33,7 +33,7 @@ def spent(
         return msgspec.convert(named, Usage)
     if tokens is None:
         return call
-    counted = cast("messages.Usage", attrs.asdict(call))
+    counted = cast("UsageMetadata", attrs.asdict(call))
     today = datetime.now(UTC).date()
     return attrs.evolve(call, cost_usd=cost(f"{provider}/{bare}", counted, day=today))
 

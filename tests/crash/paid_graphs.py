@@ -28,7 +28,7 @@ from duragraph_worker import (
     tool,
 )
 from duragraph_worker.llm.providers import Request
-from duragraph_worker.messages import AIMessage, AIMessageChunk, Usage
+from duragraph_worker.messages import AIMessage, AIMessageChunk, UsageMetadata
 
 _log = os.open(os.environ.get("CRASH_LOG", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 NAP_SECONDS = 0.5
@@ -83,7 +83,7 @@ class Ledger:
         )
 
 
-def _took(result: str) -> Usage:
+def _took(result: str) -> UsageMetadata:
     """One token, which tells in a run's sums which call it was."""
     details = {"input_token_details": {result: 1}}
     return {"input_tokens": 1, "output_tokens": 0, "total_tokens": 1, **details}
