@@ -311,6 +311,19 @@ async def waits_ended(conn, run):
     assert await endings.cancel(conn, pg.DEFAULT_ORGANIZATION, run.task.thread_id)
 
 
+async def test_one_that_can_not_be_ended_holds_nobody_up(start_plane, owner):
+    plane = await start_plane(sweep_seconds=3600)
+    run, child = await parent_of(await plane.worker("g"))
+    # As nobody but an operator can: the row goes, and nothing that hangs on it.
+    await owner.execute("set session_replication_role = replica")
+    await owner.execute("delete from thread where thread_id = $1", child.task.thread_id)
+    async with asyncio.timeout(IN_TIME):
+        assert (await plane.post(f"{run.path}/cancel")).status == 202
+        await plane.app[DEPS].cancels.end_children()
+    left = await owner.fetchval("select count(*) from wait where abandoned")
+    assert left == 1, "the next sweep looks again"
+
+
 # what meets
 
 

@@ -31,6 +31,14 @@ async def give(conn, run):
     return await waits.signal(conn, *at, name="go", payload=b"1")
 
 
+async def stand_still(conn, many):
+    """So many transactions wait for locks."""
+    waiting = "select count(distinct pid) from pg_locks where not granted"
+    async with asyncio.timeout(IN_TIME):
+        while await conn.fetchval(waiting) < many:
+            pass
+
+
 async def kept(owner):
     return [tuple(row) for row in await owner.fetch(KEPT)]
 
@@ -220,11 +228,24 @@ async def test_it_meets_the_end_of_its_run_and_goes_to_the_next(plane, hand, poo
         assert await endings.cancel(conn, *at, run_ids=[run.task.run_id])
         await runs.promote(conn, [at])
         sending = asyncio.create_task(plane.post(f"{run.thread}/signals", {"name": "go"}))
-        async with asyncio.timeout(IN_TIME):
-            while not await conn.fetchval("select count(*) from pg_locks where not granted"):
-                pass
+        await stand_still(conn, 1)
     sent = await sending
     assert (sent.status, sent.json) == (202, {"run_id": following})
+
+
+async def test_it_goes_to_the_run_that_takes_the_place_of_its_own_meanwhile(plane, hand, pool):
+    """When the signal looked there was no other run yet."""
+    run = await begin(hand)
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute("select from run where run_id = $1 for update", run.task.run_id)
+        replacing = asyncio.create_task(
+            plane.start_run(run.task.thread_id, multitask_strategy="interrupt")
+        )
+        await stand_still(conn, 1)
+        sending = asyncio.create_task(plane.post(f"{run.thread}/signals", {"name": "go"}))
+        await stand_still(conn, 2)
+    sent = await sending
+    assert (sent.status, sent.json) == (202, {"run_id": await replacing})
 
 
 async def test_it_meets_the_report_that_waits_for_it_at_another_plane(start_plane, database_url):

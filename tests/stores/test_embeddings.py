@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from duragraph_worker.integrations import ollama
 from duragraph_worker.integrations.cohere import CohereEmbeddings
 from duragraph_worker.integrations.local import LocalEmbeddings
 from duragraph_worker.integrations.ollama import OllamaEmbeddings
@@ -40,6 +41,8 @@ class Fake:
 
     def __init__(self):
         self.asked, self.refusals = [], []
+        self.speaks = asyncio.Event()
+        self.speaks.set()
         self.app = web.Application()
         self.app.router.add_post("/v1/embeddings", self.openai)
         self.app.router.add_post("/v2/embed", self.cohere)
@@ -73,6 +76,7 @@ class Fake:
     async def _heard(self, request):
         asked = await request.json()
         self.asked.append(asked)
+        await self.speaks.wait()
         if self.refusals:
             refusal = {429: web.HTTPTooManyRequests, 500: web.HTTPInternalServerError}
             raise refusal[self.refusals.pop(0)](headers={"Retry-After": "0"})
@@ -121,6 +125,18 @@ async def test_tries_run_out(fake, vendor):
         await VENDORS[vendor](fake.url, max_retries=1).query("four")
     assert type(raised.value).__module__.split(".")[0] == vendor
     assert len(fake.asked) == 2
+
+
+@pytest.mark.timeout(30)
+async def test_a_server_of_ollama_s_that_says_nothing_is_given_up(fake, monkeypatch):
+    monkeypatch.setattr(ollama, "SILENCE", 0.05)
+    fake.speaks.clear()
+    try:
+        with pytest.raises(TimeoutError):
+            await VENDORS["ollama"](fake.url, max_retries=0).query("x")
+    finally:
+        fake.speaks.set()
+    assert len(fake.asked) == 1
 
 
 @pytest.mark.parametrize("vendor", ["openai", "cohere"], indirect=True)
