@@ -211,6 +211,17 @@ def added_up(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     return attrs.evolve(whole, tool_call_chunks=_merged_calls(pieces)).message()
 
 
+def tool_call_chunk(
+    index: int | None,
+    *,
+    id: str | None = None,
+    name: str | None = None,
+    args: str | None = None,
+) -> ToolCallChunk:
+    """A piece of the tool call `index`."""
+    return {"name": name, "args": args, "id": id, "index": index, "type": "tool_call_chunk"}
+
+
 def tool_call(
     calls: list[ToolCall],
     invalid: list[dict[str, Any]],
@@ -284,10 +295,9 @@ def _merged_calls(pieces: Iterable[ToolCallChunk]) -> list[ToolCallChunk]:
 def _merged_call(pieces: list[ToolCallChunk]) -> ToolCallChunk:
     if len(pieces) == 1:
         return pieces[0]
-    return {
-        "name": next((piece["name"] for piece in pieces if piece["name"]), None),
-        "args": "".join(piece["args"] or "" for piece in pieces),
-        "id": next((piece["id"] for piece in pieces if piece["id"]), None),
-        "index": pieces[0]["index"],
-        "type": "tool_call_chunk",
-    }
+    return tool_call_chunk(
+        pieces[0]["index"],
+        id=next((piece["id"] for piece in pieces if piece["id"]), None),
+        name=next((piece["name"] for piece in pieces if piece["name"]), None),
+        args="".join(piece["args"] or "" for piece in pieces),
+    )

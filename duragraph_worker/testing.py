@@ -14,7 +14,7 @@ from duragraph_worker.authoring.graph import App
 from duragraph_worker.errors import Interrupt
 from duragraph_worker.llm.providers import Request, names, replaced
 from duragraph_worker.local.results import RunResult
-from duragraph_worker.messages import AIMessage, AIMessageChunk, ToolCallChunk
+from duragraph_worker.messages import AIMessage, AIMessageChunk, tool_call_chunk
 from duragraph_worker.serialize import encode
 from duragraph_worker.vectors.collection import Collection
 from duragraph_worker.vectors.embeddings import Words
@@ -52,13 +52,10 @@ class ScriptedLLM:
         reply = await self.complete(request)
         for word in _words(reply.text):
             yield AIMessageChunk(word)
-        pieces: list[ToolCallChunk] = [
-            {
-                "name": call["name"],
-                "args": encode(call["args"]).decode(),
-                "id": call["id"],
-                "index": at,
-            }
+        pieces = [
+            tool_call_chunk(
+                at, id=call["id"], name=call["name"], args=encode(call["args"]).decode()
+            )
             for at, call in enumerate(reply.tool_calls)
         ]
         yield AIMessageChunk(

@@ -20,9 +20,9 @@ from duragraph_worker.messages import (
     AIMessageChunk,
     Message,
     SystemMessage,
-    ToolCallChunk,
     ToolMessage,
     UsageMetadata,
+    tool_call_chunk,
 )
 from duragraph_worker.replies import ReplyError, cut_off, reading
 
@@ -73,16 +73,16 @@ class Anthropic:
         with reading(NAME, (ValueError,)):
             message = await self._retries.call(lambda: client.messages.create(**parameters))
         with reading(NAME):
-            told = _Told(request.model)
+            reply = _Reply(request.model)
             chunks = [
                 chunk
                 for index, block in enumerate(message.content)
-                for chunk in told.block(index, block.to_dict())
+                for chunk in reply.block(index, block.to_dict())
             ]
-            told.model, told.finish = message.model, message.stop_reason
-            told.count(message.usage)
-            reply = sum(chunks, start=AIMessageChunk()) + told.last()
-        return structured.answer(reply.message(), request.output)
+            reply.model, reply.finish = message.model, message.stop_reason
+            reply.count(message.usage)
+            whole = sum(chunks, start=AIMessageChunk()) + reply.last()
+        return structured.answer(whole.message(), request.output)
 
     def stream(self, request: Request) -> AsyncIterator[AIMessageChunk]:
         """The reply in pieces. Raises `errors`, ReplyError if it ends before it is whole."""
@@ -91,15 +91,15 @@ class Anthropic:
     async def _chunks(self, request: Request) -> AsyncGenerator[AIMessageChunk, None]:
         client = await self._clients.here()
         parameters = _parameters(request) | {"stream": True}
-        told = _Told(request.model)
+        reply = _Reply(request.model)
         async with await self._retries.call(lambda: client.messages.create(**parameters)) as events:
             with reading(NAME):
                 async for event in events:
-                    for chunk in told.read(event):
+                    for chunk in reply.read(event):
                         yield chunk
-        if not told.whole:
+        if not reply.whole:
             raise cut_off(NAME)
-        yield told.last()
+        yield reply.last()
 
 
 def _refusal(error: Exception) -> Refusal | None:
@@ -109,7 +109,7 @@ def _refusal(error: Exception) -> Refusal | None:
 
 
 @attrs.define
-class _Told:
+class _Reply:
     """What is known of a reply as its events come."""
 
     model: str
@@ -120,7 +120,7 @@ class _Told:
     """Whether all content so far is text without more to say of it: then it is a string."""
     _text: dict[str, Any] = attrs.field(factory=dict)
     """What the pieces of the text block that grows have in common."""
-    _held: dict[int, tuple[dict[str, Any], list[str]]] = attrs.field(factory=dict)
+    _server_calls: dict[int, tuple[dict[str, Any], list[str]]] = attrs.field(factory=dict)
     """Calls of the provider's own tools, and the pieces of their input, by index."""
 
     def read(self, event: Any) -> Iterator[AIMessageChunk]:
@@ -134,8 +134,8 @@ class _Told:
                 yield from self.block(event.index, event.content_block.to_dict(), begun=True)
             case "content_block_delta":
                 yield from self._delta(event.index, event.delta)
-            case "content_block_stop" if event.index in self._held:
-                block, pieces = self._held.pop(event.index)
+            case "content_block_stop" if event.index in self._server_calls:
+                block, pieces = self._server_calls.pop(event.index)
                 if given := "".join(pieces):
                     block["input"] = msgspec.json.decode(given)
                 yield AIMessageChunk([block])
@@ -158,9 +158,9 @@ class _Told:
             args = msgspec.json.encode(block["input"]).decode() if block["input"] else ""
             yield _call(index, args, name=block["name"], id=block["id"])
         elif kind == "thinking":
-            yield _thought(index, block["thinking"], block.get("signature"))
+            yield AIMessageChunk(content.thought(block["thinking"], index, block.get("signature")))
         elif kind == "server_tool_use" and begun:
-            self._held[index] = ({**block, "index": index}, [])
+            self._server_calls[index] = ({**block, "index": index}, [])
         else:
             yield AIMessageChunk([{**block, "index": index}])
 
@@ -170,14 +170,14 @@ class _Told:
                 yield from self._said(delta.text)
             case "citations_delta":
                 yield from self._said("", [delta.citation.to_dict()])
-            case "input_json_delta" if index in self._held:
-                self._held[index][1].append(delta.partial_json)
+            case "input_json_delta" if index in self._server_calls:
+                self._server_calls[index][1].append(delta.partial_json)
             case "input_json_delta":
                 yield _call(index, delta.partial_json)
             case "thinking_delta":
-                yield _thought(index, delta.thinking)
+                yield AIMessageChunk(content.thought(delta.thinking, index))
             case "signature_delta":
-                yield _thought(index, "", delta.signature)
+                yield AIMessageChunk(content.thought("", index, delta.signature))
 
     def _said(self, text: str, citations: list[Any] | None = None) -> Iterator[AIMessageChunk]:
         if citations:
@@ -205,13 +205,7 @@ class _Told:
 def _call(
     index: int, args: str, *, name: str | None = None, id: str | None = None
 ) -> AIMessageChunk:
-    piece: ToolCallChunk = {"name": name, "args": args, "id": id, "index": index}
-    return AIMessageChunk(tool_call_chunks=[{**piece, "type": "tool_call_chunk"}])
-
-
-def _thought(index: int, text: str, signature: str | None = None) -> AIMessageChunk:
-    block: dict[str, Any] = {"type": "reasoning", "reasoning": text, "index": index}
-    return AIMessageChunk([block | ({"extras": {"signature": signature}} if signature else {})])
+    return AIMessageChunk(tool_call_chunks=[tool_call_chunk(index, id=id, name=name, args=args)])
 
 
 def _counted(usage: dict[str, int]) -> UsageMetadata:

@@ -15,15 +15,15 @@ from duragraph_worker.batches import batches
 from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.llm import content, structured
+from duragraph_worker.llm.chat_completions import called, declared
 from duragraph_worker.llm.providers import Request
-from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
     AIMessageChunk,
     Message,
-    ToolCallChunk,
     ToolMessage,
     UsageMetadata,
+    tool_call_chunk,
 )
 from duragraph_worker.replies import ReplyError, cut_off, reading
 from duragraph_worker.vectors.store import Vector
@@ -52,7 +52,10 @@ _MOST_TEXTS = 96
 
 
 class Cohere:
-    """A provider. `client_options` go to `cohere.AsyncClientV2`: api_key, base_url, timeout."""
+    """A provider. `client_options` go to `cohere.AsyncClientV2`: api_key, base_url, timeout.
+
+    `httpx_client` is none of them: there is one for each event loop, whose streams are checked.
+    """
 
     errors: tuple[type[Exception], ...] = (ApiError, ParsingError, httpx.HTTPError, ReplyError)
 
@@ -162,13 +165,11 @@ async def _check(response: httpx.Response) -> None:
         response.stream = _Checked(response.stream)
 
 
-def _client(
-    *, timeout: float = SILENCE, httpx_client: httpx.AsyncClient | None = None, **options: Any
-) -> cohere.AsyncClientV2:
+def _client(*, timeout: float = SILENCE, **options: Any) -> cohere.AsyncClientV2:
     # What is compressed could not be checked.
     plain = {"accept-encoding": "identity"}
-    http = httpx_client or httpx.AsyncClient(timeout=timeout, headers=plain)
-    http.event_hooks["response"].append(_check)
+    hooks = {"response": [_check]}
+    http = httpx.AsyncClient(timeout=timeout, headers=plain, event_hooks=hooks)
     try:
         return cohere.AsyncClientV2(httpx_client=http, timeout=timeout, **options)
     except ApiError as error:
@@ -199,7 +200,7 @@ def _parameters(request: Request) -> dict[str, Any]:
         "max_tokens": given.max_tokens,
         "stop_sequences": list(given.stop) or None,
         "seed": given.seed,
-        "tools": [_tool(tool) for tool in tools] or None,
+        "tools": [declared(tool) for tool in tools] or None,
     }
     options: dict[str, Any] = {"max_retries": 0}
     if given.request_timeout is not None:
@@ -212,15 +213,6 @@ def _parameters(request: Request) -> dict[str, Any]:
         **{name: value for name, value in wished.items() if value is not None},
         "request_options": options,
     }
-
-
-def _tool(tool: Declaration) -> dict[str, Any]:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    }
-    return {"type": "function", "function": function}
 
 
 def _dumped(message: Message) -> dict[str, Any]:
@@ -255,19 +247,8 @@ def _said(message: AIMessage) -> dict[str, Any]:
             said["citations"] = citations
     if message.text:
         parts.append({"type": "text", "text": message.text})
-    calls = [
-        _call(call["id"], call["name"], msgspec.json.encode(call["args"]).decode())
-        for call in message.tool_calls
-    ] + [_call(c["id"], c["name"], c["args"]) for c in message.invalid_tool_calls]
+    calls = called(message)
     return said | ({"content": parts} if parts else {}) | ({"tool_calls": calls} if calls else {})
-
-
-def _call(call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
-    return {
-        "id": call_id,
-        "type": "function",
-        "function": {"name": name, "arguments": arguments or "{}"},
-    }
 
 
 def _message(message: cohere.AssistantMessageResponse) -> Iterator[AIMessageChunk]:
@@ -309,13 +290,13 @@ def _plan(text: str) -> AIMessageChunk:
 
 
 def _piece(index: int, call: Any) -> AIMessageChunk:
-    piece: ToolCallChunk = {
-        "name": getattr(call.function, "name", None),
-        "args": call.function.arguments,
-        "id": getattr(call, "id", None),
-        "index": index,
-    }
-    return AIMessageChunk(tool_call_chunks=[{**piece, "type": "tool_call_chunk"}])
+    piece = tool_call_chunk(
+        index,
+        id=getattr(call, "id", None),
+        name=getattr(call.function, "name", None),
+        args=call.function.arguments,
+    )
+    return AIMessageChunk(tool_call_chunks=[piece])
 
 
 def _last(model: str, finish: str, usage: Any, error: str | None = None) -> AIMessageChunk:

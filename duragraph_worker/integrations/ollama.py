@@ -11,12 +11,14 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import attrs
 import msgspec
 
 from duragraph_worker.batches import batches
 from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.llm import content
+from duragraph_worker.llm.chat_completions import declared
 from duragraph_worker.llm.providers import Request
 from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
@@ -28,6 +30,7 @@ from duragraph_worker.messages import (
     ToolCallChunk,
     ToolMessage,
     UsageMetadata,
+    tool_call_chunk,
 )
 from duragraph_worker.replies import cut_off, reading
 from duragraph_worker.vectors.store import Vector
@@ -208,8 +211,7 @@ def _tool(tool: Declaration) -> dict[str, Any]:
         "properties": {name: _property(each, defined) for name, each in properties.items()},
         "required": tool.parameters.get("required", []),
     }
-    function = {"name": tool.name, "description": tool.description, "parameters": shape}
-    return {"type": "function", "function": function}
+    return declared(attrs.evolve(tool, parameters=shape))
 
 
 def _property(schema: dict[str, Any], defined: dict[str, Any]) -> dict[str, Any]:
@@ -272,13 +274,12 @@ def _chunk(part: ollama.ChatResponse, *, first_call: int = 0) -> AIMessageChunk:
 
 
 def _piece(index: int, call: ollama.Message.ToolCall) -> ToolCallChunk:
-    return {
-        "name": call.function.name,
-        "args": msgspec.json.encode(call.function.arguments).decode(),
-        "id": f"call_{uuid4().hex}",
-        "index": index,
-        "type": "tool_call_chunk",
-    }
+    return tool_call_chunk(
+        index,
+        id=f"call_{uuid4().hex}",
+        name=call.function.name,
+        args=msgspec.json.encode(call.function.arguments).decode(),
+    )
 
 
 def _last(part: ollama.ChatResponse, *, called: bool) -> AIMessageChunk:

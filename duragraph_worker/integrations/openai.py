@@ -7,15 +7,13 @@ proxy and many others.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from duragraph_worker.batches import batches
 from duragraph_worker.clients import Clients
 from duragraph_worker.extras import needs
 from duragraph_worker.llm import content
+from duragraph_worker.llm.chat_completions import called, declared
 from duragraph_worker.llm.providers import Output, Request
 from duragraph_worker.llm.structured import closed
-from duragraph_worker.llm.tools import Declaration
 from duragraph_worker.messages import (
     AIMessage,
     AIMessageChunk,
@@ -24,6 +22,7 @@ from duragraph_worker.messages import (
     ToolCallChunk,
     ToolMessage,
     UsageMetadata,
+    tool_call_chunk,
 )
 from duragraph_worker.replies import ReplyError, cut_off, reading
 from duragraph_worker.vectors.store import Vector
@@ -137,7 +136,7 @@ def _parameters(request: Request) -> dict[str, Any]:
         "seed": given.seed,
         "timeout": given.request_timeout,
         "extra_body": dict(given.options) or None,
-        "tools": [_tool(tool.declaration) for tool in request.tools] or None,
+        "tools": [declared(tool.declaration) for tool in request.tools] or None,
         "response_format": request.output and _format(request.output),
     }
     return {
@@ -145,15 +144,6 @@ def _parameters(request: Request) -> dict[str, Any]:
         "messages": [_dumped(message) for message in request.messages],
         **{name: value for name, value in wished.items() if value is not None},
     }
-
-
-def _tool(tool: Declaration) -> dict[str, Any]:
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    }
-    return {"type": "function", "function": function}
 
 
 def _format(output: Output) -> dict[str, Any]:
@@ -175,11 +165,7 @@ def _dumped(message: Message) -> dict[str, Any]:
         # A refusal is its text, too, for whoever reads the message.
         refusal = message.additional_kwargs.get("refusal")
         dumped |= {"content": None, "refusal": refusal} if refusal else {"content": message.text}
-        calls = [
-            _call(call["id"], call["name"], msgspec.json.encode(call["args"]).decode())
-            for call in message.tool_calls
-        ] + [_call(c["id"], c["name"], c["args"]) for c in message.invalid_tool_calls]
-        if calls:
+        if calls := called(message):
             dumped["tool_calls"] = calls
     return dumped
 
@@ -201,14 +187,6 @@ def _parts(message: Message) -> Any:
     return parts
 
 
-def _call(call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
-    return {
-        "id": call_id,
-        "type": "function",
-        "function": {"name": name, "arguments": arguments or "{}"},
-    }
-
-
 def _chunk(event: ChatCompletionChunk) -> AIMessageChunk:
     if not event.choices:
         return AIMessageChunk()
@@ -223,13 +201,9 @@ def _chunk(event: ChatCompletionChunk) -> AIMessageChunk:
 
 
 def _piece(index: int, call_id: str | None, function: Any) -> ToolCallChunk:
-    return {
-        "name": function.name if function else None,
-        "args": function.arguments if function else None,
-        "id": call_id,
-        "index": index,
-        "type": "tool_call_chunk",
-    }
+    if function is None:
+        return tool_call_chunk(index, id=call_id)
+    return tool_call_chunk(index, id=call_id, name=function.name, args=function.arguments)
 
 
 def _content(said: ChatCompletionMessage | ChoiceDelta) -> Content:

@@ -16,7 +16,7 @@ from duragraph_worker.llm.providers import Provider, Request, resolve
 from duragraph_worker.llm.roles import LLM
 from duragraph_worker.llm.toolbox import Context
 from duragraph_worker.llm.usage import spared, spent
-from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, added_up
+from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, added_up, tool_call_chunk
 
 FOR_ANOTHER_MODEL = frozenset({404, 408, 409, 413, 425, 429})
 """Of HTTP's statuses from 400 to 499, those that say nothing against asking another model."""
@@ -138,13 +138,12 @@ def whole(reply: AIMessage) -> AIMessageChunk:
         id=reply.id,
         usage_metadata=reply.usage_metadata,
         tool_call_chunks=[
-            {
-                "name": call["name"],
-                "args": msgspec.json.encode(call["args"]).decode(),
-                "id": call["id"],
-                "index": at,
-                "type": "tool_call_chunk",
-            }
+            tool_call_chunk(
+                at,
+                id=call["id"],
+                name=call["name"],
+                args=msgspec.json.encode(call["args"]).decode(),
+            )
             for at, call in enumerate(reply.tool_calls)
         ],
         chunk_position="last",

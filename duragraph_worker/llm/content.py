@@ -70,9 +70,10 @@ def reasoning(block: Block) -> Reasoning | None:
     return None
 
 
-def thought(text: str, index: int = 0) -> list[str | dict[str, Any]]:
+def thought(text: str, index: int = 0, signature: str | None = None) -> list[str | dict[str, Any]]:
     """Content that is a piece of the reasoning block `index`."""
-    return [{"type": "reasoning", "reasoning": text, "index": index}]
+    proof = {"extras": {"signature": signature}} if signature else {}
+    return [{"type": "reasoning", "reasoning": text, "index": index, **proof}]
 
 
 def _at(url: str) -> Image:

@@ -1,8 +1,11 @@
 """What is Cohere's own: plans, citations and endings that are errors."""
 
+import httpx
 import pytest
 
 from duragraph_worker import tool
+from duragraph_worker.integrations.cohere import Cohere
+from duragraph_worker.llm.providers import register_provider, unregister_provider
 from duragraph_worker.replies import ReplyError
 from tests.providers.asking import run, said
 from tests.providers.wires import Call, calls, says, sse
@@ -75,3 +78,14 @@ async def test_its_key_is_sent_and_its_bill_counts(fake):
     assert fake.headers[0]["authorization"] == "Bearer secret"
     # The model read 60 more, which are not billed.
     assert reply.usage_metadata["input_tokens"] == 9
+
+
+async def test_its_connections_are_nobody_elses():
+    async with httpx.AsyncClient() as http:
+        register_provider("cohere", Cohere(api_key="secret", httpx_client=http))
+        try:
+            result = await run("cohere", stream=False)
+        finally:
+            unregister_provider("cohere")
+        assert isinstance(result.error, TypeError)
+        assert http.event_hooks["response"] == []
