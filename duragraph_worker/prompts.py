@@ -21,6 +21,13 @@ with needs("prompts"):
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
 
+_FAULTS = (
+    TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
+    RecursionError,
+)  # fmt: skip
+"""What a template raises that can't be filled: Jinja passes on what expressions in it do."""
+
+
 class PromptError(ValueError):
     """A prompt that isn't there, can't be read, or lacks what would fill it."""
 
@@ -46,7 +53,7 @@ class Prompt:
     def _compiled(self) -> Template:
         try:
             return _ENVIRONMENT.from_string(self.text)
-        except TemplateError as error:
+        except (TemplateError, RecursionError) as error:
             line = f" in line {error.lineno}" if hasattr(error, "lineno") else ""
             raise PromptError(f"prompt {self} can't be read: {error}{line}") from error
 
@@ -54,10 +61,10 @@ class Prompt:
         return f"{self.name}@{self.version}"
 
     def render(self, /, **variables: Any) -> str:
-        """The text, filled. Raises PromptError naming what is missing."""
+        """The text, filled. Raises PromptError naming what is missing, or fails."""
         try:
             return self._template.render(variables)
-        except TemplateError as error:
+        except _FAULTS as error:
             given = ", ".join(variables) or "nothing"
             raise PromptError(f"prompt {self}: {error}; given: {given}") from error
 
@@ -101,7 +108,10 @@ def _files(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise PromptError(f"there is no folder {folder} with prompts; paths start at {Path.cwd()}")
     files = [file for file in folder.iterdir() if file.is_file() and file.name[0] != "."]
-    texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    try:
+        texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    except UnicodeDecodeError as error:
+        raise PromptError(f"a file in {folder} is no text in UTF-8: {error}") from error
     if len(texts) < len(files):
         raise PromptError(f"two files in {folder} have one name: {sorted(map(str, files))}")
     return texts

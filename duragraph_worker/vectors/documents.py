@@ -107,7 +107,7 @@ def _documents(source: str, content: bytes, suffix: str) -> list[Document]:
     try:
         # PostgreSQL, for one, keeps no NUL; PDFs have some.
         parts = [(text.replace("\0", ""), known) for text, known in read(content)]
-    except (ValueError, PyPdfError, csv.Error) as error:
+    except (ValueError, PyPdfError, csv.Error, RecursionError) as error:
         raise DocumentError(f"{source} can't be read: {error}") from error
     return [
         Document(text, metadata={"source": source, **known})

@@ -89,7 +89,15 @@ async def test_a_folder_is_read_in_order_and_depth(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.pdf", b"no pdf"), ("a.txt", b"\xff\xfe\x00"), ("a.json", b"{"), ("a.bin", b"\x80")],
+    [
+        ("a.pdf", b"no pdf"),
+        ("a.txt", b"\xff\xfe\x00"),
+        ("a.json", b"{"),
+        ("a.bin", b"\x80"),
+        ("deep.json", b"[" * 100_000),
+        ("deep.html", b"<div>" * 20_000),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
 )
 async def test_what_can_not_be_read_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)

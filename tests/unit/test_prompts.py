@@ -32,6 +32,23 @@ def test_a_template_reaches_nothing_but_what_it_is_given():
         Prompt("sly", "{{ it.__class__.__mro__ }}").render(it="")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 1 / 0 }}",
+        "{{ it + 1 }}",
+        "{% include 'other' %}",
+        "{% for n in range(10 ** 9) %}{% endfor %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    ],
+    ids=["arithmetic", "types", "no loader", "too long", "endless", "too deep"],
+)
+def test_whatever_fails_in_a_template_names_the_prompt(text):
+    with pytest.raises(PromptError, match="prompt sly@1"):
+        Prompt("sly", text, "1").render(it="")
+
+
 def test_versions_are_in_the_order_of_their_numbers(tmp_path):
     for name in ("greet@1.9.md", "greet@1.10.md", "ask.md", ".hidden"):
         (tmp_path / name).write_text(f"This is {name}.")
@@ -56,6 +73,9 @@ def test_what_is_not_there_is_told(tmp_path):
     for suffix in ("md", "txt"):
         (tmp_path / f"greet.{suffix}").touch()
     with pytest.raises(PromptError, match="two files"):
+        Prompts(tmp_path)
+    (tmp_path / "greet.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(PromptError, match="no text in UTF-8"):
         Prompts(tmp_path)
 
 
