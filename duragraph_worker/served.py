@@ -4,6 +4,7 @@
 auth handlers; `process/` knows all of them by these words alone.
 """
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from duragraph.protocol import (
@@ -22,6 +23,14 @@ from duragraph_worker.record import Recorder
 
 class Reach(Protocol):
     """The plane, as far as a run under its lease may ask it for more than its task holds."""
+
+    @property
+    def url(self) -> str:
+        """The root of the client API."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the worker shows there."""
 
     async def checkpoints(self, query: CheckpointQuery) -> list[Snapshot]:
         """Recorded checkpoints of the run's thread. Raises record.Fenced once the lease is gone."""

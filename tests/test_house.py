@@ -60,8 +60,9 @@ WORKER_FLOORS = (
     {"errors", "messages", "served", "prompts", "retrying"},
     {"coerce"},
     {"state"},
-    {"schema", "executor"},
-    {"llm", "local"},
+    {"schema"},
+    {"executor", "llm"},
+    {"local"},
     {"vectors", "knowledge"},
     {"authoring"},
     {"process"},
@@ -127,7 +128,10 @@ FENCES = {
     "httpx2": r"duragraph_worker/integrations/anthropic\.py",
     "cohere": r"duragraph_worker/integrations/cohere\.py",
     "ollama": r"duragraph_worker/integrations/ollama\.py",
-    "httpx": r"duragraph_worker/integrations/(chroma|cohere|ollama)\.py|duragraph/demo\.py",
+    "httpx": (
+        r"duragraph_worker/(integrations/(chroma|cohere|ollama)|langgraph/loopback)\.py"
+        r"|duragraph/demo\.py"
+    ),
     "chromadb": r"duragraph_worker/integrations/chroma\.py",
     "pinecone": r"duragraph_worker/integrations/pinecone\.py",
     "qdrant_client": r"duragraph_worker/integrations/qdrant\.py",

@@ -26,7 +26,7 @@ from langgraph_sdk.runtime import AccessContext
 
 from duragraph.protocol import EVENT_MODE, Frame, Outcome, Task
 from duragraph_worker.errors import NodeCancelledError, masked, trace
-from duragraph_worker.langgraph import event_parts, exits, resuming
+from duragraph_worker.langgraph import event_parts, exits, loopback, resuming
 from duragraph_worker.langgraph.accounts import accounts
 from duragraph_worker.langgraph.event_streaming import EventFrames
 from duragraph_worker.langgraph.factories import EXECUTION
@@ -80,6 +80,7 @@ async def execute(source: GraphSource, task: Task, recorder: Recorder, plane: Re
     durability had kept that back. Raises CancelledError, record.Fenced.
     """
     given = Given.of(task)
+    loopback.REACH.set(plane)
     error: Exception
     try:
         store = source.store(plane)

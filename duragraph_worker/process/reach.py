@@ -1,9 +1,12 @@
 """What a run may ask of the plane beyond its task, under its lease."""
 
+from collections.abc import Mapping
+
 import attrs
 
 from duragraph.errors import Conflict
 from duragraph.protocol import CheckpointQuery, CopyThread, EraseRuns, Snapshot
+from duragraph.questions import WORKER_HEADER
 from duragraph.waiting import ChildStarted, StartChild
 from duragraph_worker.process.client import Plane
 from duragraph_worker.record import Fenced
@@ -15,6 +18,14 @@ class LeasedReach:
 
     plane: Plane
     worker_id: str
+
+    @property
+    def url(self) -> str:
+        return self.plane.url
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.plane.headers | {WORKER_HEADER: self.worker_id}
 
     async def checkpoints(self, query: CheckpointQuery) -> list[Snapshot]:
         try:
