@@ -79,16 +79,11 @@ class Asking:
             parameters=request.parameters,
         )
         if (found := await cache.get(known, self.ctx.plane)) is not None:
-            return self._replayed(model, found)
+            marked = found.response_metadata | {"cached": True}
+            reply = attrs.evolve(found, id=self._message_id(), response_metadata=marked)
+            return replayed(reply, self.ctx, model=model, key=self.key)
         reply = await self._called(provider, model, request)
         await cache.put(known, reply, self.ctx.plane)
-        return reply
-
-    def _replayed(self, model: str, found: AIMessage) -> AIMessage:
-        marked = found.response_metadata | {"cached": True}
-        reply = attrs.evolve(found, id=self._message_id(), response_metadata=marked)
-        self.ctx.usage(spared(model, key=self.key))
-        self.ctx.message(whole(reply))
         return reply
 
     async def _called(self, provider: Provider, model: str, request: Request) -> AIMessage:
@@ -127,6 +122,14 @@ class Asking:
 
 def _notes(chunk: AIMessageChunk) -> bool:
     return bool(chunk.response_metadata or chunk.additional_kwargs)
+
+
+def replayed(reply: AIMessage, ctx: Context, *, model: str, key: str) -> AIMessage:
+    """A reply that was on hand, told once more and paid by nobody."""
+    reply = attrs.evolve(reply, usage_metadata=None)
+    ctx.usage(spared(model, key=key))
+    ctx.message(whole(reply))
+    return reply
 
 
 def whole(reply: AIMessage) -> AIMessageChunk:

@@ -7,7 +7,7 @@ with `memo` is held once a run, whichever node asks for it.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, cast
 
 import attrs
@@ -16,12 +16,11 @@ import msgspec
 from duragraph_worker import coerce
 from duragraph_worker.command import Command
 from duragraph_worker.llm import structured
-from duragraph_worker.llm.asking import Asking, Listen, whole
+from duragraph_worker.llm.asking import Asking, Listen, replayed
 from duragraph_worker.llm.cache import fingerprint
 from duragraph_worker.llm.roles import LLM
 from duragraph_worker.llm.toolbox import Context, answers, bound, jumps
 from duragraph_worker.llm.tools import Tool, as_tool
-from duragraph_worker.llm.usage import spared
 from duragraph_worker.messages import AIMessage, Message, SystemMessage, ToolMessage
 
 
@@ -46,7 +45,7 @@ class Model:
 
         `tools=` and `max_tool_rounds=` replace the node's; with no rounds the reply is returned
         with its `tool_calls` uncalled. `system=`, `memo=` and all of `Parameters` replace the
-        node's, too.
+        node's, too; `output=None` asks for no type, whatever the node does.
         """
         *before, reply = await self.converse(coerce.messages(messages), **options)
         if isinstance(reply, ToolMessage):  # a tool has handed over: there is no final reply
@@ -79,16 +78,12 @@ class Model:
         self,
         prompt: list[Message],
         *,
-        tools: Sequence[Tool | Callable[..., Any]] | None = None,
-        output: Any = None,
-        system: str | None = None,
-        max_tool_rounds: int | None = None,
         memo: bool | None = None,
         listen: Listen | None = None,
-        **parameters: Any,
+        **options: Any,
     ) -> list[Message]:
         """All that `prompt` led to, the final reply last. Raises ToolRoundsError."""
-        role = self._role(tools, output, system, max_tool_rounds, parameters)
+        role = self._role(**options)
         head = [SystemMessage(role.system)] if role.system is not None else []
         call = next(self._calls)
         ask = self._once if (role.memo if memo is None else memo) else self._rounds
@@ -141,35 +136,30 @@ class Model:
 
     def _repeated(self, known: list[Any], role: LLM, key: str) -> list[Message]:
         """The conversation once more: other messages than before, in the same words."""
-        return [
-            self._replayed(message, role, key) if isinstance(message, AIMessage) else message
-            for message in coerce.messages(known)
-        ]
-
-    def _replayed(self, reply: AIMessage, role: LLM, key: str) -> AIMessage:
-        message_id = self.ctx.message_id(next(self._ids))
-        reply = attrs.evolve(reply, id=message_id, usage_metadata=None)
-        self.ctx.usage(spared(role.models[0], key=key))
-        self.ctx.message(whole(reply))
-        return reply
+        told = coerce.messages(known)
+        for at, message in enumerate(told):
+            if isinstance(message, AIMessage):
+                reply = attrs.evolve(message, id=self.ctx.message_id(next(self._ids)))
+                told[at] = replayed(reply, self.ctx, model=role.models[0], key=key)
+        return told
 
     def _role(
         self,
-        tools: Sequence[Tool | Callable[..., Any]] | None,
-        output: Any,
-        system: str | None,
-        rounds: int | None,
-        parameters: Mapping[str, Any],
+        *,
+        tools: Sequence[Tool | Callable[..., Any]] | None = None,
+        system: str | None = None,
+        max_tool_rounds: int | None = None,
+        **others: Any,
     ) -> LLM:
-        changed: dict[str, Any] = {"parameters": attrs.evolve(self.role.parameters, **parameters)}
+        """The node's, but for what is given; `output=None` is a reply of no type."""
+        changed: dict[str, Any] = {"output": others.pop("output", self.role.output)}
         if tools is not None:
             changed["tools"] = tuple(as_tool(item) for item in tools)
-        if output is not None:
-            changed["output"] = output
         if system is not None:
             changed["system"] = system
-        if rounds is not None:
-            changed["max_tool_rounds"] = rounds
+        if max_tool_rounds is not None:
+            changed["max_tool_rounds"] = max_tool_rounds
+        changed["parameters"] = attrs.evolve(self.role.parameters, **others)
         return attrs.evolve(self.role, **changed)
 
     async def _recorded(

@@ -5,6 +5,7 @@ Every call is an effect of its own, so that a retried node pays for none of them
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
@@ -13,12 +14,21 @@ from duragraph.usage import Usage
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import GraphInterrupt, masked
-from duragraph_worker.executor.memos import Memos
 from duragraph_worker.llm.cache import Store
 from duragraph_worker.llm.tools import Tool, ToolInputError
 from duragraph_worker.messages import AIMessage, AIMessageChunk, Message, ToolCall, ToolMessage
 
 T = TypeVar("T")
+
+
+class Memos(Protocol):
+    """The run's own answers, by question: JSON."""
+
+    def turn(self, question: str, /) -> AbstractAsyncContextManager[None]: ...
+
+    def get(self, question: str, /) -> Any: ...
+
+    def keep(self, question: str, answer: Any, /) -> None: ...
 
 
 class Context(Protocol):

@@ -310,6 +310,17 @@ def test_a_body_that_takes_llm_is_in_charge(run):
     assert said(output) == [("user", "hi")]
 
 
+def test_one_question_of_a_body_may_have_no_type(run):
+    class G:
+        @llm_node(output=Literal["a", "b"])
+        async def process(self, state, llm):
+            return {"free": (await llm("first", output=None)).text, "kind": await llm("second")}
+
+    output, (free, typed) = run(G, ["neither", '{"value": "b"}'])
+    assert (output["free"], output["kind"]) == ("neither", "b")
+    assert (free.output, typed.output is None) == (None, False)
+
+
 def test_a_sync_body_asks_with_sync(run):
     class G:
         @llm_node
