@@ -122,7 +122,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
     identities = Identities(config, engine, bus, consult)
     await identities.begin()
     waker = Waker(config, engine, dispatcher)
-    cancels = Cancels(engine, streams, dispatcher, waker)
+    cancels = Cancels(config, engine, streams, dispatcher, waker)
     presence = Presence(engine, cancels)
     bus.listen(
         batch=streams.arrived,
@@ -148,7 +148,7 @@ async def _assemble(app: web.Application, config: Config, stack: AsyncExitStack)
         dispatcher=dispatcher,
         identities=identities,
         parts=PartCache(config.state_cache_bytes),
-        reports=Reports(engine, streams, dispatcher, waker),
+        reports=Reports(engine, streams, dispatcher, waker, cancels),
         streams=streams,
         plane_id=presence.plane_id,
     )
@@ -182,6 +182,7 @@ def _loops(deps: Deps) -> dict[str, Awaitable[None]]:
     return {
         "streams": deps.streams.watch(),
         "claims": deps.dispatcher.run(),
+        "cancels": deps.cancels.run(),
         "creates": deps.creates.run(),
         "reports": deps.reports.run(),
         "reaper": Reaper(config, engine, deps.dispatcher, deps.streams, deps.cancels).run(),

@@ -1,17 +1,17 @@
 """Ending runs from outside: by their clients, or because a client or a plane went away.
 
-Answers after COMMIT; then whoever follows a run and whoever holds its lease is told.
+Answers after COMMIT; then whoever follows a run and whoever holds its lease is told, and a loop
+ends the child runs that it leaves.
 """
 
+import asyncio
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 
-import structlog
-
 from duragraph import pg
+from duragraph.config import Config
 from duragraph.dispatch import Dispatcher
-from duragraph.errors import DuraGraphError
 from duragraph.frames import Batch
 from duragraph.ids import new_id
 from duragraph.models import CancelAction, OpenStatus
@@ -19,9 +19,8 @@ from duragraph.pg import Pool, endings, runs, waits
 from duragraph.pg.endings import Ended
 from duragraph.protocol import Control
 from duragraph.streams import Streams
+from duragraph.sweeps import every
 from duragraph.waker import Waker
-
-log = structlog.get_logger(__name__)
 
 AT_ONCE = 500
 """Runs a transaction."""
@@ -29,11 +28,25 @@ NIL = "00000000-0000-0000-0000-000000000000"
 
 
 class Cancels:
-    def __init__(self, pool: Pool, streams: Streams, dispatcher: Dispatcher, waker: Waker) -> None:
+    def __init__(
+        self,
+        config: Config,
+        pool: Pool,
+        streams: Streams,
+        dispatcher: Dispatcher,
+        waker: Waker,
+    ) -> None:
+        self._config = config
         self._pool = pool
         self._streams = streams
         self._dispatcher = dispatcher
         self._waker = waker
+        self._orphaned = asyncio.Event()
+
+    async def run(self) -> None:
+        """End child runs whose parents have ended; to be supervised."""
+        seconds, failing = self._config.sweep_seconds, "can't end child runs"
+        await every(seconds, self._end_children, look=self._orphaned, failing=failing)
 
     async def cancel(
         self,
@@ -50,29 +63,22 @@ class Cancels:
             )
             await runs.promote(conn, [(organization_id, thread_id)])
         self.tell(ended)
-        if any(run.tied for run in ended):
-            try:
-                await self.end_children()
-            except DuraGraphError as error:
-                log.info("child runs are left to the sweep", cause=str(error.__cause__))
         return ended
 
-    async def end_children(self) -> None:
-        """Cancel the child runs whose parents have ended, and theirs. Raises Unavailable."""
-        many = 1
-        while many:
-            many = 0
+    async def _end_children(self) -> None:
+        """A hundred at most. They are tied: with those that end, `tell` asks for the next look."""
+        async with pg.acquire(self._pool) as conn:
+            found = await waits.abandoned(conn)
+        for organization_id, children in groupby(found, key=itemgetter(0)):
+            _, threads, run_ids = zip(*children, strict=True)
             async with pg.acquire(self._pool) as conn:
-                found = await waits.abandoned(conn)
-                for organization_id, children in groupby(found, key=itemgetter(0)):
-                    _, threads, run_ids = zip(*children, strict=True)
-                    async with conn.transaction():
-                        ended = await endings.cancel_many(
-                            conn, organization_id, threads, run_ids=run_ids
-                        )
-                    await runs.promote(conn, [(organization_id, thread) for thread in threads])
-                    self.tell(ended)
-                    many += len(ended)
+                async with conn.transaction():
+                    ended = await endings.cancel_many(
+                        conn, organization_id, threads, run_ids=run_ids
+                    )
+                # Apart, as in `cancel_all`.
+                await runs.promote(conn, [(organization_id, thread) for thread in threads])
+            self.tell(ended)
 
     async def cancel_all(
         self, organization_id: str, *, status: OpenStatus, action: CancelAction
@@ -114,9 +120,14 @@ class Cancels:
         if ended:
             self._dispatcher.look()
         if any(run.tied for run in ended):
-            self._waker.look()
+            self.untied()
         for run in ended:
             ids = run.organization_id, run.thread_id, run.run_id
             self._streams.publish(Batch(*ids, run.kind, run.ms, run.last_seq, (), "interrupted"))
             if run.worker_id is not None:
                 self._dispatcher.revoked(run.worker_id, Control(run.run_id, run.epoch, "cancel"))
+
+    def untied(self) -> None:
+        """After the COMMIT that ended tied runs: parents go on, and children end."""
+        self._waker.look()
+        self._orphaned.set()

@@ -7,7 +7,6 @@ seconds. It never decides by itself, and without an answer nobody comes in.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +22,7 @@ from duragraph.errors import Denied, DuraGraphError
 from duragraph.pg import DEFAULT_ORGANIZATION, Pool, access
 from duragraph.protocol import pack
 from duragraph.questions import AuthAnswer, AuthSpec, Credentials, Intent
+from duragraph.sweeps import every
 
 log = structlog.get_logger(__name__)
 
@@ -109,15 +109,8 @@ class Identities:
 
     async def run(self) -> None:
         """To be supervised."""
-        while True:
-            try:
-                await self.refresh()
-            except DuraGraphError as error:
-                log.warning("can't tell whether there is auth", error=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_SECONDS):
-                    await self._look.wait()
-            self._look.clear()
+        failing = "can't tell whether there is auth"
+        await every(REFRESH_SECONDS, self.refresh, look=self._look, failing=failing)
 
     async def refresh(self) -> None:
         """Look whether handlers have been registered, here or with another plane."""

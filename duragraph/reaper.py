@@ -50,7 +50,6 @@ class Reaper:
             await idempotency.forget(conn, after_seconds=self._config.idempotency_seconds)
             await erasure.sweep(conn)
             await store.forget(conn)
-        await self._cancels.end_children()
 
     async def reap(self, conn: Connection) -> int:
         """Take back and end what is overdue now; returns how many leases ran out."""
@@ -81,6 +80,7 @@ class Reaper:
         if buried is None:
             return
         log.warning("run given up", run_id=run.run_id, reason=why)
+        self._cancels.untied()
         ids = run.organization_id, run.thread_id, run.run_id
         self._streams.publish(Batch(*ids, run.kind, *buried, [("error", error)], run.status))
         if run.worker_id is not None:

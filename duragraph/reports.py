@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from duragraph import codec, metrics, pg
+from duragraph.cancels import Cancels
 from duragraph.commit import GroupCommit
 from duragraph.dispatch import Dispatcher
 from duragraph.errors import Busy, DuraGraphError, Invalid, Unavailable
@@ -26,11 +27,19 @@ PASSING = Unavailable, Busy
 
 
 class Reports:
-    def __init__(self, pool: Pool, streams: Streams, dispatcher: Dispatcher, waker: Waker) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        streams: Streams,
+        dispatcher: Dispatcher,
+        waker: Waker,
+        cancels: Cancels,
+    ) -> None:
         self._pool = pool
         self._streams = streams
         self._dispatcher = dispatcher
         self._waker = waker
+        self._cancels = cancels
         self._commit: GroupCommit[Reported, Verdict] = GroupCommit(
             self._flush, key=lambda reported: reported.report.run_id
         )
@@ -91,7 +100,7 @@ class Reports:
         if promoted or woken:
             self._dispatcher.look()
         if any(r.tied and r.open_runs is not None for r in recorded.values()):
-            self._waker.look()
+            self._cancels.untied()
         metrics.BATCH.labels("report").observe(len(batch))
         return [
             Verdict(

@@ -4,7 +4,6 @@ Every plane schedules; crons are taken with SKIP LOCKED, so there is no leader. 
 missed because no plane was there make one run together, if the last of them is not too long ago.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -17,7 +16,7 @@ from duragraph import creates, intake, metrics, pg
 from duragraph.assistants import Stale
 from duragraph.config import Config
 from duragraph.creates import Changed, Creates
-from duragraph.errors import Busy, Conflict, DuraGraphError, Invalid, NotFound, Unavailable
+from duragraph.errors import Busy, Conflict, Invalid, NotFound, Unavailable
 from duragraph.identities import named
 from duragraph.ids import new_id
 from duragraph.pg import Connection, Pool, assistants, crons
@@ -25,6 +24,7 @@ from duragraph.pg.crons import Due
 from duragraph.pg.endings import Ended
 from duragraph.pg.runs import Created, NewRun
 from duragraph.schedule import Schedule
+from duragraph.sweeps import every
 
 GRACE = timedelta(days=1)
 """A tick missed for longer is not made up for."""
@@ -59,13 +59,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Look for ever, sleeping until a cron is due; to be supervised."""
-        while True:
-            seconds = self._config.sweep_seconds
-            try:
-                seconds = min(seconds, await self.look())
-            except DuraGraphError as error:
-                log.warning("can't schedule", error=str(error), cause=str(error.__cause__))
-            await asyncio.sleep(seconds)
+        await every(self._config.sweep_seconds, self.look, failing="can't schedule")
 
     async def look(self) -> float:
         """Fire what is due. Returns the seconds until the next look. Raises Unavailable, Busy."""

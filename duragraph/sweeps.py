@@ -1,8 +1,9 @@
-"""What the loops that sweep have in common: they go on after errors, and judge no one in haste."""
+"""What loops that sweep have in common: they go on after errors, and judge no one in haste."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -11,14 +12,29 @@ from duragraph.errors import DuraGraphError
 log = structlog.get_logger(__name__)
 
 
-async def every(seconds: float, sweep: Callable[[], Awaitable[None]], *, failing: str) -> None:
-    """Sweep for ever; an error is logged as `failing`, and the next sweep tries again."""
+async def every(
+    seconds: float,
+    sweep: Callable[[], Awaitable[float | None]],
+    *,
+    failing: str,
+    look: asyncio.Event | None = None,
+) -> None:
+    """Sweep for ever; an error is logged as `failing`, and the next sweep tries again.
+
+    That comes after `seconds`, sooner if the sweep returns fewer or somebody sets `look`.
+    """
+    look = look or asyncio.Event()
     while True:
+        look.clear()
+        pause = seconds
         try:
-            await sweep()
+            if (sooner := await sweep()) is not None:
+                pause = min(seconds, sooner)
         except DuraGraphError as error:
             log.warning(failing, error=str(error), cause=str(error.__cause__))
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await look.wait()
 
 
 class Patience:

@@ -5,20 +5,15 @@ sweep, however many wait.
 """
 
 import asyncio
-from contextlib import suppress
-
-import structlog
 
 from duragraph import metrics, pg
 from duragraph.config import Config
 from duragraph.dispatch import Dispatcher
-from duragraph.errors import DuraGraphError
 from duragraph.pg import Pool, waits
+from duragraph.sweeps import every
 
 AGAIN_SECONDS = 0.2
 """Until the next look when all that is due is in other hands."""
-
-log = structlog.get_logger(__name__)
 
 
 class Waker:
@@ -34,24 +29,14 @@ class Waker:
 
     async def run(self) -> None:
         """To be supervised."""
-        while True:
-            seconds = self._config.hint_sweep_seconds
-            try:
-                seconds = min(seconds, await self._wake())
-            except DuraGraphError as error:
-                log.warning("can't wake runs", error=str(error), cause=str(error.__cause__))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._look.wait()
-            self._look.clear()
+        seconds = self._config.hint_sweep_seconds
+        await every(seconds, self._wake, look=self._look, failing="can't wake runs")
 
-    async def _wake(self) -> float:
-        """Wake what is due. Returns the seconds until the next look."""
+    async def _wake(self) -> float | None:
+        """Wake what is due. Returns the seconds until more is; None if nothing waits for a time."""
         async with pg.acquire(self._pool) as conn:
             seconds = await waits.next_due(conn)
-            if seconds is None:
-                return self._config.hint_sweep_seconds
-            if seconds > 0:
+            if seconds is None or seconds > 0:
                 return seconds
             woken = await waits.wake(conn)
         if not woken:

@@ -1,4 +1,4 @@
-"""Child runs: started once, told of as they end, cancelled as their parents do."""
+"""Child runs: started once, told of as they end. Those of parents that end are `test_orphans`'."""
 
 import asyncio
 import json
@@ -7,52 +7,19 @@ import random
 import attrs
 import pytest
 
-from duragraph import ids, pg
-from duragraph.deps import DEPS
-from duragraph.pg import endings
-from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, pack, unpack
-from duragraph.waiting import ChildStarted, StartChild, Wait
+from duragraph import ids
+from duragraph.protocol import ChannelWrite, Checkpoint, Frame, Outcome, pack
+from duragraph.waiting import ChildStarted, StartChild
 from tests.crash.evidence import audit
-from tests.integration.patient import IN_TIME, begin, next_task, take
+from tests.integration.families import ERROR, ask, parent_of, start, wait_for
+from tests.integration.patient import begin, next_task, take
 
 pytestmark = pytest.mark.timeout(60)
-
-ERROR = b'{"error":"ValueError","message":"boom"}'
-
-
-async def ask(run, key="child", plane=None, **fields):
-    """The answer to a request for a child run."""
-    start = StartChild(run.task.run_id, run.task.epoch, run.at, key, "g", **fields)
-    path = f"/api/v1/workers/{run.hand.worker_id}/children"
-    return await (plane or run.hand.plane).call("POST", path, data=pack(start))
-
-
-async def start(run, key="child", plane=None, **fields):
-    answer = await ask(run, key, plane, **fields)
-    assert answer.status == 200, answer.body
-    return unpack(answer.body, ChildStarted)
-
-
-def wait_for(run, child, key="child"):
-    return Wait(run.at, key, "run", run_id=child.run_id)
-
-
-async def parent_of(hand, **fields):
-    """A run that waits for its child, and the child, begun."""
-    run = await begin(hand)
-    child = await start(run, **fields)
-    await run.wait(wait_for(run, child))
-    return run, await take(hand, child.run_id)
 
 
 async def told(run):
     """What the run is told of its child once that has ended."""
     return (await run.woken()).effects["child"]
-
-
-async def status(plane, child):
-    answer = await plane.get(f"/threads/{child.thread_id}/runs/{child.run_id}")
-    return answer.json["status"]
 
 
 # how they begin
@@ -228,102 +195,6 @@ async def test_children_of_children_tell_in_turn(hand, database_url):
     assert await audit(database_url) == 0
 
 
-# how they end with their parents
-
-
-async def family(hand):
-    """A parent with a child at work and another that waits for a third."""
-    run = await begin(hand)
-    waiting, working = await start(run, "waiting"), await start(run, "working")
-    first = await take(hand, waiting.run_id)
-    third = await start(first)
-    await first.wait(wait_for(first, third))
-    await run.wait(wait_for(run, waiting, "waiting"), wait_for(run, working, "working"))
-    return run, [waiting, working, third]
-
-
-async def test_cancelled_with_their_parent_before_that_is_answered(plane, hand, database_url):
-    run, children = await family(hand)
-    assert (await plane.post(f"{run.path}/cancel")).status == 202
-    assert {await status(plane, child) for child in children} == {"interrupted"}
-    assert await audit(database_url) == 0
-
-
-async def test_so_do_more_than_are_cancelled_at_once(plane, hand, database_url):
-    run, many = await begin(hand), 120
-    await asyncio.gather(*(start(run, str(n)) for n in range(many)))
-    assert await audit(database_url) == 1 + many
-    assert (await plane.post(f"{run.path}/cancel")).status == 202
-    assert await audit(database_url) == 0
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        lambda plane, run: plane.delete(run.thread),
-        lambda plane, run: plane.delete(run.path),
-        lambda plane, run: plane.post("/runs/cancel", {"status": "running"}),
-        lambda plane, run: plane.post(f"{run.path}/cancel", params={"action": "rollback"}),
-        lambda plane, run: plane.start_run(run.task.thread_id, multitask_strategy="interrupt"),
-    ],
-    ids=["thread deleted", "run deleted", "all cancelled", "rolled back", "in its place"],
-)
-async def test_however_their_parent_ends_they_do(start_plane, database_url, end):
-    plane = await start_plane(sweep_seconds=0.1)
-    run, children = await family(await plane.worker("g"))
-    await end(plane, run)
-    async with asyncio.timeout(IN_TIME):
-        while {await status(plane, child) for child in children} != {"interrupted"}:
-            pass
-    await audit(database_url)
-
-
-async def test_a_parent_that_fails_or_is_done_leaves_none(start_plane, database_url):
-    plane = await start_plane(sweep_seconds=0.1)
-    hand = await plane.worker("g")
-    for outcome in (Outcome("success"), Outcome("error", error=ERROR)):
-        run = await begin(hand)
-        child = await start(run)
-        await hand.report(run.task, batch=2, outcome=outcome)
-        async with asyncio.timeout(IN_TIME):
-            while await status(plane, child) != "interrupted":
-                pass
-        assert await audit(database_url) == 0
-
-
-async def test_a_plane_that_dies_between_leaves_them_to_the_others(start_plane, database_url):
-    dying = await start_plane(sweep_seconds=3600, hint_sweep_seconds=3600)
-    hand = await dying.worker("g")
-    run, child = await parent_of(hand)
-    deps = dying.app[DEPS]
-    async with pg.acquire(deps.engine) as conn, conn.transaction():
-        await waits_ended(conn, run)
-    assert await status(dying, ChildStarted(child.task.run_id, child.task.thread_id)) == "running"
-    other = await start_plane(sweep_seconds=0.1)
-    async with asyncio.timeout(IN_TIME):
-        while await audit(database_url):
-            pass
-    assert (await other.get(child.path)).json["status"] == "interrupted"
-
-
-async def waits_ended(conn, run):
-    """The transaction of a cancel, and nothing of what follows it."""
-    assert await endings.cancel(conn, pg.DEFAULT_ORGANIZATION, run.task.thread_id)
-
-
-async def test_one_that_can_not_be_ended_holds_nobody_up(start_plane, owner):
-    plane = await start_plane(sweep_seconds=3600)
-    run, child = await parent_of(await plane.worker("g"))
-    # As nobody but an operator can: the row goes, and nothing that hangs on it.
-    await owner.execute("set session_replication_role = replica")
-    await owner.execute("delete from thread where thread_id = $1", child.task.thread_id)
-    async with asyncio.timeout(IN_TIME):
-        assert (await plane.post(f"{run.path}/cancel")).status == 202
-        await plane.app[DEPS].cancels.end_children()
-    left = await owner.fetchval("select count(*) from wait where abandoned")
-    assert left == 1, "the next sweep looks again"
-
-
 # what meets
 
 
@@ -350,36 +221,3 @@ async def test_its_end_meets_the_report_that_waits_for_it(start_plane, database_
         assert b'"status" : "success"' in woken.effects["child"]
         await hand.finish(woken.task)
     assert await audit(database_url) == 0
-
-
-async def test_its_end_meets_its_parents(start_plane, database_url):
-    one, other = await start_plane(sweep_seconds=0.1), await start_plane(sweep_seconds=0.1)
-    hand, dice = await one.worker("g", slots=100), random.Random(3)
-    for _ in range(30):
-        run, child = await parent_of(hand)
-        cancelled, finished = await asyncio.gather(
-            later(dice, other.post(f"{run.path}/cancel")),
-            later(dice, hand.finish(child.task, batch=2)),
-        )
-        assert cancelled.status == 202
-        assert finished.verdict in ("accepted", "cancelled")
-    async with asyncio.timeout(IN_TIME):
-        while await audit(database_url):
-            pass
-    async with pg.acquire(one.app[DEPS].engine) as conn:
-        assert await conn.fetchval("select count(*) from wait") == 0
-
-
-async def test_the_start_of_a_child_meets_the_end_of_its_parent(start_plane, database_url):
-    plane, other = await start_plane(sweep_seconds=0.1), await start_plane(sweep_seconds=0.1)
-    hand, dice = await plane.worker("g", slots=100), random.Random(4)
-    for _ in range(30):
-        run = await begin(hand)
-        answer, cancelled = await asyncio.gather(
-            later(dice, ask(run)), later(dice, other.post(f"{run.path}/cancel"))
-        )
-        assert answer.status in (200, 409)
-        assert cancelled.status == 202
-    async with asyncio.timeout(IN_TIME):
-        while await audit(database_url):
-            pass

@@ -67,3 +67,22 @@ async def test_a_sweep_that_fails_is_followed_by_the_next():
     loop.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await loop
+
+
+async def test_a_sweep_comes_when_asked_for_or_when_the_last_one_said():
+    pauses, look, done = [None, 0], asyncio.Event(), asyncio.Event()
+
+    async def sweep():
+        if not pauses:
+            done.set()
+            return None
+        if (pause := pauses.pop()) is None:
+            asyncio.get_running_loop().call_soon(look.set)
+        return pause
+
+    loop = asyncio.ensure_future(sweeps.every(3600, sweep, failing="can't sweep", look=look))
+    async with asyncio.timeout(5):
+        await done.wait()
+    loop.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await loop
