@@ -19,9 +19,10 @@ from duragraph_worker import (
     tool_node,
 )
 from duragraph_worker.llm.model import ToolRoundsError
-from duragraph_worker.llm.providers import ModelError, resolve, unregister_provider
+from duragraph_worker.llm.providers import ModelError, replaced, resolve, unregister_provider
 from duragraph_worker.llm.structured import OutputError
-from duragraph_worker.testing import scripted
+from duragraph_worker.messages import AIMessageChunk
+from duragraph_worker.testing import ScriptedLLM, scripted
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}
 
@@ -382,6 +383,35 @@ async def test_tokens_stream_and_no_try_shares_a_message_with_another():
     for chunk in parts:
         texts[chunk["id"]] = texts.get(chunk["id"], "") + chunk["content"]
     assert list(texts.values()) == ["no way", '{"value": "yes"}']
+
+
+HALVES = ("\ud83d", "\ude00")
+
+
+class Cutting(ScriptedLLM):
+    """As servers do that count UTF-16: it cuts an emoji in two, and ends in half of one."""
+
+    async def stream(self, request):
+        for text in ("Hi ", HALVES[0], "", f"{HALVES[1]}!", HALVES[0]):
+            yield AIMessageChunk(text)
+        yield AIMessageChunk(chunk_position="last")
+
+    async def complete(self, request):
+        return AIMessage(f"Hi {HALVES[0]}{HALVES[1]}!{HALVES[0]}")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_characters_come_whole_however_their_server_cuts_them(stream):
+    @Graph(id="g")
+    class G:
+        @llm_node(model="cutting/x", stream=stream)
+        def process(self, state): ...
+
+    with replaced(["cutting"], Cutting()):
+        parts = [part async for part in G().stream(HI, stream_mode=["messages-tuple", "values"])]
+    told = [part.data[0]["content"] for part in parts if part.event == "messages"]
+    assert "".join(told) == "Hi \U0001f600!\ufffd"
+    assert parts[-1].data["messages"][-1]["content"] == "Hi \U0001f600!\ufffd"
 
 
 async def test_without_stream_the_reply_is_one_chunk():
