@@ -57,6 +57,15 @@ class Kwargs(msgspec.Struct):
     """The interrupts, by task, that waited when the resume was asked for."""
     strict_resume: bool = False
 
+    @property
+    def modes(self) -> frozenset[str]:
+        modes = ["values"] if self.stream_mode is None else self.stream_mode
+        return frozenset([modes] if isinstance(modes, str) else modes)
+
+    @property
+    def resolved_durability(self) -> str:
+        return self.durability or ("exit" if self.checkpoint_during is False else "async")
+
 
 @attrs.define(eq=False)
 class Answers:
@@ -137,7 +146,6 @@ class Run:
             "run_attempt": task.attempt,
             "run_id": task.run_id,
         }
-        modes = kwargs.stream_mode if kwargs.stream_mode is not None else ["values"]
         return cls(
             plan=plan,
             task=task,
@@ -147,9 +155,8 @@ class Run:
             kwargs=kwargs,
             config={**given, "configurable": configurable},
             metadata=metadata,
-            modes=frozenset([modes] if isinstance(modes, str) else modes),
-            durability=kwargs.durability
-            or ("exit" if kwargs.checkpoint_during is False else "async"),
+            modes=kwargs.modes,
+            durability=kwargs.resolved_durability,
             context=kwargs.context,
             effects={effect.key: effect.result for effect in task.effects},
         )
