@@ -53,6 +53,8 @@ _ADDRESS = "checkpoint_id", "checkpoint_map"
 """Where the run was told to start."""
 _NAMED = 3
 """A part's items with its namespace."""
+_ENDS, _BREAK = ((), "updates"), {INTERRUPT: ()}
+"""Where a static breakpoint is told of, and how."""
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +136,8 @@ class Execution:
         self._next: list[str] = []
         self._held: list[Part] = []
         """Parts from the first on whose checkpoint has yet to be put."""
+        self._breaks = False
+        """A breakpoint is to be told of as the run ends."""
         self._thread, self._loop = threading.get_ident(), asyncio.get_running_loop()
 
     async def run(self) -> Outcome:
@@ -144,7 +148,8 @@ class Execution:
         if taken_over:
             self._take_over(config)
             if await resuming.stopped(self._graph, config, self._given):
-                return Outcome("success", interrupted=True, interrupts=self._saver.interrupts())
+                self._breaks = not self._saver.asked
+                return self._ended(interrupted=True)
         elif not self._saver.begun:
             await resuming.check(self._graph, config, self._given.kwargs)
             if resuming.leaves_no_trace(self._given.kwargs):
@@ -157,7 +162,13 @@ class Execution:
             raise
         if self._next:
             await self._record_pending(config)
-        return Outcome("success", interrupted=bool(self._next), interrupts=self._saver.interrupts())
+        return self._ended(interrupted=bool(self._next))
+
+    def _ended(self, *, interrupted: bool) -> Outcome:
+        """What tells of a breakpoint leaves with it: no later attempt knows whether it was told."""
+        if self._breaks:
+            self._put(self._frames.of(*_ENDS, _BREAK))
+        return Outcome("success", interrupted=interrupted, interrupts=self._saver.interrupts())
 
     async def _update(self) -> Outcome:
         graph = self._graph.copy({"checkpointer": self._saver})
@@ -167,10 +178,11 @@ class Execution:
 
     def _config(self) -> RunnableConfig:
         kwargs, config = self._given.kwargs, self._given.config
+        early = self._frames.told_early if isinstance(self._frames, Frames) else ()
         configurable = {
             **config["configurable"],
             _CHECKPOINTER: self._saver,
-            _STREAM: StreamProtocol(self._tap, {"checkpoints"}),
+            _STREAM: StreamProtocol(self._tap, {"checkpoints", *early}),
         }
         if kwargs.strict_resume and not self._saver.begun:
             configurable[_STRICT] = True
@@ -216,6 +228,8 @@ class Execution:
                     ns, mode, chunk = part if len(part) == _NAMED else ((), *part)
                     if mode == "checkpoints":
                         await self._at_checkpoint(ns, chunk)
+                    elif (ns, mode) == _ENDS and chunk == _BREAK:
+                        self._breaks = True
                     elif not self._quiet.hides(ns, mode, chunk):
                         self._take(ns, mode, chunk)
         finally:
@@ -259,11 +273,17 @@ class Execution:
                     yield (), "events", event
 
     def _tap(self, part: Part) -> None:
-        """Hears of a checkpoint as it is made, of subgraphs also where no client looks at them."""
+        """Hears of a checkpoint as it is made, of subgraphs also where no client looks at them.
+
+        Of updates, too: the stream may bring one when a body has changed it already.
+        """
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self._tap, part)
             return
-        ns, _, chunk = part
+        ns, mode, chunk = part
+        if isinstance(self._frames, Frames) and mode == "updates":
+            self._frames.early(ns, chunk)
+            return
         self._saver.scheduled("|".join(ns), chunk)
         if not ns:
             self._next = chunk["next"]

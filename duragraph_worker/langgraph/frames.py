@@ -37,6 +37,8 @@ class Frames:
     values: ValuesFrame
     _messages: dict[str, BaseMessage] = attrs.field(factory=dict, init=False)
     """What has been streamed of each message, by id."""
+    _early: dict[int, tuple[Any, bytes]] = attrs.field(factory=dict, init=False)
+    """Updates and what they said as they were made, by identity."""
     _metadata: tuple[Any, bytes] = attrs.field(default=(None, b""), init=False)
     """The last message's metadata, and its JSON: a model's tokens share it."""
 
@@ -45,6 +47,16 @@ class Frames:
         """The modes that the graph is to be streamed in for them."""
         asked = set(self.modes) & {"values", "updates", "custom", "debug", "tasks", "checkpoints"}
         return asked | ({"messages"} if self.modes & {"messages", _TOGETHER} else set())
+
+    @property
+    def told_early(self) -> set[str]:
+        """The modes whose parts are wanted by `early` as they are made."""
+        return set(self.modes) & {"updates"}
+
+    def early(self, ns: Namespace, update: Any) -> None:
+        """Keep what an update says now: a message in it may get its id before `of` is asked."""
+        if not ns or self.subgraphs:
+            self._early[id(update)] = update, dump(update)
 
     def of(self, ns: Namespace, mode: str, chunk: Any) -> Iterator[Frame]:
         """The frames that show one part."""
@@ -66,6 +78,9 @@ class Frames:
                 yield Frame(event, join_array([dump(message), self._dumped(metadata)]))
             case "debug" if chunk["type"] == "checkpoint":
                 yield Frame(event, dump({**chunk, "payload": _debugged(chunk["payload"])}))
+            case "updates":
+                early = self._early.pop(id(chunk), None)
+                yield Frame(event, dump(chunk) if early is None else early[1])
             case _:
                 yield Frame(event, dump(chunk))
 

@@ -1,5 +1,6 @@
 """A recorder of what an attempt puts, for tests that look at it or lose some of it."""
 
+import asyncio
 from typing import Any
 
 import attrs
@@ -13,6 +14,8 @@ class Kept:
     """What an attempt put, in order."""
 
     items: list[Any] = attrs.field(factory=list)
+    left: int = 0
+    """How many of them were put before the loop's present turn: those may have left."""
 
     def put(self, item: Any) -> None:
         """What follows a checkpoint leaves with it, as in a worker's own report."""
@@ -22,6 +25,10 @@ class Kept:
             self.items[-1] = completed(last, item)
         else:
             self.items.append(item)
+        asyncio.get_running_loop().call_soon(self._leave, len(self.items))
+
+    def _leave(self, items: int) -> None:
+        self.left = items
 
     async def room(self) -> None:
         """All is taken at once."""

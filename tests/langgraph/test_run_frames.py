@@ -1,7 +1,12 @@
 """Parts of a LangGraph stream as frames, for each stream mode."""
 
+import asyncio
+
 import msgspec
+import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langgraph.func import entrypoint, task
+from langgraph.graph import add_messages
 
 from duragraph_worker.langgraph.frames import Frames
 from duragraph_worker.langgraph.serialize import dump
@@ -76,3 +81,23 @@ def test_checkpoints_are_pointed_to_where_people_look_for_bugs():
 
 def test_nobody_is_shown_what_they_did_not_ask_for():
     assert not shown({"updates"}, ((), "values", {"n": 1}), ((), "checkpoints", {}))
+
+
+@pytest.mark.parametrize("later", range(6))
+async def test_an_update_says_what_it_was_before_a_body_changed_it(client, serve, later):
+    """However soon that is: of two tasks, the other one ends some turns of the loop `later`."""
+
+    @task
+    async def say(turns: int) -> AIMessage:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return AIMessage("said")
+
+    @entrypoint()
+    async def talk(_: None) -> list[AIMessage]:
+        return add_messages([], await asyncio.gather(say(0), say(later)))
+
+    await serve(g=talk)
+    stream = client.runs.stream(None, "g", input={"n": 1}, stream_mode="updates")
+    updates = [part.data async for part in stream if part.event == "updates"]
+    assert [update["say"]["id"] for update in updates if "say" in update] == [None, None]

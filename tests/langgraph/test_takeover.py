@@ -14,6 +14,8 @@ from duragraph_worker.langgraph.hosted import hosted
 from tests.langgraph.lost_graphs import STORIES, in_a_row, ran
 from tests.langgraph.recorder import Kept
 
+BREAK = Frame("updates", b'{"__interrupt__":[]}')
+"""Tells of a breakpoint, and leaves with the outcome."""
 PARTS = {Frame: "frames", Checkpoint: "checkpoints", Write: "writes", Scheduled: "scheduled"}
 
 
@@ -26,8 +28,9 @@ class Played:
     graph: Any
 
     async def run(self, thread_id: str, *, lose_after: int | None = None, **fields: Any) -> int:
-        """A run to its end; its first attempt is lost after that many items. How many it had.
+        """A run to its end; its first attempt is lost after that many items.
 
+        How many it had that may leave without the outcome.
         An `answer` is given to the questions that wait, by their ids.
         """
         if "answer" in fields:
@@ -43,18 +46,20 @@ class Played:
         items, outcome = await self._attempt(first)
         if lose_after is None:
             await self._report(first, items, outcome)
-            return len(items)
+            return len(items) - (BREAK in items)
         await self._report(first, items[:lose_after], Outcome("released"))
         done = {w.task_id for w in items[:lose_after] if isinstance(w, Write) and w.result}
         ran.clear()
         second = await self.hand.task()
         await self._report(second, *await self._attempt(second))
         assert not done & set(ran), "a node whose result was on record ran again"
-        return len(items)
+        return len(items) - (BREAK in items)
 
     async def _attempt(self, task: Any) -> tuple[list[Any], Outcome]:
         kept = Kept()
-        return kept.items, await hosted(self.graph, graph_id="g").execute(task, kept, self)
+        outcome = await hosted(self.graph, graph_id="g").execute(task, kept, self)
+        assert BREAK not in kept.items[: kept.left], "it may leave without the outcome"
+        return kept.items, outcome
 
     async def _report(self, task: Any, items: list[Any], outcome: Outcome) -> None:
         parts: dict[str, list[Any]] = {name: [] for name in PARTS.values()}
@@ -69,6 +74,10 @@ class Played:
 
     async def request(self, *_: Any, **__: Any) -> bytes:
         raise AssertionError("nothing asks the API here")
+
+
+TOLD = f"event: {BREAK.event}data: {BREAK.data.decode()}"
+"""`BREAK` as it is counted."""
 
 
 async def end_of(plane, played: Played, runs: list[dict[str, Any]], at: tuple[int, int]) -> Any:
@@ -112,6 +121,7 @@ async def test_any_moment(plane, story):
             when = f"run {number} was lost after {lost} of {count} items"
             assert end == undisturbed, when
             assert not again - shown, when
+            assert again[TOLD] == shown[TOLD], when
 
 
 async def made(played: Played, lose_after: int | None) -> tuple[int, Any]:
