@@ -212,7 +212,7 @@ class Dispatcher:
                 ],
                 deadline_seconds=self._config.run_timeout_seconds,
                 resuming=c.resuming,
-                woken=c.woken,
+                announced=c.announced,
             )
             for c in claimed
         ]

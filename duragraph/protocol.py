@@ -204,8 +204,8 @@ class Task:
     deadline_seconds: float | None = None
     resuming: bool = False
     """An earlier attempt recorded progress: go on from `snapshot`, ignore input and command."""
-    woken: bool = False
-    """It has given its lease back to wait: its followers know of this attempt."""
+    announced: bool = False
+    """Its `metadata` frame has been sent, before it gave its lease back to wait."""
 
 
 @attrs.frozen

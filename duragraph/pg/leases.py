@@ -27,18 +27,19 @@ class Claimed:
     attempt: int
     start_id: str | None
     resuming: bool
-    woken: bool = False
+    announced: bool = False
 
 
 # A run that recorded a checkpoint of its own goes on from there; else it starts where it was told.
 # A report that gives a lease back and the next claim are an epoch each: a lost lease is another.
+# One given back before its first frame has not begun.
 _AS_CLAIMED = """\
 select r.run_id, r.organization_id, r.thread_id, r.assistant_id, r.graph_id, r.graph_version,
     r.kind, r.kwargs, r.metadata, r.worker_id, r.epoch, r.attempt,
     case when k.run_id = r.run_id then k.checkpoint_id
         else coalesce(r.checkpoint_id, t.checkpoint_id) end as start_id,
     coalesce(k.run_id = r.run_id, false) as resuming,
-    coalesce(r.tied and r.finished_epoch = r.epoch - 2, false) as woken
+    coalesce(r.tied and r.last_seq > 0 and r.finished_epoch = r.epoch - 2, false) as announced
 from claimed r
 join thread t using (organization_id, thread_id)
 left join checkpoint k on (k.organization_id, k.thread_id, k.checkpoint_id)

@@ -75,8 +75,7 @@ class Attempt:
             log.error("a task for a graph or version that is not served here", extra=self._names)
             return Outcome("released")
         deadline = asyncio.timeout(self.task.deadline_seconds)
-        # Who was given back before a first attempt has no effects.
-        if self.task.kind == "run" and not (self.task.woken and self.task.effects):
+        if self.task.kind == "run" and not self.task.announced:
             began = {"run_id": self.task.run_id, "attempt": self.task.attempt}
             self.recording.put(Frame("metadata", serialize.encode(began)))
         try:

@@ -85,6 +85,21 @@ async def test_a_lease_lost_long_ago_is_forgiven(start_plane, owner):
     assert (await run.woken()).task.attempt == 1
 
 
+async def test_a_run_that_goes_on_after_a_wait_is_announced_already(hand):
+    run = await begin(hand)
+    assert not run.task.announced
+    await hand.report(run.task, batch=2, frames=[Frame("metadata", b"{}")])
+    await run.wait(run.sleep(0), batch=3)
+    assert (await run.woken()).task.announced
+
+
+async def test_a_run_that_was_given_back_before_it_began_is_not(hand, owner):
+    run = await begin(hand)
+    await owner.execute("update run set tied = true")
+    await hand.report(run.task, batch=2, outcome=Outcome("released"))
+    assert not (await run.woken()).task.announced
+
+
 async def test_no_deadline_counts_what_is_waited(waiting, owner, pool):
     """Nor does a wait look like a lease that ran out."""
     await owner.execute("update run set leased_at = now() - interval '1 day'")
