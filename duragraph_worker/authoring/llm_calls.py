@@ -31,7 +31,10 @@ def llm(method: Method, role: LLM, channels: Mapping[str, Channel] | None) -> Ca
     async def run(state: Any, injected: Mapping[str, Any]) -> Any:
         before = method.before(state)
         model = Model(role.filled(before), injected["ctx"], method.instance)
-        returned = await method.returned(state, {**injected, "llm": model})
+        try:
+            returned = await method.returned(state, {**injected, "llm": model})
+        finally:
+            await model.close()
         if "llm" in method.wants:
             return _with(method.normal(returned, state, before), model.over, method)
         update: Values = {}

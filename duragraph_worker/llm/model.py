@@ -39,6 +39,7 @@ class Model:
     """Where tools have handed over to."""
     _calls: Iterator[int] = attrs.field(factory=itertools.count)
     _ids: Iterator[int] = attrs.field(factory=itertools.count)
+    _streams: list[asyncio.Task[list[Message]]] = attrs.field(factory=list, init=False)
 
     async def __call__(self, messages: Any, **options: Any) -> Any:
         """The final reply to `messages`, as an AIMessage; with `output=Type` a value of it.
@@ -59,6 +60,7 @@ class Model:
         prompt = coerce.messages(messages)
         asked = asyncio.create_task(self.converse(prompt, listen=heard.put_nowait, **options))
         asked.add_done_callback(lambda _: heard.put_nowait(None))
+        self._streams.append(asked)
         silent = True
         try:
             while (token := await heard.get()) is not None:
@@ -69,6 +71,12 @@ class Model:
                 yield reply.text
         finally:
             asked.cancel()
+
+    async def close(self) -> None:
+        """The body is over: end the streams that it left, and count what they took."""
+        for asked in self._streams:
+            asked.cancel()
+        await asyncio.gather(*self._streams, return_exceptions=True)
 
     def sync(self, messages: Any, **options: Any) -> Any:
         """The same as awaiting it, for a sync body."""

@@ -1,5 +1,6 @@
 """What calls of models took: how it is priced, summed and shown."""
 
+import asyncio
 from datetime import date
 from decimal import Decimal
 
@@ -9,8 +10,10 @@ from duragraph.protocol import Effect
 from duragraph.usage import Usage, dumps, totals
 from duragraph_worker import AIMessage, Graph, Retry, llm_node, node
 from duragraph_worker.llm import prices
+from duragraph_worker.llm.providers import replaced
 from duragraph_worker.llm.usage import spent
-from duragraph_worker.testing import scripted
+from duragraph_worker.messages import AIMessageChunk
+from duragraph_worker.testing import ScriptedLLM, scripted
 from tests.unit.plans import Bench
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}
@@ -128,6 +131,28 @@ def test_tokens_that_are_no_counts_are_left_out(listed, counted, caplog):
 def test_what_else_a_provider_counts_is_no_matter(listed):
     listed("p/m,2,,,4,,2026-01-01")
     assert spent("p/m", tokens() | {"carbon": 3}).cost_usd == 6
+
+
+class Endless(ScriptedLLM):
+    async def stream(self, request):
+        yield AIMessageChunk("Once", usage_metadata=tokens(given=3, said=1))
+        await asyncio.Event().wait()
+
+
+def test_a_stream_that_a_body_leaves_is_counted():
+    @Graph(id="g")
+    class G:
+        @llm_node(model="endless/x")
+        async def tell(self, state, llm):
+            async for token in llm.stream("Tell me a story."):
+                began = token
+                break
+            return {"began": began}
+
+    with replaced(["endless"], Endless()):
+        result = G().run({})
+    assert result.output["began"] == "Once"
+    assert (result.usage["failed_calls"], result.usage["total_tokens"]) == (1, 4)
 
 
 def test_calls_add_up_by_model_and_altogether():
