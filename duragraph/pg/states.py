@@ -3,6 +3,7 @@
 Payloads pass from `json` columns to the response as bytes; only the frame around them is built.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
@@ -13,7 +14,7 @@ from msgspec import Raw
 
 from duragraph.codec import dumps
 from duragraph.models import NULL, Checkpoint, Json, ThreadState, ThreadStorage, ThreadTask
-from duragraph.part_cache import PartCache
+from duragraph.part_cache import PartCache, Place
 from duragraph.pg import Connection
 from duragraph.protocol import ROOT_CHANNEL
 
@@ -82,16 +83,18 @@ async def _parts(
     if not records:
         return {}
     found: Parts = {record["checkpoint_id"]: {} for record in records}
-    thread_id, ns = records[0]["thread_id"], records[0]["ns"]
-    place = (organization_id, thread_id, ns)
-    held = cache.held(place)
-    shown: dict[str, Json] = {}
+    thread_id = records[0]["thread_id"]
+    places = {r["checkpoint_id"]: (organization_id, thread_id, r["ns"]) for r in records}
+    held = {name: part for place in places.values() for name, part in cache.held(place).items()}
+    shown: defaultdict[Place, dict[str, Json]] = defaultdict(dict)
     for checkpoint_id, channel, depth, name, value in await conn.fetch(
         PARTS, organization_id, thread_id, list(found), only, list(held)
     ):
-        shown[name] = held[name] if value is None else value
-        found[checkpoint_id].setdefault(channel, []).append((depth, shown[name]))
-    cache.keep(place, shown)
+        part = held[name] if value is None else value
+        found[checkpoint_id].setdefault(channel, []).append((depth, part))
+        shown[places[checkpoint_id]][name] = part
+    for place, parts in shown.items():
+        cache.keep(place, parts)
     return found
 
 

@@ -7,7 +7,7 @@ from duragraph import pg
 from duragraph.part_cache import LEAST_BYTES, PartCache
 from duragraph.pg import DEFAULT_ORGANIZATION, Limits, states
 from duragraph.protocol import ChannelWrite
-from tests.integration.test_states import UNKNOWN, checkpoint, start, state
+from tests.integration.test_states import UNKNOWN, checkpoint, start, state, task_of
 
 OTHER = "22222222-2222-2222-2222-222222222222"
 WORD = "word" * (LEAST_BYTES // 4)
@@ -39,6 +39,24 @@ async def test_a_long_part_is_read_once(plane, first, owner):
     assert await log(plane) == [WORD]
     await owner.execute(TAMPER, "unread")
     assert await log(plane) == [WORD]
+
+
+async def test_who_reads_one_subgraph_takes_nothing_from_who_reads_all(plane, hand, owner):
+    spaces = ["one:t1", "two:t2"]
+    tasks = [task_of(ns[:3], ns[4:], ns=ns) for ns in spaces]
+    root = checkpoint(next=["one", "two"], tasks=tasks)
+    under = [checkpoint(ns=ns, root=root.checkpoint_id, log=[WORD]) for ns in spaces]
+    await hand.finish(await start(plane, hand), checkpoints=[root, *under])
+
+    async def logs():
+        shown = (await state(plane, "?subgraphs=true"))["tasks"]
+        return [task["state"]["values"]["log"] for task in shown]
+
+    assert await logs() == [[WORD], [WORD]]
+    body = {"checkpoint": {"checkpoint_ns": spaces[0]}}
+    await plane.post(f"/threads/{UNKNOWN}/state/checkpoint", body)
+    await owner.execute(TAMPER, "unread")
+    assert await logs() == [[WORD], [WORD]]
 
 
 async def test_nothing_is_held_where_there_is_no_room(start_plane, first, owner):
