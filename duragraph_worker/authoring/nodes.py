@@ -15,7 +15,7 @@ from duragraph_worker.authoring.wiring import Ends, Wired
 from duragraph_worker.llm.cache import Cache
 from duragraph_worker.llm.providers import Parameters
 from duragraph_worker.llm.roles import LLM, Template, ToolRunner
-from duragraph_worker.llm.tools import Tool, as_tool
+from duragraph_worker.llm.tools import Tool
 from duragraph_worker.plan import Kind, Retry
 
 T = TypeVar("T")
@@ -186,15 +186,14 @@ def llm_node(
     `timeout` what the whole node may take. A `cache` is asked before the model; with `memo` equal
     questions of one run are asked once.
     """
-    names = DEFAULT_MODEL if callable(model) else model
     head = system if system is not None else system_prompt
     template = None if isinstance(head, str) else head
     told = {} if template is None else {"prompt": str(template)}
     role = LLM(
-        models=(names,) if isinstance(names, str) else tuple(names),
+        models=DEFAULT_MODEL if callable(model) else model,
         system=head if isinstance(head, str) else None,
         template=template,
-        tools=tuple(as_tool(item) for item in tools),
+        tools=tools,
         output=output,
         into=into,
         parameters=Parameters(
@@ -242,7 +241,7 @@ def tool_node(
     return NodeSpec(
         "tool",
         _body(name),
-        ToolRunner(tuple(as_tool(item) for item in tools)) if tools else None,
+        ToolRunner(tools) if tools else None,
         given_name=_name(name),
         retry=_retry(retry, retry_on, max_retries, retry_delay),
         timeout=timeout,

@@ -20,7 +20,7 @@ from duragraph_worker.llm.asking import Asking, Listen, replayed
 from duragraph_worker.llm.cache import fingerprint
 from duragraph_worker.llm.roles import LLM
 from duragraph_worker.llm.toolbox import Context, answers, bound, jumps
-from duragraph_worker.llm.tools import Tool, as_tool
+from duragraph_worker.llm.tools import Tool
 from duragraph_worker.messages import AIMessage, Message, SystemMessage, ToolMessage
 
 
@@ -162,7 +162,7 @@ class Model:
         """The node's, but for what is given; `output=None` is a reply of no type."""
         changed: dict[str, Any] = {"output": others.pop("output", self.role.output)}
         if tools is not None:
-            changed["tools"] = tuple(as_tool(item) for item in tools)
+            changed["tools"] = tools
         if system is not None:
             changed["system"] = system
         if max_tool_rounds is not None:

@@ -24,7 +24,8 @@ class Output:
     schema: dict[str, Any]
 
 
-def _texts(given: str | Iterable[str] | None) -> tuple[str, ...]:
+def texts(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    """One text, several or none."""
     return (given,) if isinstance(given, str) else tuple(given or ())
 
 
@@ -35,7 +36,7 @@ class Parameters:
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
-    stop: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    stop: tuple[str, ...] = attrs.field(default=(), converter=texts)
     """Texts that end the reply as they would come."""
     seed: int | None = None
     options: Mapping[str, Any] = attrs.field(factory=dict)

@@ -6,8 +6,8 @@ from typing import Any, Protocol, Self
 import attrs
 
 from duragraph_worker.llm.cache import Cache
-from duragraph_worker.llm.providers import Parameters
-from duragraph_worker.llm.tools import Tool
+from duragraph_worker.llm.providers import Parameters, texts
+from duragraph_worker.llm.tools import Tool, as_tools
 
 
 class Template(Protocol):
@@ -20,11 +20,11 @@ class Template(Protocol):
 class LLM:
     """What an LLM node asks, and where the reply goes."""
 
-    models: tuple[str, ...]
+    models: tuple[str, ...] = attrs.field(converter=texts)
     system: str | None = None
     template: Template | None = None
     """What the system prompt is made of, if it is one."""
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[Tool, ...] = attrs.field(default=(), converter=as_tools)
     output: Any = None
     into: str | None = None
     parameters: Parameters = attrs.field(factory=Parameters)
@@ -45,4 +45,4 @@ class LLM:
 class ToolRunner:
     """The tools whose calls a tool node runs."""
 
-    tools: tuple[Tool, ...]
+    tools: tuple[Tool, ...] = attrs.field(converter=as_tools)

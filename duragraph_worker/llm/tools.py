@@ -3,7 +3,7 @@
 import copy
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, overload
 
@@ -135,6 +135,11 @@ def as_tool(candidate: Tool | Function) -> Tool:
     if not inspect.isroutine(candidate):
         raise TypeError(f"{candidate!r} is no tool: give a function or what `@tool` made of one")
     return _build(candidate, name=None, description=None, record=True)
+
+
+def as_tools(candidates: Iterable[Tool | Function]) -> tuple[Tool, ...]:
+    """Each of them by `as_tool`."""
+    return tuple(map(as_tool, candidates))
 
 
 def _build(function: Function, *, name: str | None, description: str | None, record: bool) -> Tool:
