@@ -595,6 +595,7 @@ language sql stable as $$
 $$;
 
 -- What a parent is told of a child run that ended. What can't be shown may keep no run from its end.
+-- Its errors are `waiting.CHILD_INTERRUPTED` and `endings.USER_INTERRUPT`.
 create or replace function told_of(r run) returns json language plpgsql stable as $$
 declare
     left_off boolean = exists (select from thread t

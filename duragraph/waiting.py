@@ -16,6 +16,10 @@ TIMED_OUT = ":timed-out"
 """What the key of an effect ends with that tells of a signal which did not come in time."""
 
 
+CHILD_INTERRUPTED = {"error": "ChildInterrupted", "message": "The run stopped at an interrupt."}
+"""What a parent is told of a child that asks a person."""
+
+
 @attrs.frozen
 class Wait:
     """What a task of a run waits for, holding no lease meanwhile.
@@ -43,7 +47,7 @@ class Wait:
 
 @attrs.frozen
 class StartChild:
-    """`POST /workers/{id}/children`: a run of another assistant on a thread of its own.
+    """`POST /workers/{id}/children`: a run of another assistant on a temporary thread of its own.
 
     The same run, checkpoint and key give the same child, over attempts too, so that it may be
     asked for again. It is cancelled when its parent ends before it. To learn how it ends, wait
@@ -60,9 +64,6 @@ class StartChild:
     input: bytes = b"null"
     config: bytes = b"{}"
     context: bytes = b"{}"
-    metadata: bytes = b"{}"
-    keep: bool = False
-    """Its thread stays; otherwise it is temporary, as a stateless run's."""
 
 
 @attrs.frozen

@@ -131,17 +131,15 @@ async def start_child(call: Call, worker_id: str) -> web.Response:
 
 def _child(start: StartChild, *, max_depth: int) -> RunCreate:
     """Raises Invalid."""
-    config, context, metadata = (
-        loads(each, Object, max_depth=max_depth)
-        for each in (start.config, start.context, start.metadata)
+    config, context = (
+        loads(each, Object, max_depth=max_depth) for each in (start.config, start.context)
     )
     return RunCreate(
         start.assistant_id,
         loads(start.input, Raw, max_depth=max_depth),
-        metadata=metadata,
         config=config,
         context=context,
-        on_completion="keep" if start.keep else "delete",
+        on_completion="delete",
     )
 
 

@@ -12,6 +12,7 @@ from duragraph import ids
 from duragraph.errors import Conflict
 from duragraph.protocol import Checkpoint, Frame, Item, Outcome, RunKind, Scheduled, Task
 from duragraph.usage import Totals, Usage, add, dumps
+from duragraph.waiting import CHILD_INTERRUPTED
 from duragraph_worker import serialize
 from duragraph_worker.command import Command, Send
 from duragraph_worker.errors import masked
@@ -330,7 +331,7 @@ async def _run_child(plan: Plan, child: Child) -> bytes:
     )
     error = None if result.error is None else serialize.decode(masked(result.error))
     if result.status == "interrupted":
-        error = {"error": "ChildInterrupted", "message": "The run stopped at an interrupt."}
+        error = CHILD_INTERRUPTED
     return serialize.encode({"status": result.status, "output": result.output, "error": error})
 
 

@@ -27,12 +27,10 @@ async def told(run):
 
 async def test_a_child_is_a_run_like_any_other_that_names_its_parent(plane, hand, database_url):
     run = await begin(hand)
-    child = await start(
-        run, input=b'{"a":1}', config=b'{"tags":["t"]}', context=b'{"c":2}', metadata=b'{"m":3}'
-    )
+    child = await start(run, input=b'{"a":1}', config=b'{"tags":["t"]}', context=b'{"c":2}')
     found = (await plane.get(f"/threads/{child.thread_id}/runs/{child.run_id}")).json
     parent = {"parent_run_id": run.task.run_id, "parent_thread_id": run.task.thread_id}
-    assert found["metadata"].items() >= (parent | {"m": 3}).items()
+    assert found["metadata"].items() >= parent.items()
     kwargs = found["kwargs"]
     assert (kwargs["input"], kwargs["config"]["tags"]) == ({"a": 1}, ["t"])
     assert kwargs["context"] == {"c": 2}
@@ -51,7 +49,7 @@ async def test_a_child_runs_in_its_parents_name_and_belongs_to_whom_that_does(ha
     run = await begin(hand)
     await owner.execute(ANN)
     await owner.execute("""update thread set metadata = '{"owner": "ann", "graph_id": "other"}'""")
-    child = await start(run, keep=True)
+    child = await start(run)
     found = await owner.fetchrow(
         "select r.kwargs #> '{config,configurable}' as asker, t.metadata from run r"
         " join thread t using (organization_id, thread_id) where run_id = $1",
@@ -83,12 +81,11 @@ async def test_who_takes_over_has_the_same_child_also_when_it_has_ended(hand, ow
     assert (await run.woken()).effects == woken.effects
 
 
-@pytest.mark.parametrize("keep", [True, False])
-async def test_its_thread_goes_unless_it_is_kept(plane, hand, owner, keep):
-    _, child = await parent_of(hand, keep=keep)
+async def test_its_thread_goes_with_its_end(hand, owner):
+    _, child = await parent_of(hand)
     await hand.finish(child.task, batch=2)
-    kept = "select erase_at is null from thread where thread_id = $1"
-    assert await owner.fetchval(kept, child.task.thread_id) == keep
+    going = "select erase_at is not null from thread where thread_id = $1"
+    assert await owner.fetchval(going, child.task.thread_id)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +93,7 @@ async def test_its_thread_goes_unless_it_is_kept(plane, hand, owner, keep):
     [
         ({"input": b"{"}, 422),
         ({"config": b"[]"}, 422),
-        ({"metadata": b"1"}, 422),
+        ({"context": b"1"}, 422),
         ({"config": b'{"configurable":{"a":1}}', "context": b'{"b":2}'}, 400),
     ],
 )
@@ -148,7 +145,7 @@ async def test_values_that_are_no_text_keep_no_run_from_its_end(hand):
     assert b'"output" : null' in await told(run)
 
 
-async def test_a_child_that_fails_or_asks_or_is_cancelled_tells_so(plane, hand):
+async def test_a_child_that_fails_or_asks_or_is_cancelled_tells_so(plane, hand, owner):
     run, child = await parent_of(hand)
     await hand.report(child.task, batch=2, outcome=Outcome("error", error=ERROR))
     assert await told(run) == b'{"status" : "error", "output" : null, "error" : ' + ERROR + b"}"
@@ -163,7 +160,8 @@ async def test_a_child_that_fails_or_asks_or_is_cancelled_tells_so(plane, hand):
     await plane.post(f"{child.path}/cancel")
     assert b"UserInterrupt" in await told(run)
 
-    run, child = await parent_of(hand, keep=True)
+    run, child = await parent_of(hand)
+    await owner.execute("update thread set temporary = false")
     assert (await plane.delete(child.thread)).status == 204
     assert b"UserInterrupt" in await told(run)
 
