@@ -4,6 +4,7 @@ What their bodies return is the question; the answer is written to one key of th
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any, TypeAlias
 
 from duragraph_worker import coerce
@@ -110,7 +111,7 @@ def knowledge_node(
 def _question(node: str, returned: Any, values: Values) -> str | Vector:
     """What the store is asked. Raises ValueError if that is nothing."""
     if _is_vector(returned):
-        return list(returned)
+        return [float(number) for number in returned]
     if isinstance(returned, str):
         text = returned
     elif returned is None or returned is ...:
@@ -143,8 +144,7 @@ def _said(node: str, returned: Any) -> str:
 
 
 def _is_vector(returned: Any) -> bool:
-    return (
-        isinstance(returned, list | tuple)
-        and bool(returned)
-        and all(isinstance(number, int | float) for number in returned)
-    )
+    """Lists, tuples and whatever arrays a model's vectors come as."""
+    if isinstance(returned, str | bytes | Mapping | Message) or not hasattr(returned, "__len__"):
+        return False
+    return len(returned) > 0 and all(isinstance(number, Real) for number in returned)

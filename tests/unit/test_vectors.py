@@ -71,8 +71,9 @@ async def test_what_the_body_returns_is_the_question(store, question):
     assert await found(returning(store, question), {"input": "tea"}) == ["coffee"]
 
 
-async def test_a_vector_is_a_question(store):
-    vector = await Words().query("coffee")
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+async def test_a_vector_is_a_question(store, kind):
+    vector = kind(await Words().query("coffee"))
     assert await found(returning(store, vector), {}) == ["coffee"]
 
 
