@@ -48,7 +48,7 @@ dumps = msgspec.json.Encoder(decimal_format="number").encode
 """JSON, costs to their last digit."""
 
 
-def told(call: Usage, *, node: str | None) -> bytes:
+def frame(call: Usage, *, node: str | None) -> bytes:
     """The data of a `usage` frame: JSON."""
     return dumps({"node": node, **attrs.asdict(call)})
 

@@ -69,7 +69,7 @@ class GraphInterrupt(BaseException):
 
 
 @attrs.frozen
-class Held:
+class OpenWait:
     """What a body waits for, `since` when by the monotonic clock."""
 
     wait: Wait
@@ -79,10 +79,10 @@ class Held:
 class GraphWait(BaseException):
     """The run goes on once one of these is over; nobody holds it until then."""
 
-    def __init__(self, held: tuple[Held, ...], shown: Mapping[str, int] | None = None) -> None:
+    def __init__(self, waits: tuple[OpenWait, ...], shown: Mapping[str, int] | None = None) -> None:
         """`shown` counts what the body has shown by then."""
-        super().__init__(held)
-        self.held, self.shown = held, shown or {}
+        super().__init__(waits)
+        self.waits, self.shown = waits, shown or {}
 
 
 class ParentCommand(BaseException):

@@ -13,7 +13,7 @@ import msgspec
 
 from duragraph_worker import serialize
 from duragraph_worker.command import Send
-from duragraph_worker.errors import Held, Interrupt, InvalidUpdateError
+from duragraph_worker.errors import Interrupt, InvalidUpdateError, OpenWait
 from duragraph_worker.executor.channels import Update
 from duragraph_worker.plan import END, START, Join, Plan
 
@@ -69,7 +69,7 @@ class NodeTask:
     """The run whose one resume value is among the answers."""
     replayed: bool = False
     """Its result comes from the record."""
-    held: tuple[Held, ...] = ()
+    waits: tuple[OpenWait, ...] = ()
     """What it waits for."""
     waited: str | None = None
     """The run in which it waited before."""
@@ -90,11 +90,11 @@ class NodeTask:
     def pushed(self) -> bool:
         return bool(self.path[0] == PUSH)
 
-    def hold(self, held: tuple[Held, ...], run_id: str, shown: Mapping[str, int]) -> None:
+    def suspend(self, waits: tuple[OpenWait, ...], run_id: str, shown: Mapping[str, int]) -> None:
         """Let its body go until something is over."""
         before = self.shown_in(run_id)
         self.shown = {**before, **{w: max(n, before.get(w, 0)) for w, n in shown.items()}}
-        self.held, self.waited, self.interrupts, self.error = held, run_id, (), None
+        self.waits, self.waited, self.interrupts, self.error = waits, run_id, (), None
 
     def shown_in(self, run_id: str) -> Mapping[str, int]:
         """What the run's followers have seen of its body; another run's see it anew."""

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn, TypeVar
 
 from duragraph.waiting import Wait
-from duragraph_worker.errors import GraphWait, Held
+from duragraph_worker.errors import GraphWait, OpenWait
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Body:
         self._names: set[str] = set()
         """Of effects and waits."""
         self._asked: dict[str, int] = {}
-        self._held: dict[str, tuple[Held, asyncio.Future[None]]] = {}
+        self._open: dict[str, tuple[OpenWait, asyncio.Future[None]]] = {}
         self._busy = self._changes = self._cancels = 0
         self._parked = self._left = False
 
@@ -90,27 +90,27 @@ class Body:
         self._names.add(name)
         return fresh
 
-    async def hold(self, wait: Wait) -> NoReturn:
+    async def suspend(self, wait: Wait) -> NoReturn:
         """Wait for what only another execution will see."""
         future: asyncio.Future[None] = self.loop.create_future()
         if self._left or self._parked:
             future.cancel()
-        self._held[wait.key] = Held(wait, time.monotonic()), future
+        self._open[wait.key] = OpenWait(wait, time.monotonic()), future
         self._changed()
         try:
             await future
         finally:
             if not self._parked:
-                del self._held[wait.key]
+                del self._open[wait.key]
         raise AssertionError("nobody ends the wait of a body")
 
-    def held(self) -> tuple[Held, ...] | None:
+    def suspended(self) -> tuple[OpenWait, ...] | None:
         """What it waits for, if the CancelledError that came out of it is of our making."""
         if not self._parked:
             return None
         self._parked = False
         ours = self._job.uncancel() <= self._cancels
-        return tuple(held for held, _ in self._held.values()) if ours else None
+        return tuple(wait for wait, _ in self._open.values()) if ours else None
 
     def leave(self) -> None:
         """The body is over: what it has left behind ends, and holds nobody."""
@@ -118,16 +118,16 @@ class Body:
         if self._parked:  # it ended in spite of the cancel
             self._parked = False
             self._job.uncancel()
-        for _, future in self._held.values():
+        for _, future in self._open.values():
             future.cancel()
 
     def _changed(self) -> None:
         self._changes += 1
-        if self._held and not self._busy:
+        if self._open and not self._busy:
             self.loop.call_soon(self._settle, self._changes, TURNS)
 
     def _settle(self, changes: int, turns: int) -> None:
-        if changes != self._changes or self._left or self._parked or not self._held:
+        if changes != self._changes or self._left or self._parked or not self._open:
             return
         if turns:
             self.loop.call_soon(self._settle, changes, turns - 1)

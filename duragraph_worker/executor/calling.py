@@ -75,9 +75,9 @@ async def _try(node: Node, seen: Any, ctx: Context) -> Any:
         with no_exit(f"Node {node.name!r}"):
             return await _within(node, seen, injected)
     except asyncio.CancelledError:
-        if (held := ctx.body.held()) is None:
+        if (waits := ctx.body.suspended()) is None:
             raise
-        raise GraphWait(held, ctx.body.shown) from None
+        raise GraphWait(waits, ctx.body.shown) from None
     finally:
         ctx.body.leave()
 

@@ -73,7 +73,7 @@ async def perform(run: Run) -> tuple[Outcome, Exception | None]:
     except GraphInterrupt:
         outcome = _interrupted(root)
     except GraphWait as stop:
-        outcome = Outcome("waiting", waits=reported(stop.held))
+        outcome = Outcome("waiting", waits=reported(stop.waits))
     except asyncio.CancelledError:
         root.close()
         raise

@@ -74,7 +74,7 @@ class Execution(GraphState):
         """Go on after a node failed: only what isn't finished runs again."""
         for task in self.tasks:
             if task.result is None:
-                task.updates, task.goto, task.error, task.held = [], [], None, ()
+                task.updates, task.goto, task.error, task.waits = [], [], None, ()
 
     def replay(self) -> None:
         """Let finished tasks run again, with the answers they had."""
@@ -156,9 +156,9 @@ class Execution(GraphState):
             self._keep_pending()
             self._show_pending()
             raise GraphInterrupt(asked)
-        if held := tuple(each for t in self.tasks if t.result is None for each in t.held):
+        if waits := tuple(each for t in self.tasks if t.result is None for each in t.waits):
             self._keep_pending()
-            raise GraphWait(held)
+            raise GraphWait(waits)
 
     def _waits(self, task: NodeTask) -> bool:
         """Whether an earlier attempt of this run asked and nobody has answered since."""
@@ -201,7 +201,7 @@ class Execution(GraphState):
             self._keep(task)
             self.frames.interrupted(task, self.checkpoints.step, self.channels.json(self._outputs))
         except GraphWait as stop:
-            task.hold(stop.held, self.run.task.run_id, stop.shown)
+            task.suspend(stop.waits, self.run.task.run_id, stop.shown)
             self._keep(task)
         except asyncio.CancelledError:
             if self._failing:

@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from duragraph.protocol import Frame
-from duragraph.usage import Usage, told
+from duragraph.usage import Usage, frame
 from duragraph_worker import serialize
 from duragraph_worker.executor.agenda import NodeTask
 from duragraph_worker.executor.events import Events
@@ -169,7 +169,7 @@ class Frames:
     def usage(self, usage: Usage, task: NodeTask) -> None:
         """A call of a model, whichever graph made it; without a namespace, as messages."""
         if "usage" in self._run.modes:
-            self._run.recorder.put(Frame("usage", told(usage, node=task.name)))
+            self._run.recorder.put(Frame("usage", frame(usage, node=task.name)))
 
     def error(self, error: bytes) -> None:
         self._run.recorder.put(Frame("error", error))

@@ -113,6 +113,6 @@ class GraphState:
             return
         self.store()
         for task in self.tasks:
-            if task.result is not None or task.error is not None or task.interrupts or task.held:
+            if task.result is not None or task.error is not None or task.interrupts or task.waits:
                 self.put_write(task)
         self.put_pending_writes()

@@ -14,7 +14,7 @@ import msgspec
 
 from duragraph.waiting import LONGEST_NAME, MOST_SECONDS, TIMED_OUT, Wait
 from duragraph_worker import serialize
-from duragraph_worker.errors import ChildRunError, Held
+from duragraph_worker.errors import ChildRunError, OpenWait
 from duragraph_worker.executor.agenda import digest
 from duragraph_worker.executor.body import Body, refuse_in_effect
 
@@ -116,7 +116,7 @@ class Sleep(_Waiting):
         key, spot = self._key("sleep", "", name), self._spot
         if not self._recorded(key):
             wait = Wait(spot.checkpoint_id, key, "sleep", seconds=_checked(length))
-            await spot.body.hold(wait)
+            await spot.body.suspend(wait)
 
     def sync(self, seconds: float = 0, **options: Any) -> None:
         """The same from a sync body."""
@@ -143,7 +143,7 @@ class WaitFor(_Waiting):
             if self._recorded(key + TIMED_OUT):
                 raise TimeoutError(f"No signal {event!r} came in time")
             limit = None if timeout is None else _checked(timeout)
-            await spot.body.hold(Wait(spot.checkpoint_id, key, "signal", limit, name=event))
+            await spot.body.suspend(Wait(spot.checkpoint_id, key, "signal", limit, name=event))
         return self._result(key)
 
     def sync(self, event: str, **options: Any) -> Any:
@@ -183,7 +183,7 @@ class ChildRuns(_Waiting):
             with spot.body.at_work():
                 await spot.anchor()
                 run_id = await spot.children.start(child)
-            await spot.body.hold(Wait(spot.checkpoint_id, key, "run", run_id=run_id))
+            await spot.body.suspend(Wait(spot.checkpoint_id, key, "run", run_id=run_id))
         ended = msgspec.json.decode(spot.effects[key], type=_Ended)
         if ended.status != "success":
             raise ChildRunError(assistant, ended.status, ended.error)
@@ -209,12 +209,12 @@ def _named(target: Any) -> tuple[str, Any]:
     return blueprint.shape.id, target
 
 
-def reported(held: Iterable[Held]) -> list[Wait]:
+def reported(waits: Iterable[OpenWait]) -> list[Wait]:
     """What the run tells of them: seconds count from when a body began to wait."""
     now = time.monotonic()
     return [
         each.wait
         if each.wait.seconds is None
         else attrs.evolve(each.wait, seconds=max(0.0, each.wait.seconds - (now - each.since)))
-        for each in held
+        for each in waits
     ]

@@ -149,7 +149,7 @@ class _Kept(msgspec.Struct, omit_defaults=True):
 def dump(task: NodeTask, *, checkpoint_id: str, ns: str) -> Write:
     """The task as the record keeps it."""
     kept = _Kept(dump_goto(task.goto), task.answers, task.answered_by)
-    if task.held:
+    if task.waits:
         kept.waited, kept.shown = task.waited, dict(task.shown)
     if task.result is not None and len({u.channel for u in task.updates}) < len(task.updates):
         kept.updates = [

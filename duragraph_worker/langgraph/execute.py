@@ -27,7 +27,6 @@ from langgraph_sdk.runtime import AccessContext
 from duragraph.protocol import EVENT_MODE, Frame, Outcome, Task
 from duragraph_worker.errors import NodeCancelledError, masked, trace
 from duragraph_worker.langgraph import event_parts, exits, loopback, resuming
-from duragraph_worker.langgraph.accounts import accounts
 from duragraph_worker.langgraph.event_streaming import EventFrames
 from duragraph_worker.langgraph.factories import EXECUTION
 from duragraph_worker.langgraph.frames import Frames
@@ -37,6 +36,7 @@ from duragraph_worker.langgraph.saver import Saver
 from duragraph_worker.langgraph.serialize import TELLING
 from duragraph_worker.langgraph.terms import INTERRUPT, Compiled, Namespace, Part, checkpoint_id
 from duragraph_worker.langgraph.updating import update_state
+from duragraph_worker.langgraph.usage_callback import callbacks
 from duragraph_worker.record import Recorder
 from duragraph_worker.served import Reach
 
@@ -186,8 +186,8 @@ class Execution:
         }
         if kwargs.strict_resume and not self._saver.begun:
             configurable[_STRICT] = True
-        callbacks = accounts(self._recorder, shown="usage" in kwargs.modes)
-        return {**config, "configurable": configurable, "callbacks": callbacks}
+        counting = callbacks(self._recorder, shown="usage" in kwargs.modes)
+        return {**config, "configurable": configurable, "callbacks": counting}
 
     def _input(self) -> Any:
         kwargs = self._given.kwargs

@@ -148,7 +148,7 @@ class Local:
         recorder = _Recorder(thread, shown)
         waits = Waits(thread, _run_child)
         run = self._task("run", thread, kwargs, recorder, waits)
-        outcome, error = await self._held(thread, run, waits)
+        outcome, error = await self._exclusively(thread, run, waits)
         if thread_id is None and not outcome.interrupted:
             self._threads.forget(thread.thread_id)
         state = self._state(thread)
@@ -190,7 +190,7 @@ class Local:
         )
         return Run.of(self._plan, task, recorder, Clock(), children)
 
-    async def _held(
+    async def _exclusively(
         self, thread: Thread, run: Run, waits: Waits | None = None
     ) -> tuple[Outcome, Exception | None]:
         if thread.busy:
@@ -261,7 +261,7 @@ class Local:
             "as_node": as_node,
             "config": {"configurable": configurable},
         }
-        _, error = await self._held(
+        _, error = await self._exclusively(
             thread, self._task("update_state", thread, kwargs, _Recorder(thread))
         )
         if error is not None:

@@ -302,9 +302,9 @@ async def test_a_cancel_that_comes_as_the_run_lets_go_of_a_body_is_heeded():
     async def waiting() -> Any:
         body = Body({})
         try:
-            await body.hold(Wait("c", "k", "sleep", seconds=1))
+            await body.suspend(Wait("c", "k", "sleep", seconds=1))
         except asyncio.CancelledError:
-            return body.held()
+            return body.suspended()
 
     job = asyncio.create_task(waiting())
     while not job.cancelling():  # noqa: ASYNC110 - a cancel sets no event

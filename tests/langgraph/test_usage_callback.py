@@ -1,13 +1,16 @@
 """What the models of LangGraph graphs took stands on their runs."""
 
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import RetryPolicy
 
+from duragraph_worker.langgraph.usage_callback import UsageCallback
 from tests.langgraph.models import Scripted, says
 
 pytestmark = pytest.mark.timeout(60)
@@ -106,3 +109,13 @@ async def test_a_graph_that_asks_no_model_has_no_usage(serve, client):
     await serve(g=graph(idle=idle))
     run, _ = await played(client, "values", "usage")
     assert "usage" not in run
+
+
+async def test_a_call_that_gave_nothing_counts_and_is_forgotten():
+    items: list[Any] = []
+    recorder = SimpleNamespace(put=items.append)
+    callback, call = UsageCallback(recorder, shown=False), uuid4()
+    callback.on_chat_model_start(run_id=call, metadata={"ls_model_name": "small"})
+    callback.on_llm_end(LLMResult(generations=[[]]), run_id=call)
+    assert [(item.model, item.total_tokens) for item in items] == [("small", 0)]
+    assert callback._asked == {}

@@ -6,6 +6,7 @@ A call counts as it ends, whatever becomes of its node: what is called again was
 import asyncio
 import sys
 import threading
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -14,22 +15,22 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from duragraph.protocol import Frame
-from duragraph.usage import Usage, told
+from duragraph.usage import Usage, frame
 from duragraph_worker.llm.usage import spent
 from duragraph_worker.record import Recorder
 
 MODELS = "langchain_core.language_models.chat_models"
 
 
-def accounts(recorder: Recorder, *, shown: bool) -> list[BaseCallbackHandler]:
+def callbacks(recorder: Recorder, *, shown: bool) -> list[BaseCallbackHandler]:
     """The callbacks of a run; `shown` if somebody streams `usage`.
 
     None where LangChain's models are not loaded: each callback costs every node some time.
     """
-    return [Accounts(recorder, shown=shown)] if MODELS in sys.modules else []
+    return [UsageCallback(recorder, shown=shown)] if MODELS in sys.modules else []
 
 
-class Accounts(BaseCallbackHandler):
+class UsageCallback(BaseCallbackHandler):
     """Made on the run's loop; models may be called in threads."""
 
     run_inline = True
@@ -47,8 +48,9 @@ class Accounts(BaseCallbackHandler):
         self._asked[run_id] = metadata or {}
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **_: Any) -> None:
-        first = response.generations[0][0]
-        reply = first.message if isinstance(first, ChatGeneration) else None
+        # A provider may have given no answer, which counts as well.
+        made = chain.from_iterable(response.generations)
+        reply = next((each.message for each in made if isinstance(each, ChatGeneration)), None)
         self._ended(run_id, reply.usage_metadata if isinstance(reply, AIMessage) else None)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:  # noqa: ARG002
@@ -67,4 +69,4 @@ class Accounts(BaseCallbackHandler):
     def _count(self, usage: Usage, node: str | None) -> None:
         self._recorder.put(usage)
         if self._shown:
-            self._recorder.put(Frame("usage", told(usage, node=node)))
+            self._recorder.put(Frame("usage", frame(usage, node=node)))
