@@ -86,9 +86,11 @@ class OpenAI:
                         yield chunk
         if finish is None:
             raise cut_off(NAME)
+        with reading(NAME):
+            tokens = _usage(usage)
         yield AIMessageChunk(
             response_metadata=_metadata(model, finish),
-            usage_metadata=_usage(usage),
+            usage_metadata=tokens,
             chunk_position="last",
         )
 

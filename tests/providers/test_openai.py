@@ -9,9 +9,10 @@ import pytest
 
 from duragraph_worker.integrations.openai import OpenAI
 from duragraph_worker.llm.providers import register_provider, unregister_provider
+from duragraph_worker.replies import ReplyError
 from tests.providers.asking import HI, run, said
 from tests.providers.fake import Fake, serving
-from tests.providers.wires import says
+from tests.providers.wires import says, sse
 
 
 @pytest.fixture
@@ -36,6 +37,14 @@ async def test_a_request_holds_what_was_asked_and_no_more(fake):
         }
     ]
     assert fake.headers[0]["authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("usage", [5, {"prompt_tokens_details": []}])
+async def test_a_count_of_tokens_that_is_none_is_a_reply_that_can_not_be_read(fake, usage):
+    *frames, _, done = fake.wire.frames(says("Hello"))
+    last = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    fake.script = [[*frames, sse(last | {"choices": [], "usage": usage}), done]]
+    assert isinstance((await run("openai")).error, ReplyError)
 
 
 async def test_a_refusal_is_the_text_and_goes_back_as_a_refusal(fake, stream):
