@@ -330,8 +330,10 @@ class Saver(Reading):
             said=None if part is None else lambda recorded: self._said(recorded, part),
         )
         self.release()
-        # Under `sync` LangGraph waits for the put before its stream tells of it, else it has told.
-        if not ns and (part is not None) == (self._durability == "async"):
+        # What the stream has told of, or is about to: LangGraph waits for the put under `sync`, but
+        # where a run stops after a node.
+        told = part is not None or self._durability == "sync"
+        if not ns and told == (self._durability != "exit"):
             self._outbox.hold(item)
         else:
             self._recorder.put(item)

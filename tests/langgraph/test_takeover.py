@@ -26,6 +26,8 @@ class Played:
     plane: Any
     hand: Any
     graph: Any
+    kept: list[Kept] = attrs.field(factory=list)
+    """Of all attempts."""
 
     async def run(self, thread_id: str, *, lose_after: int | None = None, **fields: Any) -> int:
         """A run to its end; its first attempt is lost after that many items.
@@ -57,6 +59,7 @@ class Played:
 
     async def _attempt(self, task: Any) -> tuple[list[Any], Outcome]:
         kept = Kept()
+        self.kept.append(kept)
         outcome = await hosted(self.graph, graph_id="g").execute(task, kept, self)
         assert BREAK not in kept.items[: kept.left], "it may leave without the outcome"
         return kept.items, outcome
@@ -108,6 +111,23 @@ async def frames_of(plane: Any, thread_id: str) -> Counter[str]:
                 data = rest.partition("\r\n")[0]
                 shown[event + re.sub(r'"id":"\w+"', "", data)] += 1
     return shown
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("story", ["chain", "fan"])
+async def test_what_shows_a_superstep_leaves_with_it(plane, story, durability):
+    """Also where the run stops before or after it."""
+    make, runs = STORIES[story]
+    played = Played(plane, await plane.worker("g"), make())
+    thread_id = (await plane.post("/threads", {})).json["thread_id"]
+    for fields in runs:
+        await played.run(thread_id, durability=durability, **fields)
+        kept = played.kept[-1]
+        shows = [n for n, item in enumerate(kept.items) if isinstance(item, Frame)]
+        for place, item in enumerate(kept.items):
+            if isinstance(item, Checkpoint) and item.source == "loop":
+                after = next(n for n in shows if n > place and kept.items[n].event == "values")
+                assert kept.turns[place] == kept.turns[after]
 
 
 @pytest.mark.parametrize("story", STORIES)
