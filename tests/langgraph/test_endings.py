@@ -83,7 +83,7 @@ async def test_a_run_waits_for_a_worker_of_its_version(client, serve, thread):
     assert await client.runs.wait(None, "g", input={"log": []}) == {"log": ["newer"]}
     async with asyncio.timeout(IN_TIME):
         while (await client.runs.get(thread, run["run_id"]))["status"] != "pending":
-            await asyncio.sleep(0)
+            pass
     await serve(g=hosted(Halted(ends=True).graph, graph_id="g"))
     async with asyncio.timeout(IN_TIME):
         assert await client.runs.join(thread, run["run_id"]) == {"log": ["first"]}
