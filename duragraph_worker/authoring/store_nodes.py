@@ -4,6 +4,7 @@ What their bodies return is the question; the answer is written to one key of th
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -79,23 +80,18 @@ def knowledge_node(
     is the parameters. An `Entity`, a `Node` or a list of these: `into` gets what is around them,
     `{"nodes": […], "edges": […]}`, as `depth`, `types`, `direction` and `limit` say.
     """
+    look = partial(graph.neighbours, depth=depth, types=types, direction=direction, limit=limit)
 
     async def ask(node: str, returned: Any, values: Values) -> Any:  # noqa: ARG001 - a Lookup's
-        asked = (cypher, {} if returned in (None, ...) else returned) if cypher else returned
-        match asked:
+        match (cypher, {} if returned in (None, ...) else returned) if cypher else returned:
             case str(statement):
                 found: Any = await graph.query(statement)
             case (str(statement), Mapping() as parameters):
                 found = await graph.query(statement, parameters)
             case Entity() | Node() | [Entity() | Node(), *_] | []:
-                found = await graph.neighbours(
-                    asked, depth=depth, types=types, direction=direction, limit=limit
-                )
+                found = await look(returned)
             case _:
-                raise InvalidUpdateError(
-                    f"knowledge node {node} returned {returned!r:.100}: return a statement, one "
-                    "with its parameters, or entities to look around"
-                )
+                raise _no_facts(node, returned)
         return decode(encode(found))
 
     return NodeSpec(
@@ -105,6 +101,13 @@ def knowledge_node(
         retry=retry,
         timeout=timeout,
         metadata=metadata or {},
+    )
+
+
+def _no_facts(node: str, returned: Any) -> InvalidUpdateError:
+    return InvalidUpdateError(
+        f"knowledge node {node} returned {returned!r:.100}: return a statement, one with its "
+        "parameters, or entities to look around"
     )
 
 
