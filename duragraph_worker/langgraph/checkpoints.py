@@ -218,21 +218,18 @@ def record(
     It `goes_on` where the same run made its parent.
     `said` tells what runs after it, where that is known already.
     """
-    ns, parent_id = config["configurable"]["checkpoint_ns"], parent_of(config)
     values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
     visible, private = _split(values, shown)
     root = shown if isinstance(shown, str) else None
     cells, parts = _cells(visible, versions, base, at=checkpoint["id"], root=root, serde=serde)
     left = _left(cells, versions, base, root)
     sends = len(values.get(TASKS) or ())
-    step, since = metadata.get("step", BEFORE), BEFORE
-    if base is not None:
-        since = base.since if goes_on else base.step
+    since = BEFORE if base is None else base.since if goes_on else base.step
     opaque = _keep(checkpoint, private, sends=sends, root=root, since=since, serde=serde)
     recorded = Recorded(
         checkpoint["id"],
-        ns,
-        parent_id,
+        config["configurable"]["checkpoint_ns"],
+        parent_of(config),
         checkpoint["ts"],
         serialize.dump(_metadata(config, metadata)),
         opaque,
@@ -244,26 +241,34 @@ def record(
         root=root,
         left=left,
         deltas=metadata.get("counters_since_delta_snapshot", {}).keys(),
-        step=step,
+        step=metadata.get("step", BEFORE),
         since=since,
     )
     after = Scheduled(recorded.checkpoint_id, []) if said is None else said(recorded)
-    item = protocol.Checkpoint(
+    return recorded, _item(recorded, metadata, parts, after)
+
+
+def _item(
+    recorded: Recorded,
+    metadata: CheckpointMetadata,
+    parts: list[ChannelWrite],
+    after: Scheduled,
+) -> protocol.Checkpoint:
+    return protocol.Checkpoint(
         recorded.checkpoint_id,
-        parent_id,
-        ns=ns,
+        recorded.parent_id,
+        ns=recorded.ns,
         source=metadata.get("source", "input"),
-        step=step,
+        step=recorded.step,
         created_at=recorded.created_at,
         next=after.next,
         tasks=after.tasks,
         channels=parts + after.channels,
-        versions={name: cell.version for name, cell in cells.items()},
+        versions={name: cell.version for name, cell in recorded.cells.items()},
         metadata=recorded.metadata,
-        opaque=opaque,
-        root_id=metadata.get("parents", {}).get("") if ns else None,
+        opaque=recorded.opaque,
+        root_id=metadata.get("parents", {}).get("") if recorded.ns else None,
     )
-    return recorded, item
 
 
 def address(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:
