@@ -249,10 +249,7 @@ def record(
 
 
 def _item(
-    recorded: Recorded,
-    metadata: CheckpointMetadata,
-    parts: list[ChannelWrite],
-    after: Scheduled,
+    recorded: Recorded, metadata: CheckpointMetadata, parts: list[ChannelWrite], after: Scheduled
 ) -> protocol.Checkpoint:
     return protocol.Checkpoint(
         recorded.checkpoint_id,
@@ -272,11 +269,7 @@ def _item(
 
 
 def address(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:
-    configurable = {
-        "thread_id": thread_id,
-        "checkpoint_ns": ns,
-        "checkpoint_id": checkpoint_id,
-    }
+    configurable = {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}
     return {"configurable": configurable}
 
 
