@@ -85,7 +85,7 @@ async def _parts(
     found: Parts = {record["checkpoint_id"]: {} for record in records}
     thread_id = records[0]["thread_id"]
     places = {r["checkpoint_id"]: (organization_id, thread_id, r["ns"]) for r in records}
-    held = {name: part for place in places.values() for name, part in cache.held(place).items()}
+    held = {name: part for place in {*places.values()} for name, part in cache.held(place).items()}
     shown: defaultdict[Place, dict[str, Json]] = defaultdict(dict)
     for checkpoint_id, channel, depth, name, value in await conn.fetch(
         PARTS, organization_id, thread_id, list(found), only, list(held)
