@@ -14,8 +14,6 @@ LONGEST_NAME = 255
 """Characters that the name of a signal has at most."""
 TIMED_OUT = ":timed-out"
 """What the key of an effect ends with that tells of a signal which did not come in time."""
-
-
 CHILD_INTERRUPTED = {"error": "ChildInterrupted", "message": "The run stopped at an interrupt."}
 """What a parent is told of a child that asks a person."""
 

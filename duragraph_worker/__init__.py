@@ -13,6 +13,9 @@ Public names only. What needs a network is imported when it is first asked for.
     langgraph/     LangGraph's graphs, and what they need around them: an extra
     llm/           models and tools; vendors are in integrations/
     vectors/       stores of documents, embeddings, files and pages; vendors are in integrations/
+    knowledge/     graphs of facts; vendors are in integrations/
+    clients.py     a vendor's connections; retrying.py, replies.py, batches.py: how it is asked
+    threads.py     where sync bodies, effects and tools run
     extras.py      what is said where an extra is missing
     state.py       channels of declared types; schema.py: their JSON Schemas
     messages.py    what conversations hold; coerce.py, partial_json.py: how it is read

@@ -75,7 +75,7 @@ class Cache:
             reply = None if found is None else message(decode(found))
         except ValueError as error:
             # Others may write to the plane's store, too.
-            log.warning("no answer of a model is kept there", extra={"why": str(error)})
+            log.warning("what a cache holds is no answer of a model", extra={"why": str(error)})
             return None
         return reply if isinstance(reply, AIMessage) else None
 

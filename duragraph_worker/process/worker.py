@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class _Threads(ThreadPoolExecutor):
-    """For sync nodes: as many as there are, since slots bound them, and no exit waits for one.
+    """The loop's own, for LangGraph's sync nodes: as many as there are, and no exit waits for one.
 
     A thread can't be interrupted, but its run has been given back by then.
     """
