@@ -6,14 +6,12 @@ the account: every call counts, also one that failed, with what its provider had
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 import attrs
 import msgspec
 
-from duragraph_worker.llm import structured
+from duragraph_worker.llm import characters, structured
 from duragraph_worker.llm.cache import fingerprint
-from duragraph_worker.llm.content import characters
 from duragraph_worker.llm.providers import Provider, Request, resolve
 from duragraph_worker.llm.roles import LLM
 from duragraph_worker.llm.toolbox import Context
@@ -24,7 +22,6 @@ FOR_ANOTHER_MODEL = frozenset({404, 408, 409, 413, 425, 429})
 """Of HTTP's statuses from 400 to 499, those that say nothing against asking another model."""
 
 Listen = Callable[[str], None]
-Said = TypeVar("Said", AIMessage, AIMessageChunk)
 
 log = logging.getLogger(__name__)
 
@@ -94,17 +91,17 @@ class Asking:
         try:
             if self.role.stream or self.listen is not None:
                 chunks = [AIMessageChunk(id=self._message_id())]
-                half = ""
+                made_whole = characters.Characters().whole
                 async for piece in provider.stream(request):
                     tokens = piece.usage_metadata or tokens
-                    chunk, half = _in_characters(attrs.evolve(piece, id=chunks[0].id), half)
-                    chunks.append(chunk)
-                    self._tell(chunk)
+                    chunks.append(made_whole(attrs.evolve(piece, id=chunks[0].id)))
+                    self._tell(chunks[-1])
                 reply = added_up(chunks)
             else:
-                given = attrs.evolve(await provider.complete(request), id=self._message_id())
-                tokens = given.usage_metadata
-                reply, _ = _in_characters(given)
+                reply = attrs.evolve(await provider.complete(request), id=self._message_id())
+                tokens = reply.usage_metadata
+                if isinstance(reply.content, str):
+                    reply = attrs.evolve(reply, content=characters.whole(reply.content))
                 self.ctx.message(whole(reply))
             failed = False
         finally:
@@ -124,15 +121,6 @@ class Asking:
 
     def _message_id(self) -> str:
         return self.ctx.message_id(next(self.ids))
-
-
-def _in_characters(piece: Said, before: str = "") -> tuple[Said, str]:
-    """The piece, after the half of a character that was kept; and the one to keep now."""
-    if not isinstance(piece.content, str):
-        return piece, before
-    more = isinstance(piece, AIMessageChunk) and piece.chunk_position != "last"
-    text, half = characters(before + piece.content, more=more)
-    return piece if text == piece.content else attrs.evolve(piece, content=text), half
 
 
 def _notes(chunk: AIMessageChunk) -> bool:

@@ -11,8 +11,6 @@ import attrs
 from duragraph_worker.messages import Message
 
 Block = Mapping[str, Any]
-_HIGH = frozenset(map(chr, range(0xD800, 0xDC00)))
-"""First halves of characters (Unicode 23.6)."""
 
 
 @attrs.frozen
@@ -70,18 +68,6 @@ def reasoning(block: Block) -> Reasoning | None:
         case {"type": "thinking", "thinking": str(text), **rest}:
             return Reasoning(text, rest.get("signature"))
     return None
-
-
-def characters(text: str, *, more: bool = False) -> tuple[str, str]:
-    """The text as UTF-8 can have it, and the half of a character that it ends in if `more` comes.
-
-    Servers that count as JavaScript does cut their streams between the halves, and send each.
-    """
-    if text.isascii():
-        return text, ""
-    half = text[-1:] if more and text[-1:] in _HIGH else ""
-    whole = text.removesuffix(half) if half else text
-    return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
 
 
 def thought(text: str, index: int = 0, signature: str | None = None) -> list[str | dict[str, Any]]:

@@ -18,10 +18,11 @@ from duragraph_worker import (
     tool,
     tool_node,
 )
+from duragraph_worker.llm import content
 from duragraph_worker.llm.model import ToolRoundsError
 from duragraph_worker.llm.providers import ModelError, replaced, resolve, unregister_provider
 from duragraph_worker.llm.structured import OutputError
-from duragraph_worker.messages import AIMessageChunk
+from duragraph_worker.messages import AIMessageChunk, tool_call_chunk
 from duragraph_worker.testing import ScriptedLLM, scripted
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}
@@ -412,6 +413,32 @@ async def test_characters_come_whole_however_their_server_cuts_them(stream):
     told = [part.data[0]["content"] for part in parts if part.event == "messages"]
     assert "".join(told) == "Hi \U0001f600!\ufffd"
     assert parts[-1].data["messages"][-1]["content"] == "Hi \U0001f600!\ufffd"
+
+
+class CuttingThoughtsAndCalls(ScriptedLLM):
+    async def stream(self, request):
+        for half in HALVES:
+            yield AIMessageChunk(content.thought(half))
+        for args in ('{"text": "', *HALVES, '"}') if len(request.messages) == 1 else ():
+            piece = tool_call_chunk(0, id="1", name="echo", args=args)
+            yield AIMessageChunk(tool_call_chunks=[piece])
+        yield AIMessageChunk(chunk_position="last")
+
+
+def test_thoughts_and_calls_come_in_whole_characters_too():
+    @tool
+    def echo(text: str) -> str:
+        return text
+
+    @Graph(id="g")
+    class G:
+        @llm_node(model="cutting/x", tools=[echo])
+        def process(self, state): ...
+
+    with replaced(["cutting"], CuttingThoughtsAndCalls()):
+        _, asked, answer, _ = G().run(HI, raise_error=True).output["messages"]
+    (thought,) = asked.content
+    assert (thought["reasoning"], answer.content) == ("\U0001f600", "\U0001f600")
 
 
 async def test_without_stream_the_reply_is_one_chunk():
