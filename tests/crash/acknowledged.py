@@ -4,11 +4,12 @@ Triggers note every result as its row comes, whether or not the row stays: a res
 attempt overwrites is seen too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import asyncpg
 import attrs
 
+from tests.crash.stories import Told
 from tests.crash.witness import Began
 
 NOTES = """
@@ -76,12 +77,26 @@ def check_nothing_acknowledged_began_again(
     assert not again, (len(again), again[:3])
 
 
-def check_all_that_began_was_acknowledged(log: Iterable[Began], acknowledged: Acknowledged) -> None:
+def check_all_that_began_was_acknowledged(
+    log: Iterable[Began],
+    acknowledged: Acknowledged,
+    told: Collection[Told] = (),
+    undisturbed: Collection[Told] = (),
+) -> None:
     """In the end, however often it had to begin.
 
     What is below a task counts only if that is on record itself: an attempt that is lost before
     its first checkpoint leaves tasks that no later attempt knows, and what they had begun below.
+    Nor does what has no result of its own in the undisturbed story of its graph: it asks what
+    nobody answers, fails, or hands what it made to the graph above.
     """
-    tasks = acknowledged.tasks
-    never = [b for b in log if tasks.keys() >= b.above and acknowledged.of(b) is None]
-    assert not never, (len(never), never[:3])
+    graphs = {run_id: each.graph for each in (*told, *undisturbed) for run_id in each.run_ids}
+    calm = {run_id for each in undisturbed for run_id in each.run_ids}
+    never = [
+        ((graphs.get(b.run_id), b.names, b.step), b)
+        for b in log
+        if acknowledged.tasks.keys() >= b.above and acknowledged.of(b) is None
+    ]
+    without_result = {place for place, b in never if b.run_id in calm}
+    lost = [b for place, b in never if place not in without_result]
+    assert not lost, (len(lost), lost[:3])

@@ -41,8 +41,9 @@ class Began:
         return {part.rpartition(":")[2] for part in self.parent_ns.split("|") if ":" in part}
 
     @property
-    def name(self) -> str:
-        return self.ns.rpartition("|")[2].rpartition(":")[0]
+    def names(self) -> tuple[str, ...]:
+        """Its own, below those of the tasks that it is part of."""
+        return tuple(part.partition(":")[0] for part in self.ns.split("|"))
 
     @property
     def task_id(self) -> str:
