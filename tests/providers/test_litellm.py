@@ -6,6 +6,7 @@ It is installed at the first use, in an environment of its own: it pins what we 
 import json
 import socket
 import subprocess
+import threading
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
                     break
             else:
                 pytest.fail("LiteLLM did not start: " + "".join(said))
+            # A pipe that nobody reads would stop it.
+            threading.Thread(target=server.stdout.read, daemon=True).start()
             yield Proxy(f"http://127.0.0.1:{own}/v1", ports)
         finally:
             server.terminate()
