@@ -45,12 +45,12 @@ async def told(plane: Any, played: Played, *, lost: int | None, end: str) -> tup
     """
     thread = new_id()
     await start(plane, thread, input={"n": 1})
-    task = await played.hand.task()
+    task = await played.task()
     items, outcome = await played._attempt(task)
     count = len(items)
     if lost is not None:
         await played._report(task, items[:lost], Outcome("released"))
-        task = await played.hand.task()
+        task = await played.task()
         items, outcome = await played._attempt(task)
     await played._report(task, items, outcome)
     body = {"channels": [*STATE, "lifecycle"]}

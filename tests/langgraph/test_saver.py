@@ -43,7 +43,9 @@ class Attempts:
         if thread_id not in self.open:
             await self.hand.plane.start_run(thread_id)
             held = [attempt.recording.lease for attempt in self.open.values()]
-            task = await self.hand.task(*held)
+            # What is offered again meanwhile is passed over, as a worker does it.
+            while (task := await self.hand.task(*held)).thread_id != thread_id:
+                pass
             recording = self.reporter.open(Lease(task.run_id, task.epoch))
             saver = Saver(task, recording, self.reach)
             self.open[thread_id] = Attempt(recording, saver)

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from duragraph.protocol import Checkpoint, Frame, Outcome, Scheduled, Snapshot, Write
+from duragraph.protocol import Checkpoint, Frame, Outcome, Scheduled, Snapshot, Task, Write
 from duragraph_worker.langgraph.hosted import hosted
 from tests.langgraph.lost_graphs import STORIES, in_a_row, ran
 from tests.langgraph.recorder import Kept
@@ -28,6 +28,15 @@ class Played:
     graph: Any
     kept: list[Kept] = attrs.field(factory=list)
     """Of all attempts."""
+    epochs: dict[str, int] = attrs.field(factory=dict)
+    """Of the runs that were taken up."""
+
+    async def task(self) -> Task:
+        """The next one. What is offered again meanwhile is passed over, as a worker does it."""
+        while (task := await self.hand.task()).epoch <= self.epochs.get(task.run_id, 0):
+            pass
+        self.epochs[task.run_id] = task.epoch
+        return task
 
     async def run(self, thread_id: str, *, lose_after: int | None = None, **fields: Any) -> int:
         """A run to its end; its first attempt is lost after that many items.
@@ -43,7 +52,7 @@ class Played:
         run_id = await self.plane.start_run(
             thread_id, stream_mode=["values", "updates", "tasks"], stream_resumable=True, **fields
         )
-        first = await self.hand.task()
+        first = await self.task()
         assert first.run_id == run_id
         items, outcome = await self._attempt(first)
         if lose_after is None:
@@ -52,7 +61,7 @@ class Played:
         await self._report(first, items[:lose_after], Outcome("released"))
         done = {w.task_id for w in items[:lose_after] if isinstance(w, Write) and w.result}
         ran.clear()
-        second = await self.hand.task()
+        second = await self.task()
         await self._report(second, *await self._attempt(second))
         assert not done & set(ran), "a node whose result was on record ran again"
         return len(items) - (BREAK in items)
@@ -154,13 +163,13 @@ async def made(played: Played, lose_after: int | None) -> tuple[int, Any]:
     supersteps = [{"updates": [each]} for each in updates]
     body = {"metadata": {"graph_id": "g"}, "supersteps": supersteps}
     answer = asyncio.create_task(played.plane.post("/threads", body))
-    task = await played.hand.task()
+    task = await played.task()
     items, outcome = await played._attempt(task)
     if lose_after is None:
         await played._report(task, items, outcome)
     else:
         await played._report(task, items[:lose_after], Outcome("released"))
-        again = await played.hand.task()
+        again = await played.task()
         await played._report(again, *await played._attempt(again))
     thread_id = (await answer).json["thread_id"]
     history = (await played.plane.post(f"/threads/{thread_id}/history", {"limit": 9})).json
