@@ -2,13 +2,26 @@
 
 import base64
 import json
-from typing import Any
+from typing import Any, Literal
 
-from duragraph_worker import Graph, llm_node
+import attrs
+
+from duragraph_worker import Graph, llm_node, tool
 from duragraph_worker.local.results import RunResult
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}
 PIXEL = base64.b64encode(b"no real picture").decode()
+
+
+@tool
+async def weather(city: str) -> str:
+    """Weather of a city."""
+    return f"20 C in {city}"
+
+
+@attrs.define
+class Verdict:
+    label: Literal["good", "bad"]
 
 
 async def run(vendor: str, given: Any = HI, **options: Any) -> RunResult:
@@ -32,8 +45,8 @@ async def said(vendor: str, given: Any = HI, **options: Any) -> list[Any]:
 def tools(body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """Name, description and schema of each tool in a request."""
     found = []
-    for tool in body.get("tools", ()):
-        told = tool.get("function", tool)
+    for declared in body.get("tools", ()):
+        told = declared.get("function", declared)
         schema = told.get("parameters") or told.get("input_schema")
         found.append((told["name"], told["description"], schema))
     return found

@@ -10,15 +10,13 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Literal
 
-import attrs
 import pytest
 
-from duragraph_worker import Graph, llm_node, tool
+from duragraph_worker import Graph, llm_node
 from duragraph_worker.llm.providers import register_provider, resolve, unregister_provider
 from tests import npm
-from tests.providers.asking import run
+from tests.providers.asking import Verdict, run, weather
 from tests.providers.vendors import VENDORS, provider
 
 pytestmark = pytest.mark.clients
@@ -92,17 +90,6 @@ async def asked_there(aimock: str, vendor: str) -> AsyncIterator[None]:
     register_provider(vendor, provider(vendor, aimock, max_retries=1))
     yield
     unregister_provider(vendor)
-
-
-@tool
-async def weather(city: str) -> str:
-    """Weather of a city."""
-    return f"20 C in {city}"
-
-
-@attrs.define
-class Verdict:
-    label: Literal["good", "bad"]
 
 
 async def ask(vendor: str, what: str, **options: object):

@@ -10,15 +10,14 @@ import threading
 import venv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import pytest
 
-from duragraph_worker import tool
 from duragraph_worker.integrations.openai import OpenAI
 from duragraph_worker.llm.providers import register_provider, unregister_provider
-from tests.providers.asking import run
+from tests.providers.asking import Verdict, run, weather
 from tests.providers.fake import Fake, Refuses, serving
 from tests.providers.wires import Call, calls, says
 
@@ -108,17 +107,6 @@ async def fake(request, proxy):
         register_provider("litellm", OpenAI(base_url=proxy.url, api_key=KEY, max_retries=1))
         yield fake
         unregister_provider("litellm")
-
-
-@tool
-async def weather(city: str) -> str:
-    """Weather of a city."""
-    return f"20 C in {city}"
-
-
-@attrs.define
-class Verdict:
-    label: Literal["good", "bad"]
 
 
 async def ask(fake: Fake, *script: Any, **options: Any):
