@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from duragraph.pg import reaping
+from duragraph.pg import leases, reaping
 from duragraph.protocol import Frame, GraphSpec, Lease, Outcome
 
 pytestmark = pytest.mark.timeout(30)
@@ -27,13 +27,16 @@ async def given(plane):
 
 @pytest.fixture
 def ends(database_url):
-    """How a worker leaves its run: it gives it back, or is not heard of until its lease is over."""
+    """How a worker leaves its run: it gives it back, was gone before it was told of it, or dies."""
 
     async def end(how, hand, task, *, batch):
         if how == "released":
             return await hand.report(task, batch=batch, outcome=Outcome("released"))
         conn = await asyncpg.connect(database_url)
         try:
+            if how == "untaken":
+                await leases.release(conn, [Lease(task.run_id, task.epoch)])
+                return True
             await conn.execute("update run set lease_until = now() - interval '1 s'")
             return await reaping.expire(conn, max_attempts=3, timeout_seconds=3600)
         finally:
@@ -47,7 +50,7 @@ async def next_of(plane, version, *held):
     return await asyncio.wait_for(hand.task(*held), IN_TIME)
 
 
-@pytest.mark.parametrize("how", ["released", "died"])
+@pytest.mark.parametrize("how", ["released", "untaken", "died"])
 @pytest.mark.parametrize("batch", [1, 2])
 async def test_a_run_that_did_not_begin_goes_to_any_version(plane, given, ends, how, batch):
     first, task = given
@@ -58,7 +61,7 @@ async def test_a_run_that_did_not_begin_goes_to_any_version(plane, given, ends, 
     assert (again.run_id, again.version) == (task.run_id, "2")
 
 
-@pytest.mark.parametrize("how", ["released", "died"])
+@pytest.mark.parametrize("how", ["released", "untaken", "died"])
 async def test_a_run_that_began_waits_for_its_version(plane, given, ends, how):
     first, task = given
     await first.report(task, frames=[METADATA])
